@@ -1,0 +1,80 @@
+# What each target does: make help. Without make (Windows): the README has the lines.
+
+PYTHON ?= python3 python3.13 python3.12 python3.11 python
+UV ?= $(shell command -v uv 2>/dev/null)
+SHELL := bash
+
+VENV := .venv
+RUN := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+UNFINISHED := $(VENV)/.installing
+SUPPORTED := import sys; sys.exit(sys.version_info < (3, 11))
+BENCHMARKS := $(wildcard benchmarks/input_pipeline.py benchmarks/training_step.py)
+
+.PHONY: help setup demo lab test test-all bench lint clean
+
+help:  ## print this list
+	@awk -F ':.*##' '/^[a-z-]+:.*##/ {printf "  make %-9s %s\n", $$1, $$2}' Makefile
+	@echo
+	@echo "  Settings: PYTHON=python3.12 chooses the interpreter; UV= installs with pip even where uv is present."
+
+setup: $(STAMP)  ## make .venv with everything in it, once (about 6 GB; 2 to 3 minutes, with uv less)
+
+demo: $(STAMP)  ## train on handwritten digits and compare three scenarios (at most 3 minutes on two cores)
+	$(RUN) -m relvit_lab demo
+
+lab: $(STAMP)  ## open the notebooks in JupyterLab, on this machine only
+	$(RUN) -m jupyterlab --ip=127.0.0.1 notebooks
+
+test: $(STAMP)  ## run the tests, without the slow ones and those in a browser (under 10 minutes, offline)
+	$(RUN) -m pytest -m "not slow and not browser"
+
+test-all: $(STAMP)  ## run all tests
+	$(RUN) -m pytest
+
+bench: $(STAMP)  ## measure speed: ours beside the usual way
+	@set -e; for script in $(BENCHMARKS); do echo "$(RUN) $$script"; $(RUN) $$script; done
+
+lint: $(STAMP)  ## check code and notebooks with ruff
+	$(RUN) -m ruff check .
+
+clean:  ## remove caches (.venv, runs and data stay)
+	rm -rf build dist .pytest_cache .ruff_cache .hypothesis
+	find . -path ./$(VENV) -prune -o -type d \( -name __pycache__ -o -name .ipynb_checkpoints \) -exec rm -rf {} +
+
+# A set-up that was killed midway may have left half a package that pip would take for whole: $(UNFINISHED) tells, and
+# then all is made anew. One that failed by itself (no network) leaves the environment sound, and is repeated in place.
+$(STAMP): pyproject.toml constraints.txt
+	@set -euo pipefail; \
+	if [ ! -e $(UNFINISHED) ] && $(RUN) -c '$(SUPPORTED)' 2>/dev/null \
+	    && { [ -n "$(UV)" ] || $(RUN) -m pip --version >/dev/null 2>&1; }; then \
+	  echo "Bringing $(VENV) up to date with pyproject.toml and constraints.txt."; \
+	else \
+	  python=; tried=; \
+	  for candidate in $(PYTHON); do \
+	    if $$candidate -c '$(SUPPORTED)' 2>/dev/null; then python=$$candidate; break; fi; \
+	    tried="$$tried $$candidate ($$($$candidate -c 'import platform; print(platform.python_version())' 2>/dev/null \
+	      || echo 'does not run'))"; \
+	  done; \
+	  if [ -z "$$python" ]; then \
+	    echo "relvit_lab needs Python 3.11 or newer; tried:$$tried." >&2; \
+	    echo "Install one, then: make setup PYTHON=/path/to/python" >&2; exit 1; \
+	  fi; \
+	  if [ -e $(UNFINISHED) ]; then echo "The last set-up was interrupted: starting anew."; fi; \
+	  echo "Setting up $(VENV) with $$($$python --version), once: about 6 GB, and 2 to 3 minutes (with uv less)."; \
+	  rm -rf $(VENV); mkdir $(VENV); touch $(UNFINISHED); \
+	  if [ -n "$(UV)" ]; then $(UV) venv --quiet --allow-existing --python "$$python" $(VENV); \
+	  else $$python -m venv $(VENV); fi; \
+	fi; \
+	touch $(UNFINISHED); rm -f $(STAMP); \
+	interrupted=; trap 'interrupted=1' INT TERM HUP; \
+	if [ -n "$(UV)" ]; then \
+	  $(UV) pip install --python $(RUN) -c constraints.txt -e '.[dev]' 2>&1 | awk '!/^ [-+~] / {print "  " $$0; fflush()}'; \
+	else \
+	  $(RUN) -m pip install --disable-pip-version-check --progress-bar off -c constraints.txt -e '.[dev]' | awk ' \
+	    /Downloading .*\([0-9][0-9][0-9][0-9.]* MB\)/ {n = split($$2, part, "/"); print "  downloading", part[n], $$3, $$4} \
+	    /^Installing collected packages/ {print "  unpacking", NF - 3, "packages: this takes a minute"} {fflush()}'; \
+	fi || { [ -n "$$interrupted" ] || rm -f $(UNFINISHED); \
+	  echo "The set-up did not end well: see above, and repeat it with the same command." >&2; exit 1; }; \
+	if [ -n "$$interrupted" ]; then exit 1; fi; \
+	rm -f $(UNFINISHED); touch $(STAMP); echo "$(VENV) is ready."

@@ -1,0 +1,133 @@
+"""§4 (data sets): what every data set is here, whatever it was read from."""
+
+import hashlib
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Images (n, C, H, W) uint8, C 1 or 3 and H = W, and labels (n,) int64 in 0..K-1, on the CPU."""
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Two splits and what a run must know about them.
+
+    mean and std are three floats for images in [0, 1] (three equal ones for one channel). test_split ("test" or "val")
+    says which split `test` is. digest changes when an image or a label does. notes: what a person should be told.
+    """
+
+    name: str
+    train: Split
+    test: Split
+    classes: tuple[str, ...]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    test_split: str
+    digest: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def image_size(self) -> int:
+        return self.train.images.shape[-1]
+
+    @property
+    def channels(self) -> int:
+        return self.train.images.shape[1]
+
+
+@dataclass(frozen=True)
+class Info:
+    """What is known of a data set before its images are read.
+
+    image_size: the side of its images. paper: whether §4 uses it. backbone: the one of Table 2, or vit_nano.
+    flip: whether a mirrored image is still of its class.
+    """
+
+    name: str
+    image_size: int
+    paper: bool
+    backbone: str
+    flip: bool
+
+
+@dataclass(frozen=True)
+class Source:
+    """An entry of the registry.
+
+    read(data_dir, image_size, progress) -> Dataset. fetch(data_dir, progress) downloads what is missing, verifies what
+    is there, and returns one line that says so; None where there is nothing to download.
+    """
+
+    info: Info
+    read: Callable[[Path, int, bool | None], Dataset]
+    fetch: Callable[[Path, bool | None], str] | None = None
+
+    @property
+    def name(self) -> str:
+        return self.info.name
+
+
+def make_dataset(
+    name: str,
+    train: Split,
+    test: Split,
+    classes: Iterable[str],
+    normalisation: tuple[tuple[float, float, float], tuple[float, float, float]] | None = None,
+    test_split: str = "test",
+    notes: tuple[str, ...] = (),
+) -> Dataset:
+    """A Dataset with its digest and, where `normalisation` is None, the mean and std of its training images."""
+    mean, std = normalisation or mean_std(train.images)
+    return Dataset(name, train, test, tuple(classes), mean, std, test_split, digest(train, test), notes)
+
+
+def mean_std(images: Tensor) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+    """Mean and (population) standard deviation by channel of uint8 images (n, C, H, W), as three floats each in [0, 1].
+
+    The sums are exact: whole numbers in float64. A channel that is all one value gets one grey level as its std.
+    """
+    total = torch.zeros(images.shape[1], dtype=torch.float64)
+    squares = torch.zeros_like(total)
+    for chunk in images.split(1024):
+        values = chunk.double()
+        total += values.sum((0, 2, 3))
+        squares += values.square().sum((0, 2, 3))
+    count = images.numel() // images.shape[1]
+    mean = total / count
+    std = (squares / count - mean.square()).clamp(min=1).sqrt()
+    three = [(values / 255).expand(3).tolist() for values in (mean, std)]  # (1,) or (3,) -> (3,)
+    return tuple(three[0]), tuple(three[1])
+
+
+def digest(*splits: Split) -> str:
+    """sha256 of the splits' shapes, labels and images, as 64 hexadecimal digits."""
+    state = hashlib.sha256()
+    for split in splits:
+        state.update(repr(tuple(split.images.shape)).encode())
+        state.update(split.labels.contiguous().numpy().data)
+        state.update(split.images.contiguous().numpy().data)
+    return state.hexdigest()
+
+
+def bar(items: Iterable, total: int, what: str, progress: bool | None) -> Iterable:
+    """`items` under a progress bar: True shows it at once, None after two seconds, False never."""
+    if progress is False:
+        return items
+    from tqdm import tqdm
+
+    terminal = sys.stderr is not None and sys.stderr.isatty()
+    interval = 0.1 if terminal else 5  # a log keeps every refresh
+    return tqdm(items, total=total, desc=what, unit=" images", delay=0 if progress else 2, mininterval=interval)

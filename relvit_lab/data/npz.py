@@ -1,0 +1,182 @@
+"""§4 (data sets): a data set of one's own in one .npz with x_train, y_train, x_test and y_test."""
+
+import math
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from relvit_lab.data.base import Dataset, Info, Split, make_dataset
+from relvit_lab.errors import RelvitError
+
+KEYS = ("x_train", "y_train", "x_test", "y_test")
+FORM = "images as (n, H, W), (n, H, W, 1 or 3) or (n, 1 or 3, H, W)"
+
+
+def describe(path: Path, name: str) -> Info:
+    """From the header of x_train alone. Grey images are not flipped: they are mostly signs. RelvitError as `read`."""
+    with _opened(path) as archive:
+        shape, _ = _header(archive, "x_train", path)
+        _, channels, side = _layout(shape, f"{path}: x_train")
+    return Info(name, side, paper=False, backbone="vit_nano", flip=channels == 3)
+
+
+def read(path: Path, name: str) -> Dataset:
+    """The data set in the file, its classes named by the labels as they stand there, sorted.
+
+    Images are uint8, or floats in [0, 1]; labels whole numbers or strings. Nothing is unpickled and every byte is
+    checked against the file's checksums. Raises RelvitError, with the path, where anything is not so.
+    """
+    images, labels = read_arrays(path)
+    classes, train, test = _number(labels, path)
+    splits = Split(images["x_train"], train), Split(images["x_test"], test)
+    notes = () if images["x_train"].shape[1] == 3 else (f"{path.name}: grey images, so none is flipped",)
+    return make_dataset(name, *splits, classes, notes=notes)
+
+
+def read_arrays(path: Path) -> tuple[dict[str, Tensor], dict[str, np.ndarray]]:
+    """{x_train, x_test}: uint8 (n, C, H, W); {y_train, y_test}: (n,) as they stand in the file. Errors as `read`."""
+    with _opened(path) as archive:
+        arrays = {key: _array(archive, key, path) for key in KEYS}
+    images = {key: _images(arrays[key], f"{path}: {key}") for key in ("x_train", "x_test")}
+    labels = {key: _labels(arrays[key], f"{path}: {key}") for key in ("y_train", "y_test")}
+    for split in ("train", "test"):
+        x, y = len(images[f"x_{split}"]), len(labels[f"y_{split}"])
+        if x != y:
+            raise RelvitError(f"{path}: x_{split} has {x} images, but y_{split} has {y} labels")
+    train, test = images["x_train"].shape[1:], images["x_test"].shape[1:]
+    if train != test:
+        raise RelvitError(
+            f"{path}: images of x_train have (channels, height, width) {tuple(train)}, of x_test {tuple(test)}: "
+            "both need the same"
+        )
+    return images, labels
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    """The file as a zip. A damaged one can make zipfile and NumPy raise nearly anything, and all of it ends here."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except RelvitError:
+        raise
+    except Exception as error:
+        why = str(error) or type(error).__name__
+        raise RelvitError(
+            f"{path} cannot be read as an .npz: {why}. It may have been cut short: copy it or make it again"
+        ) from error
+
+
+def _header(archive: zipfile.ZipFile, key: str, path: Path) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and dtype of an array, held against the size of its member: a damaged header must not cost memory."""
+    if f"{key}.npy" not in archive.namelist():
+        present = ", ".join(name.removesuffix(".npy") for name in archive.namelist()) or "nothing"
+        raise RelvitError(f"{path} has no {key}: it needs {', '.join(KEYS)}, and has {present}")
+    member = archive.getinfo(f"{key}.npy")
+    with archive.open(member) as stream:
+        version = np.lib.format.read_magic(stream)
+        parse = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = parse(stream)
+        start = stream.tell()
+    if dtype.hasobject:
+        raise RelvitError(
+            f"{path}: {key} is an array of Python objects, and those are never read from files. "
+            f"Save it as a plain array: {FORM}, labels as (n,)"
+        )
+    if start + math.prod(shape) * dtype.itemsize != member.file_size:
+        raise ValueError(f"{key} has not the length that its header says")
+    if math.prod(shape) == 0:
+        raise RelvitError(f"{path}: {key} is empty (shape {shape})")
+    return shape, dtype
+
+
+def _array(archive: zipfile.ZipFile, key: str, path: Path) -> np.ndarray:
+    _header(archive, key, path)
+    with archive.open(f"{key}.npy") as stream:
+        array = np.lib.format.read_array(stream, allow_pickle=False)
+        stream.read(1)  # at the end of a member, zipfile compares the checksum
+    return array
+
+
+def _layout(shape: tuple[int, ...], what: str) -> tuple[str, int, int]:
+    """("grey" | "last" | "first", channels, side) of an array of images."""
+    if len(shape) not in (3, 4):
+        raise RelvitError(f"{what} has shape {shape}, but {FORM} are needed")
+    if len(shape) == 3:
+        layout, channels, (height, width) = "grey", 1, shape[1:]
+    else:
+        first, last = shape[1] in (1, 3), shape[3] in (1, 3)
+        if first and last:
+            raise RelvitError(f"{what} has shape {shape}: which axis holds the channels is ambiguous")
+        if not first and not last:
+            raise RelvitError(f"{what} has shape {shape}, and no axis with 1 or 3 channels: {FORM} are needed")
+        layout, channels = ("first", shape[1]) if first else ("last", shape[3])
+        height, width = shape[2:] if first else shape[1:3]
+    if height != width:
+        raise RelvitError(
+            f"{what} has images of {height} x {width} pixels, but they must be square: crop or resize them first "
+            "(images in a folder are cropped for you)"
+        )
+    return layout, channels, height
+
+
+def _images(array: np.ndarray, what: str) -> Tensor:
+    """uint8 (n, C, H, W) from any of the accepted forms."""
+    layout, _, _ = _layout(array.shape, what)
+    if array.dtype.kind == "f":
+        array = _from_floats(array, what)
+    elif array.dtype != np.uint8:
+        raise RelvitError(f"{what} is {array.dtype}, but images are uint8 (0..255) or floats in [0, 1]")
+    images = torch.from_numpy(array)
+    if layout == "grey":
+        images = images.unsqueeze(1)  # (n,H,W) -> (n,1,H,W)
+    elif layout == "last":
+        images = images.permute(0, 3, 1, 2)  # (n,H,W,C) -> (n,C,H,W)
+    return images.contiguous()
+
+
+def _from_floats(array: np.ndarray, what: str) -> np.ndarray:
+    levels = np.empty(array.shape, np.uint8)
+    for start in range(0, len(array), 1024):  # by pieces: a float copy of the whole may not fit
+        piece = array[start : start + 1024].astype(np.float32)
+        if not (piece.min() >= 0 and piece.max() <= 1):  # false for NaN too
+            raise RelvitError(f"{what} has floats outside [0, 1] (or NaN): divide by 255, or save uint8")
+        levels[start : start + 1024] = np.rint(piece * 255)
+    return levels
+
+
+def _labels(array: np.ndarray, what: str) -> np.ndarray:
+    """(n,) from (n,) or (n, 1)."""
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim != 1:
+        raise RelvitError(f"{what} has shape {array.shape}, but one label an image is needed: (n,)")
+    if array.dtype.kind not in "iubUS":
+        raise RelvitError(f"{what} is {array.dtype}, but labels are whole numbers or strings")
+    return array
+
+
+def _number(labels: dict[str, np.ndarray], path: Path) -> tuple[tuple[str, ...], Tensor, Tensor]:
+    """Classes, and both splits' labels as 0..K-1 (int64)."""
+    values, train = _unique(labels["y_train"])
+    place = {value: number for number, value in enumerate(values)}
+    found, test = _unique(labels["y_test"])
+    strangers = [value for value in found if value not in place]
+    if strangers:
+        shown = ", ".join(map(repr, strangers[:5])) + (", ..." if len(strangers) > 5 else "")
+        raise RelvitError(f"{path}: y_test has labels that are not in y_train: {shown}")
+    places = torch.tensor([place[value] for value in found])
+    return tuple(map(str, values)), torch.from_numpy(train), places[torch.from_numpy(test)]
+
+
+def _unique(labels: np.ndarray) -> tuple[list[int] | list[str], np.ndarray]:
+    """The sorted values, and each label's place among them (int64)."""
+    values, places = np.unique(labels, return_inverse=True)
+    if values.dtype.kind == "S":
+        values = np.char.decode(values, "utf-8", "replace")
+    return values.tolist(), places.astype(np.int64)

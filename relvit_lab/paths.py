@@ -1,0 +1,23 @@
+"""Where things are: relative paths are taken from the project root, wherever a command or notebook was started."""
+
+import os
+from pathlib import Path
+
+
+def project_root() -> Path:
+    """RELVIT_HOME where it is set, else the nearest folder upwards with a pyproject.toml: seen from the working
+    directory, then from this file (an editable install); the working directory where there is none at all."""
+    home = os.environ.get("RELVIT_HOME")
+    if home:
+        return Path(home).expanduser().resolve()
+    for start in (Path.cwd(), Path(__file__).resolve().parent):
+        for folder in (start, *start.parents):
+            if (folder / "pyproject.toml").is_file():
+                return folder
+    return Path.cwd()
+
+
+def resolve(path: str | Path) -> Path:
+    """The absolute form of a path that a user gave."""
+    path = Path(path).expanduser()
+    return path if path.is_absolute() else project_root() / path

@@ -1,0 +1,82 @@
+"""What all tests share: nothing leaves this machine, nothing is written into the project, every draw is repeatable."""
+
+import importlib.util
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+OFFLINE = Path(__file__).parent / "offline"
+# Loaded by its path: a Python may have a sitecustomize of its own, and has imported that already.
+_spec = importlib.util.spec_from_file_location("relvit_offline", OFFLINE / "sitecustomize.py")
+offline = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(offline)
+
+THREADS = min(2, os.cpu_count() or 1)
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+# Without a deadline (a busy machine is no failure), and the same examples each time. To look further:
+# pytest --hypothesis-profile=search
+hypothesis.settings.register_profile("fixed", deadline=None, derandomize=True, database=None)
+hypothesis.settings.register_profile("search", deadline=None, max_examples=1000)
+hypothesis.settings.load_profile("fixed")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The environment of the whole session, which the processes that tests start inherit."""
+    home = Path(tempfile.mkdtemp(prefix="relvit-tests-"))
+    config.add_cleanup(lambda: shutil.rmtree(home, ignore_errors=True))
+    os.environ["RELVIT_HOME"] = str(home)  # for fixtures of a module or session; each test has its own, below
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(OFFLINE), os.environ.get("PYTHONPATH")]))
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):  # read when torch is imported
+        os.environ[name] = str(THREADS)
+    for name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR"):
+        os.environ[name] = str(home / name.lower())  # whatever the user has set up is neither read nor changed
+
+
+@pytest.fixture(autouse=True)
+def own_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Relative paths (runs, data) are taken from the test's own temporary folder."""
+    monkeypatch.setenv("RELVIT_HOME", str(tmp_path))
+
+
+@pytest.fixture(autouse=True)
+def repeatable() -> None:
+    """A draw that is given no generator comes out the same each time, and whichever tests ran before."""
+    import torch
+
+    torch.set_num_threads(THREADS)
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def network_attempts() -> list[str]:
+    """The hosts this test has tried to reach so far (each attempt raised a ConnectionError). A test that means to try
+    asks for this fixture; any other fails where it tries."""
+    return offline.attempts
+
+
+@pytest.fixture(autouse=True)
+def no_network(request: pytest.FixtureRequest) -> Iterator[None]:
+    """An attempt fails the test even where the code caught the error. Other processes are refused, but not counted."""
+    offline.attempts.clear()
+    yield
+    if offline.attempts and "network_attempts" not in request.fixturenames:
+        pytest.fail(f"this test asked for the network: {', '.join(sorted(set(offline.attempts)))}")
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of a Chromium for Playwright's executable_path; without one a test is skipped, but fails in CI."""
+    for name in BROWSERS:
+        if path := shutil.which(name):
+            return path
+    message = f"no Chromium found (looked for {', '.join(BROWSERS)})"
+    if os.environ.get("CI"):
+        pytest.fail(message + ": in CI the browser tests must run", pytrace=False)
+    pytest.skip(message + ": install one to run the browser tests")
