@@ -24,7 +24,7 @@ demo: $(STAMP)  ## train on handwritten digits and compare three scenarios (at m
 	$(RUN) -m relvit_lab demo
 
 lab: $(STAMP)  ## open the notebooks in JupyterLab, on this machine only
-	$(RUN) -m jupyterlab --ip=127.0.0.1 notebooks
+	$(RUN) -m jupyterlab --ip=127.0.0.1 $(if $(filter 0,$(shell id -u)),--allow-root) notebooks
 
 test: $(STAMP)  ## run the tests, without the slow ones and those in a browser (under 10 minutes, offline)
 	$(RUN) -m pytest -m "not slow and not browser"
@@ -73,7 +73,7 @@ $(STAMP): pyproject.toml constraints.txt
 	else \
 	  $(RUN) -m pip install --disable-pip-version-check --progress-bar off -c constraints.txt -e '.[dev]' | awk ' \
 	    /Downloading .*\([0-9][0-9][0-9][0-9.]* MB\)/ {n = split($$2, part, "/"); print "  downloading", part[n], $$3, $$4} \
-	    /^Installing collected packages/ {print "  unpacking", NF - 3, "packages: this takes a minute"} {fflush()}'; \
+	    /^Installing collected packages/ && NF > 50 {print "  unpacking", NF - 3, "packages: this takes a minute"} {fflush()}'; \
 	fi || { [ -n "$$interrupted" ] || rm -f $(UNFINISHED); \
 	  echo "The set-up did not end well: see above, and repeat it with the same command." >&2; exit 1; }; \
 	if [ -n "$$interrupted" ]; then exit 1; fi; \

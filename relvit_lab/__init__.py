@@ -1,0 +1,21 @@
+"""RelViT: vision transformers trained on the relations between image patches. Learn it, teach it, reproduce it."""
+
+import importlib
+
+__version__ = "0.1.0"
+
+_WHERE = {  # loaded when first used, so that `import relvit_lab` is quick
+    "Experiment": "experiment", "Stage": "experiment", "run": "training", "follow": "progress", "summary": "summary",
+    "load": "trained", "export_timm": "trained", "Task": "tasks", "TASKS": "tasks", "RelvitError": "errors",
+}  # fmt: skip
+__all__ = [*_WHERE, "__version__"]
+
+
+def __getattr__(name: str) -> object:
+    if name in _WHERE:
+        return getattr(importlib.import_module(f"relvit_lab.{_WHERE[name]}"), name)
+    raise AttributeError(f"module 'relvit_lab' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_WHERE])

@@ -1,5 +1,6 @@
 """Data sets by name: digits, the registry, digests, normalisation constants, subsets."""
 
+import itertools
 import subprocess
 import sys
 
@@ -21,7 +22,7 @@ def split(n=200, classes=5, channels=3, side=4, seed=0):
 def test_importing_is_light():
     code = (
         "import sys, relvit_lab.data\n"
-        "print([m for m in ('torchvision', 'sklearn', 'PIL', 'tqdm', 'filelock', 'timm') if m in sys.modules])"
+        "print([m for m in ('torchvision', 'sklearn', 'PIL', 'filelock', 'timm') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
@@ -156,12 +157,18 @@ def test_label_subset_is_stratified_and_nested():
     assert found[0.1].labels.bincount().tolist() == [10, 4, 1]
     assert found[0.001].labels.bincount().tolist() == [1, 1, 1]
     members = [set(part.images.flatten().tolist()) for part in found.values()]
-    assert all(small <= large for small, large in zip(members, members[1:]))
+    assert all(small <= large for small, large in itertools.pairwise(members))
     other = set(data.label_subset(whole, 0.1, seed=2).images.flatten().tolist())
     assert other != members[2]
     for part in found.values():
         assert part.labels.tolist() == labels[part.images.flatten().long()].tolist()
     assert data.label_subset(whole, 1.0, 0) is whole
+
+
+def test_label_subset_picks_other_places_in_each_class():
+    halves = data.label_subset(data.Split(torch.arange(100).view(100, 1, 1, 1), torch.arange(100) // 50), 0.5, 0)
+    first, second = halves.images.flatten().split(25)
+    assert (first + 50).tolist() != second.tolist()
 
 
 @pytest.mark.parametrize("fraction", [0, -0.1, 1.01, float("nan"), float("inf")])

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from relvit_lab import data
-from relvit_lab.data.folder import decode_image
+from relvit_lab.data.folder import decode_image, list_images
 from relvit_lab.errors import RelvitError
 
 
@@ -52,7 +52,7 @@ def test_given_splits_equal_torchvision(given, split):
 
 
 @pytest.mark.parametrize(
-    "width, height", [(8, 8), (1, 1), (1, 30), (31, 7), (9, 8), (8, 13), (70, 33), (3, 2), (333, 200)]
+    "width, height", [(8, 8), (1, 1), (1, 30), (31, 7), (9, 8), (8, 13), (8, 11), (11, 8), (70, 33), (3, 2), (333, 200)]
 )
 def test_odd_sizes_equal_torchvision(tmp_path, width, height):
     from torchvision.transforms.functional import center_crop, pil_to_tensor, resize
@@ -129,6 +129,11 @@ def test_split_by_hash(tmp_path):
     assert one.train.labels.bincount().tolist() == [16, 8, 1]
     assert one.test.labels.bincount().tolist() == [4, 2, 1]
     assert one.test_split == "test" and "80/20" in one.notes[0]
+    assert list_images(tmp_path / "one").test == {
+        "a": ["a/0.png", "a/15.png", "a/19.png", "a/8.png"],  # for good: other images would be another data set
+        "b": ["b/0.png", "b/3.png"],
+        "c": ["c/1.png"],
+    }
     two = tree(tmp_path / "two", names)  # the same elsewhere, beside things that are no images
     (two / ".ipynb_checkpoints").mkdir()
     (two / "__MACOSX").mkdir()
@@ -145,8 +150,10 @@ def test_images_deeper_down_and_linked(tmp_path):
     (tmp_path / "linked").mkdir()
     tree(tmp_path / "linked", ["3.png", "4.png"])
     (root / "c").symlink_to(tmp_path / "linked", target_is_directory=True)
+    (root / "b" / "more").symlink_to(tmp_path / "linked", target_is_directory=True)
     mine = data.load(root, image_size=8)
-    assert mine.classes == ("a", "b", "c") and len(mine.train) == len(mine.test) == 3
+    assert mine.classes == ("a", "b", "c")
+    assert (mine.train.labels.bincount() + mine.test.labels.bincount()).tolist() == [2, 4, 2]
 
 
 def test_test_without_labels_gives_way_to_val(given):

@@ -94,7 +94,7 @@ def test_labels(tmp_path, labels, test, classes):
     assert mine.classes == classes
 
     def name(value):
-        value = value.item() if value.shape == (1,) else value.item()
+        value = value.item()
         return value.decode() if isinstance(value, bytes) else str(value)
 
     assert [classes[k] for k in mine.train.labels] == [name(value) for value in labels]
@@ -166,6 +166,19 @@ def test_a_flipped_byte_is_refused_or_harmless(tmp_path, compress):
         else:  # a time stamp, say
             assert found.digest == expected.digest and found.classes == expected.classes
     assert seen > 0.8 * len(whole) / 13
+
+
+@pytest.mark.parametrize("compress", [False, True])
+@pytest.mark.parametrize("side", [8, 40])
+def test_a_checksum_that_does_not_fit(tmp_path, compress, side):
+    noise = RNG.integers(0, 256, (12, side, side, 3), dtype=np.uint8)
+    path = save(tmp_path, compress, x_train=noise, x_test=noise[:5])
+    with zipfile.ZipFile(path) as archive:
+        checksum = archive.getinfo("x_test.npy").CRC.to_bytes(4, "little")
+    whole = path.read_bytes()
+    place = whole.rindex(checksum)  # in the directory at the end, which zipfile goes by
+    path.write_bytes(whole[:place] + b"nope" + whole[place + 4 :])
+    refused(path, "CRC")
 
 
 def test_a_header_that_promises_too_much_costs_no_memory(tmp_path):

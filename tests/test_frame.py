@@ -122,16 +122,15 @@ def test_licence_and_citation():
 
 
 def test_ruff_is_content_with_code_and_notebooks():
-    result = subprocess.run(
-        [sys.executable, "-m", "ruff", "check", "--no-cache", "."], cwd=ROOT, capture_output=True, text=True
-    )
+    command = [sys.executable, "-m", "ruff", "check", "--no-cache", "--output-format=concise", "."]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
 
 
 def test_no_committed_file_names_a_machine_or_a_registry():
     """Split below, so that this file does not hold what it looks for."""
     folders = "|".join(["wo" + "rk", "ro" + "ot", "fa" + "rm", "tmp/ba" + "sh", "opt/wh" + "eels", "opt/py" + "pi"])
-    hosts = ["py" + "pi.org", "python" + "hosted", "npm" + "js.", "ana" + "conda.org", "deb" + "ian.org"]
+    hosts = ["py" + "pi.org", "python" + "hosted", "npm" + "js.", "ana" + "conda.org", "deb.deb" + "ian.org"]
     pattern = re.compile(rf"(?<![\w.])/(?:{folders})(?:/[\w.-]|_)|" + "|".join(map(re.escape, hosts)), re.IGNORECASE)
     assert pattern.search("see /ro" + "ot/x") and not pattern.search("docs/ro" + "ot/x")
     found = []

@@ -99,7 +99,7 @@ def _array(archive: zipfile.ZipFile, key: str, path: Path) -> np.ndarray:
     _header(archive, key, path)
     with archive.open(f"{key}.npy") as stream:
         array = np.lib.format.read_array(stream, allow_pickle=False)
-        stream.read(1)  # at the end of a member, zipfile compares the checksum
+        stream.read(1)  # zipfile compares the checksum where a read meets the end
     return array
 
 
@@ -143,7 +143,7 @@ def _images(array: np.ndarray, what: str) -> Tensor:
 def _from_floats(array: np.ndarray, what: str) -> np.ndarray:
     levels = np.empty(array.shape, np.uint8)
     for start in range(0, len(array), 1024):  # by pieces: a float copy of the whole may not fit
-        piece = array[start : start + 1024].astype(np.float32)
+        piece = array[start : start + 1024]
         if not (piece.min() >= 0 and piece.max() <= 1):  # false for NaN too
             raise RelvitError(f"{what} has floats outside [0, 1] (or NaN): divide by 255, or save uint8")
         levels[start : start + 1024] = np.rint(piece * 255)
@@ -178,5 +178,5 @@ def _unique(labels: np.ndarray) -> tuple[list[int] | list[str], np.ndarray]:
     """The sorted values, and each label's place among them (int64)."""
     values, places = np.unique(labels, return_inverse=True)
     if values.dtype.kind == "S":
-        values = np.char.decode(values, "utf-8", "replace")
+        values = np.char.decode(values, "utf-8", "backslashreplace")
     return values.tolist(), places.astype(np.int64)

@@ -1,0 +1,93 @@
+"""What the training loop costs beside the bare step: ViT-S/4 at 32 px, pre-training with SpRel and AbsPos.
+
+    python benchmarks/training_step.py [--batch 32] [--steps 2] [--alternations 5] [--check]
+
+The loop is the real one (batch from stored images, augmentation, targets, records, clipping, schedule); the bare step is
+the same model on a batch that is ready: forward, losses, backward, AdamW. They alternate in one run, and the ratio of
+each pair counts. --check exits with 1 where the median ratio is above 1.10.
+"""
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from relvit_lab import training
+from relvit_lab.devices import environment, pick_device
+from relvit_lab.experiment import Experiment
+from relvit_lab.records import StepDone
+from relvit_lab.runs import RunFolder
+from relvit_lab.stage_parts import load_data
+
+LIMIT = 1.10
+
+
+def bare_steps(model, optimizer, batch, steps: int) -> float:
+    began = time.perf_counter()
+    for _ in range(steps):
+        _, tokens = model(batch.images)
+        loss = sum(model.task_losses(tokens).values())
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+    return time.perf_counter() - began
+
+
+def loop_steps(records, steps: int) -> float:
+    began = time.perf_counter()
+    while steps:
+        steps -= isinstance(next(records), StepDone)
+    return time.perf_counter() - began
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--steps", type=int, default=2, help="steps of each kind in an alternation")
+    parser.add_argument("--alternations", type=int, default=5)
+    parser.add_argument("--check", action="store_true")
+    o = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        dice = np.random.default_rng(0)
+        needed = (o.steps * o.alternations + 4) * o.batch
+        images, labels = dice.integers(0, 256, (needed, 32, 32, 3), np.uint8), np.arange(needed) % 10
+        np.savez(Path(folder, "noise.npz"), x_train=images, y_train=labels, x_test=images[:64], y_test=labels[:64])
+        experiment = Experiment(
+            dataset=str(Path(folder, "noise.npz")),
+            preset="paper",
+            backbone="vit_s_4",
+            batch_size=o.batch,
+            run_dir=folder,
+        )
+        stage, device = experiment.stages()[0], pick_device()
+        print("hardware and versions:", environment(device))
+        training.SHOW_EVERY = 0.0  # a record after each step
+        loop = training.Training(stage, device, load_data(stage.experiment))
+        records = loop.steps_to_the_end(RunFolder(stage.folder))
+        bare = training.Training(stage, device, loop.dataset)
+        for group in bare.optimizer.param_groups:
+            group["lr"] = 1e-6
+        batch = bare.pipeline.train(bare.train.images[: o.batch], bare.train.labels[: o.batch])
+        loop_steps(records, 2)
+        bare_steps(bare.model, bare.optimizer, batch, 2)
+        ratios = []
+        for k in range(o.alternations):
+            ours = loop_steps(records, o.steps) / o.steps
+            floor = bare_steps(bare.model, bare.optimizer, batch, o.steps) / o.steps
+            ratios.append(ours / floor)
+            print(f"{k + 1}: loop {1e3 * ours:,.0f} ms a step, bare {1e3 * floor:,.0f} ms, ratio {ratios[-1]:.3f}")
+        records.close()
+    median = statistics.median(ratios)
+    print(
+        f"median ratio {median:.3f} (from {min(ratios):.3f} to {max(ratios):.3f}), batch {o.batch}, {torch.__version__}"
+    )
+    return int(o.check and median > LIMIT)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,171 @@
+"""python -m relvit_lab train | demo | runs | fetch: the same runs without a notebook."""
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+
+from relvit_lab.errors import RelvitError, nearest
+
+USAGE = """python -m relvit_lab COMMAND [--field value ...]
+
+  train    train one experiment; takes every field of Experiment, for example
+           train --dataset cifar10 --data-dir data --preset demo --tasks sprel,abspos
+  demo     supervised, supervised for twice as long, and downstream-only, on digits (--seed S)
+  runs     list what is in the run folder, newest last (--run-dir D); `runs ID ID ...` compares
+  fetch    download a data set ahead: fetch cifar10 --data-dir D
+
+`python -m relvit_lab train --help` lists the fields.
+"""
+
+
+def train(words: Sequence[str]) -> None:
+    from relvit_lab.experiment import Experiment
+
+    if set(words) & {"-h", "--help"}:
+        print("fields of an experiment, as --field value (a None is filled in by the preset):\n" + _fields())
+        return
+    _follow(Experiment.create(_options(words, Experiment.names())))
+
+
+def demo(words: Sequence[str]) -> None:
+    """Does learning from all tokens help? Equal schedule and rate, on digits."""
+    from relvit_lab.experiment import Experiment
+    from relvit_lab.summary import compare
+    from relvit_lab.wording import human_time
+
+    given = {"dataset": "digits", "preset": "demo"} | _options(words, Experiment.names())
+    epochs = Experiment.create(given).resolved().epochs
+    settings = {
+        "supervised": {"scenario": "supervised"},
+        "supervised, twice as long": {"scenario": "supervised", "epochs": 2 * epochs},
+        "downstream-only (RelViT, joint)": {"scenario": "downstream_only"},
+    }
+    rows, columns = [], [
+        ("Trained", "label"), ("accuracy (%)", "metrics.accuracy"), ("SpRel (%)", "metrics.sprel"),
+        ("AbsPos (%)", "metrics.abspos"), ("epochs", "experiment.epochs"), ("lr", "experiment.lr"),
+        ("seed", "experiment.seed"), ("time", lambda row: human_time(row["timing"]["seconds"])),
+    ]  # fmt: skip
+    for label, fields in settings.items():
+        finished = _follow(Experiment.create(given | {"epochs": epochs} | fields), show_summary=False)[-1]
+        rows.append(finished.result | {"label": label})
+    print("\nThe same small ViT, learning rate and schedule; what differs is what it learns from.\n")
+    print(compare(rows, columns))
+    print("\nOne seed; `--seed 1` shows what chance does. notebooks/04_train.ipynb says what longer training changes.")
+
+
+def runs(words: Sequence[str]) -> None:
+    from relvit_lab.paths import resolve
+    from relvit_lab.runs import find_runs
+    from relvit_lab.summary import compare
+    from relvit_lab.wording import human_time
+
+    options, ids = _split(words, ("run_dir",))
+    folder = resolve(options.get("run_dir", "runs"))
+    found = [run for run in find_runs(folder) if not ids or any(run["id"].startswith(name) for name in ids)]
+    if not found:
+        print(f"no runs {' '.join(ids)} in {folder}: `python -m relvit_lab train` makes one")
+        return
+    rows = [run["about"] | {"id": run["id"], "lines": run["metrics"]} | (run["result"] or {}) for run in found]
+    columns = [
+        ("Stage", "id"), ("scenario", "experiment.scenario"), ("backbone", "experiment.backbone"), ("tasks", _tasks),
+        ("seed", "experiment.seed"), ("epochs", lambda row: f"{len(row['lines'])}/{row['experiment']['epochs']}"),
+        ("accuracy", "metrics.accuracy"), ("best", "metrics.best_accuracy"), ("SpRel", "metrics.sprel"),
+        ("Dist", "metrics.dist"), ("Ang", "metrics.ang"), ("AbsPos", "metrics.abspos"),
+        ("time", lambda row: human_time(row["timing"]["seconds"]) if "timing" in row else "not finished"),
+    ]  # fmt: skip
+    print(compare(rows, columns, (str(folder),)))
+
+
+def _tasks(row: dict) -> list[str] | None:
+    return row["fields"].get("tasks")
+
+
+def fetch(words: Sequence[str]) -> None:
+    from relvit_lab import data
+
+    options, names = _split(words, ("data_dir",))
+    if len(names) != 1:
+        raise RelvitError(f"fetch takes one data set: {', '.join(data.DATASETS.names())}")
+    print(data.fetch(names[0], **options))
+
+
+COMMANDS = {"train": train, "demo": demo, "runs": runs, "fetch": fetch}
+
+
+def _follow(experiment, show_summary: bool = True) -> list:
+    from relvit_lab.progress import follow
+    from relvit_lab.summary import summary
+    from relvit_lab.training import run
+
+    finished = follow(run(experiment))
+    if show_summary:
+        print(f"\n{summary(finished)}")
+    return finished
+
+
+def _split(words: Sequence[str], names: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """Options by field name, and the other words. `--data-dir D`, `--data_dir D`, `--data-dir=D`, `--fresh`."""
+    options, others, words = {}, [], list(words)
+    while words:
+        word = words.pop(0)
+        if not word.startswith("--"):
+            others.append(word)
+            continue
+        name, has_value, value = word[2:].partition("=")
+        name = name.replace("-", "_")
+        if name not in names:
+            raise RelvitError(f"unknown option '{word}': {nearest(name, names)}")
+        if not has_value:
+            if words and not words[0].startswith("--"):
+                value = words.pop(0)
+            elif name == "fresh" or name == "shuffle":
+                value = "true"
+            else:
+                raise RelvitError(f"--{name.replace('_', '-')} needs a value")
+        options[name] = value
+    return options, others
+
+
+def _options(words: Sequence[str], names: Sequence[str]) -> dict[str, str]:
+    options, others = _split(words, names)
+    if others:
+        raise RelvitError(f"'{others[0]}' was not expected here: fields are given as --field value")
+    return options
+
+
+def _fields() -> str:
+    from relvit_lab.experiment import CHOICES, Experiment
+
+    lines = []
+    for field in dataclasses.fields(Experiment):
+        choices = f"  {' | '.join(CHOICES[field.name])}" if field.name in CHOICES else ""
+        default = "+".join(field.default) if isinstance(field.default, tuple) else field.default
+        lines.append(f"  --{field.name.replace('_', '-'):<20} {default!s:<18}{choices}".rstrip())
+    return "\n".join(lines)
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run a command. Returns the exit code: 0, 1 for a mistake that the user can mend, 130 on Ctrl-C; 75 on SIGTERM."""
+    words = list(sys.argv[1:] if words is None else words)
+    try:
+        if not words or words[0] in ("-h", "--help", "help"):
+            print(USAGE)
+            return 0
+        if words[0] not in COMMANDS:
+            raise RelvitError(f"unknown command '{words[0]}': {nearest(words[0], COMMANDS)}")
+        COMMANDS[words[0]](words[1:])
+        return 0
+    except RelvitError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on from the last checkpoint", file=sys.stderr)
+        return 130
+    except SystemExit as end:  # Terminated
+        if isinstance(end.code, int) and end.code == 75:
+            print(f"\n{end}", file=sys.stderr)
+        raise
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,46 @@
+"""§4.2 (the metrics of the tables): a model on test images, with no augmentation and no shuffle."""
+
+from collections.abc import Mapping
+from contextlib import nullcontext
+
+import torch
+import torch.nn.functional as F
+
+from relvit_lab.data import Split
+from relvit_lab.model import RelViT
+from relvit_lab.pipeline import Pipeline
+
+
+@torch.no_grad()
+def evaluate(
+    model: RelViT,
+    pipeline: Pipeline,
+    split: Split,
+    batch_size: int = 256,
+    weights: Mapping[str, float] | None = None,
+    autocast=nullcontext,
+) -> dict[str, float]:
+    """Means over the images of a split, which lie on the model's device.
+
+    Returns "loss" (the weighted sum of what is trained), "accuracy" in % where there is a classifier, and each task's
+    metric by its name.
+    """
+    weights = weights or {task.name: task.weight for task in model.tasks}
+    was_training = model.training
+    model.eval()
+    sums: dict[str, torch.Tensor] = {}
+    for first in range(0, len(split), batch_size):
+        images, labels = split.images[first : first + batch_size], split.labels[first : first + batch_size]
+        batch = pipeline.evaluate(images, labels, first)
+        with autocast():
+            logits, tokens = model(batch.images)
+            losses = model.task_losses(tokens, generator=torch.Generator(tokens.device).manual_seed(first))
+            values = model.task_metrics(tokens)
+        loss = sum(weights[name] * value.float() for name, value in losses.items())
+        if logits is not None:
+            loss = loss + F.cross_entropy(logits.float(), labels)
+            values["accuracy"] = 100 * (logits.argmax(1) == labels).float().mean()
+        for name, value in {"loss": loss, **values}.items():
+            sums[name] = sums.get(name, 0) + value.double() * len(labels)
+    model.train(was_training)
+    return {name: float(value) / len(split) for name, value in sums.items()}

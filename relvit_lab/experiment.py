@@ -1,0 +1,342 @@
+"""§4: one frozen, typed description of a run, and the stages that it consists of.
+
+Types and ranges are checked when an Experiment is made; names (data set, backbone, tasks) when it is resolved, by
+the registry that knows them. None means "as the preset says".
+"""
+
+import ast
+import dataclasses
+import hashlib
+import json
+import math
+import re
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from relvit_lab import backbones, presets
+from relvit_lab.errors import RelvitError, nearest
+from relvit_lab.paths import resolve
+from relvit_lab.tasks import BUILT_IN, TASKS
+
+CHOICES = {
+    "scenario": ("supervised", "pretrain_finetune", "downstream_only"),
+    "recipe": ("paper", "released"),
+    "preset": ("paper", "demo", "smoke"),
+    "image_crop": ("resized", "padded", "none"),
+    "stop_after": ("pretrain", "finetune", "supervised", "supervised2", "joint"),
+    "precision": ("auto", "float32", "bf16"),
+}
+RANGES = {  # inclusive
+    "mega_patches": (1, 1024), "supervised_stages": (1, 2), "epochs": (1, 100_000), "batch_size": (1, 1_000_000),
+    "lr": (0.0, 10.0), "weight_decay": (0.0, 10.0), "dropout": (0.0, 0.99), "drop_path": (0.0, 0.99),
+    "clip": (0.0, 1e9), "train_images": (1, 10**9), "test_images": (1, 10**9), "image_size": (1, 4096),
+    "patch_size": (1, 4096),
+    "seed": (0, 2**31 - 1), "checkpoint_minutes": (0.0, 5.0), "label_fraction": (1e-9, 1.0),
+}  # fmt: skip
+PLACES = ("preset", "run_dir", "data_dir", "device", "precision", "fresh", "checkpoint_minutes", "stop_after")
+"""Fields that say where and how, not what: they change no id."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A run. Values may be strings, as papermill and the command line hand them over; they are coerced by type."""
+
+    dataset: str = "digits"  # a name, a folder of images, or an .npz
+    data_dir: str = "data"  # where data sets are kept
+    scenario: str = "pretrain_finetune"  # or supervised, downstream_only (joint training)
+    backbone: str | None = None  # None: Table 2's for the data set; vit_nano for presets demo and smoke
+    tasks: tuple[str, ...] = ("sprel", "abspos")  # of sprel, dist, ang, abspos and your own
+    task_weights: tuple[float, ...] | None = None  # of the losses, in the order of tasks; None: each task's own (1)
+    mega_patches: int | None = None  # M cells a side in pre-training (§3.2.1); None: standard patches
+    pos_embed: bool | None = None  # positional embeddings; None: off in pre-training, on elsewhere
+    shuffle: bool = False  # shuffle the patches, each image its own way, before positional embeddings are added
+    recipe: str = "paper"  # the text's, or the released code's ("released")
+    preset: str | None = None  # paper, demo (two minutes a stage on two cores) or smoke (seconds)
+    supervised_stages: int = 1  # 2: Table 2's baseline, trained twice
+    epochs: int | None = None  # of each stage
+    batch_size: int | None = None
+    lr: float | None = None  # the highest learning rate
+    weight_decay: float | None = None
+    dropout: float | None = None
+    drop_path: float | None = None
+    clip: float | None = None  # largest norm of the gradient; 0: no clipping
+    label_fraction: float = 1.0  # share of the labelled images in supervised training and fine-tuning
+    train_images: int | None = None  # use a fixed subset of this size
+    test_images: int | None = None
+    image_size: int | None = None  # side in pixels
+    patch_size: int | None = None  # side in pixels; vit_nano only
+    factored_heads: bool | None = None  # attention-score heads of rank D // K; None: by the recipe
+    image_crop: str | None = None  # resized, padded or none; None: by the recipe
+    flip: bool | None = None  # None: by the data set
+    init_from: str | None = None  # a stage's id or a path: its backbone replaces pre-training
+    stop_after: str | None = None  # end after this stage, for example pretrain
+    seed: int = 0
+    device: str = "auto"  # auto, cpu, cuda, cuda:1
+    precision: str = "auto"  # float32 or bf16; auto: bf16 on a GPU that has it
+    run_dir: str = "runs"
+    fresh: bool = False  # start anew even where there is a checkpoint or a result
+    checkpoint_minutes: float = 5.0  # write a checkpoint at least this often within an epoch, too
+
+    def __post_init__(self):
+        hints = typing.get_type_hints(type(self))
+        for field in dataclasses.fields(self):
+            value = _coerce(field.name, getattr(self, field.name), hints[field.name])
+            _check(field.name, value)
+            object.__setattr__(self, field.name, value)
+        if len(set(self.tasks)) != len(self.tasks):
+            raise RelvitError(f"tasks names a task twice: {', '.join(self.tasks)}")
+        if self.task_weights is not None and len(self.task_weights) != len(self.tasks):
+            raise RelvitError(f"task_weights has {len(self.task_weights)} numbers for {len(self.tasks)} tasks")
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        return tuple(field.name for field in dataclasses.fields(cls))
+
+    @classmethod
+    def create(cls, values: Mapping[str, object]) -> "Experiment":
+        """An Experiment from named values. Raises RelvitError for a name that is no field."""
+        for name in values:
+            if name not in cls.names():
+                raise RelvitError(f"unknown parameter '{name}': {nearest(name, cls.names())}")
+        return cls(**values)
+
+    @classmethod
+    def from_notebook(cls, namespace: Mapping[str, object]) -> "Experiment":
+        """The Experiment of a parameters cell: pass globals().
+
+        papermill only warns of a parameter that the notebook does not have, and runs on with the defaults: so the
+        names in the cell that it injected ("# Parameters") are checked here. Raises RelvitError.
+        """
+        injected = [str(cell) for cell in namespace.get("In", []) if str(cell).startswith("# Parameters")]
+        assigned = [node for cell in injected[-1:] for node in ast.parse(cell).body if isinstance(node, ast.Assign)]
+        for name in (target.id for node in assigned for target in node.targets):
+            if name not in cls.names():
+                raise RelvitError(f"unknown parameter '{name}': {nearest(name, cls.names())}")
+        return cls(**{name: namespace[name] for name in cls.names() if name in namespace})
+
+    @cached_property
+    def _resolved(self) -> "Experiment":
+        return presets.resolve(self)
+
+    def resolved(self) -> "Experiment":
+        """The same run with every None that the preset decides filled in, and tasks in registry order.
+
+        Raises RelvitError where a name is unknown or values do not go together.
+        """
+        return self._resolved
+
+    def stages(self) -> "tuple[Stage, ...]":
+        """What is trained, in order; `stop_after` ends early. Raises RelvitError as `resolved` does."""
+        e = self.resolved()
+        start = _find_weights(e) if e.init_from else None
+        if e.scenario == "downstream_only":
+            stages = (Stage("joint", e, init=start),)
+        elif e.scenario == "supervised":
+            first = Stage("supervised", e, init=start)
+            stages = (first, Stage("supervised2", e, first)) if e.supervised_stages == 2 else (first,)
+        elif start is not None:
+            stages = (Stage("finetune", e, init=start),)
+        else:
+            first = Stage("pretrain", e)
+            stages = (first, Stage("finetune", e, first))
+        names = [stage.name for stage in stages]
+        if e.stop_after:
+            if e.stop_after not in names:
+                raise RelvitError(f"stop_after '{e.stop_after}' is no stage here: {nearest(e.stop_after, names)}")
+            stages = stages[: names.index(e.stop_after) + 1]
+        return stages
+
+    @property
+    def id(self) -> str:
+        """Hash of the resolved scientific fields: the same run on another machine or in another folder has it too."""
+        e = self.resolved()
+        fields = {name: value for name, value in e.as_dict().items() if name not in PLACES}
+        fields["init_from"] = _digest(_find_weights(e)) if e.init_from else None
+        return f"{_slug(e.dataset)}-{e.scenario}-{_hash(fields)}"
+
+    def as_dict(self) -> dict:
+        """Plain values, as JSON holds them."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
+
+    def run_folder(self) -> Path:
+        return resolve(self.run_dir)
+
+
+_COMMON = (
+    "dataset", "train_images", "test_images", "image_size", "backbone", "patch_size", "recipe", "epochs", "batch_size",
+    "lr", "weight_decay", "dropout", "drop_path", "clip", "image_crop", "flip", "seed",
+)  # fmt: skip
+_SELF_SUPERVISED = ("tasks", "task_weights", "mega_patches", "shuffle", "factored_heads")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One training from start to end, with its own folder; runs that need the same one share it.
+
+    name: pretrain, finetune, supervised, supervised2 or joint. experiment: resolved. parent: the stage whose weights
+    it starts from. init: or a file of weights.
+    """
+
+    name: str
+    experiment: Experiment
+    parent: "Stage | None" = None
+    init: Path | None = None
+
+    @property
+    def classifies(self) -> bool:
+        return self.name != "pretrain"
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        return self.experiment.tasks if self.name in ("pretrain", "joint") else ()
+
+    @property
+    def weights(self) -> tuple[float, ...]:
+        return self.experiment.task_weights if self.tasks else ()
+
+    @property
+    def pos_embed(self) -> bool:
+        """§4.2: off in pre-training unless asked for, on elsewhere; fine-tuning always has them."""
+        return self.name == "finetune" or self.experiment.pos_embed
+
+    @property
+    def mega_patches(self) -> int | None:
+        return self.experiment.mega_patches if self.name == "pretrain" else None
+
+    @property
+    def shuffle(self) -> bool:
+        return bool(self.tasks) and self.experiment.shuffle
+
+    @property
+    def augments_patches(self) -> bool:
+        """§4.1: ViT and SSL tasks. The released code does so in pre-training only."""
+        if self.name == "joint":
+            return self.experiment.recipe == "paper" and backbones.BACKBONES.get(self.experiment.backbone).is_vit
+        return self.name == "pretrain"
+
+    @property
+    def keeps_best(self) -> bool:
+        """Whether the next stage starts from the epoch with the lowest SSL loss, as in the released code."""
+        return self.name == "pretrain" and self.experiment.recipe == "released"
+
+    @cached_property
+    def fields(self) -> dict:
+        """The scientific fields that this stage depends on, and no others."""
+        names = _COMMON + (_SELF_SUPERVISED if self.tasks else ()) + (("label_fraction",) if self.classifies else ())
+        values = self.experiment.as_dict()
+        fields = {"stage": self.name, "pos_embed": self.pos_embed} | {name: values[name] for name in names}
+        if self.parent is not None:
+            fields["from"] = self.parent.id
+        if self.init is not None:
+            fields["from"] = _digest(self.init)
+        own = [name for name in self.tasks if TASKS.get(name) not in BUILT_IN]
+        if own:
+            fields["task_code"] = {name: TASKS.get(name).fingerprint() for name in own}
+        return fields
+
+    @cached_property
+    def id(self) -> str:
+        return f"{_slug(self.experiment.dataset)}-{self.name}-{_hash(self.fields)}"
+
+    @property
+    def folder(self) -> Path:
+        return self.experiment.run_folder() / self.id
+
+
+def _coerce(name: str, value: object, hint: object) -> object:
+    """The value in the field's type. Raises RelvitError where it cannot be meant."""
+    optional = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    if optional:
+        hint = typing.get_args(hint)[0]
+        if value is None:
+            return None
+        if (
+            isinstance(value, str)
+            and value.strip().lower() in ("", "none", "null")
+            and value not in CHOICES.get(name, ())
+        ):
+            return None
+        if name == "mega_patches" and str(value) == "0":
+            return None
+    try:
+        if hint is bool:
+            return _boolean(value)
+        if typing.get_origin(hint) is tuple:
+            return tuple(_coerce(name, item, typing.get_args(hint)[0]) for item in _items(value))
+        if isinstance(value, bool):
+            raise ValueError
+        if hint is int:
+            number = float(value)
+            if number != int(number):
+                raise ValueError
+            return int(value) if isinstance(value, int) else int(number)
+        if hint is float:
+            number = float(value)
+            if not math.isfinite(number):
+                raise ValueError
+            return number
+        if isinstance(value, (str, Path)):
+            return str(value).strip()
+        raise ValueError
+    except (ValueError, TypeError, OverflowError):
+        kinds = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+        raise RelvitError(f"{name} is {value!r}, but must be {kinds.get(hint, 'a list')}") from None
+
+
+def _boolean(value: object) -> bool:
+    words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+    text = str(value).strip().lower()
+    if not isinstance(value, (bool, int, str)) or text not in words:
+        raise ValueError
+    return words[text]
+
+
+def _items(value: object) -> list:
+    """A list from a list, a JSON list, or names joined by commas or plus signs."""
+    if isinstance(value, (list, tuple)):
+        return list(value)
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return [value]
+    if not isinstance(value, str):
+        raise ValueError
+    text = value.strip()
+    if text.startswith("["):
+        return list(json.loads(text))
+    return [item.strip() for item in re.split(r"[,+]", text) if item.strip()]
+
+
+def _check(name: str, value: object) -> None:
+    if name in CHOICES and value is not None and value not in CHOICES[name]:
+        raise RelvitError(f"unknown {name} '{value}': {nearest(value, CHOICES[name])}")
+    if name in RANGES and value is not None and not RANGES[name][0] <= value <= RANGES[name][1]:
+        low, high = RANGES[name]
+        raise RelvitError(f"{name} is {value}, but must be from {low:g} to {high:g}")
+
+
+def _find_weights(e: Experiment) -> Path:
+    """The file that init_from names: a stage's id, its folder, or a .safetensors file."""
+    tried = (e.run_folder() / e.init_from, resolve(e.init_from))
+    for path in tried:
+        file = path / "model.safetensors" if path.is_dir() else path
+        if file.is_file():
+            return file
+    raise RelvitError(
+        f"init_from '{e.init_from}' is no finished stage and no file of weights: tried {' and '.join(map(str, tried))}"
+    )
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()[:16]
+
+
+def _hash(fields: dict) -> str:
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:10]
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", Path(text).stem.lower()).strip("_") or "data"

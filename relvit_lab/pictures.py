@@ -1,0 +1,58 @@
+"""The pictures at the end of a run: its curves, and what it says about images that it has not seen."""
+
+from collections.abc import Sequence
+
+import torch
+
+from relvit_lab import viz
+from relvit_lab.records import StageFinished
+from relvit_lab.runs import RunFolder
+from relvit_lab.stage_parts import load_data
+from relvit_lab.trained import Trained, load
+from relvit_lab.viz import Drawing
+
+
+def run_curves(finished: Sequence[StageFinished]) -> Drawing:
+    """The curves of all stages of a run, from their folders."""
+    return viz.curves([(stage.name, RunFolder(stage.folder).metrics()) for stage in finished])
+
+
+def run_predictions(finished: Sequence[StageFinished], images: int = 4) -> list[Drawing]:
+    """For each task of the last stage that had some: predictions against the truth on the first test images.
+
+    Empty where no stage had tasks (supervised training). Other tasks than the four built-in ones have no picture.
+    """
+    about = [(stage, RunFolder(stage.folder).read_json("experiment.json")) for stage in finished]
+    with_tasks = [stage for stage, said in about if said["fields"].get("tasks")]
+    if not with_tasks:
+        return []
+    trained = load(with_tasks[-1].folder)
+    test = load_data(trained.experiment).test
+    batch = trained.pipeline.evaluate(test.images[:images], test.labels[:images])
+    shown = _for_the_eye(trained, batch.images)
+    titles = [trained.classes[label] for label in batch.labels]
+    return [
+        figure
+        for task in trained.model.tasks
+        for figure in _task_figures(trained, task.name, task.title, batch.images, shown, titles)
+    ]
+
+
+@torch.no_grad()
+def _task_figures(trained: Trained, name: str, title: str, images, shown, titles) -> list[Drawing]:
+    model, side = trained.model, trained.model.backbone.side
+    if name not in ("sprel", "dist", "ang", "abspos"):
+        return []
+    predicted = model.predictions(images, name)  # (B,N,N) or (B,N)
+    if name == "sprel":
+        return [viz.predictions_grid(shown, predicted, side, titles=titles)]
+    if name == "abspos":
+        return [viz.positions_predicted(shown[0], predicted[0], side, f"{title}: {titles[0]}")]
+    target = model.targets(model.tasks[[task.name for task in model.tasks].index(name)])
+    return [viz.field_predicted(shown[0], predicted[0], target, title=f"{title}: {titles[0]}")]
+
+
+def _for_the_eye(trained: Trained, images: torch.Tensor) -> torch.Tensor:
+    """Back from normalised to [0, 1]."""
+    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (trained.pipeline.mean, trained.pipeline.std))
+    return (images * std + mean).clamp(0, 1)

@@ -1,0 +1,38 @@
+"""§4.1: AdamW, the learning rate set at each step, and what weight decay applies to."""
+
+import math
+
+import torch
+from torch import nn
+
+RELEASED_END = 1.25e-6  # where the released code's schedule ends
+
+
+def learning_rate(step: int, steps: int, peak: float, recipe: str = "paper") -> float:
+    """The rate of a step (from 0) of `steps`: linear warm-up over the first tenth, then a cosine.
+
+    "paper": half a cosine from `peak` to 0. "released": a quarter cosine from `peak` to 1.25e-6, counted from step 0
+    (so warm-up multiplies it).
+    """
+    warm_up = max(1, round(steps / 10))
+    ramp = min(1.0, (step + 1) / warm_up)
+    if recipe == "released":
+        a = 1 - math.cos(step / steps * math.pi / 2)
+        return ramp * (peak * (1 - a) + RELEASED_END * a)
+    if step < warm_up:
+        return ramp * peak
+    return peak * 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, steps - warm_up)))
+
+
+def make_optimizer(model: nn.Module, weight_decay: float, recipe: str = "paper") -> torch.optim.AdamW:
+    """AdamW. Recipe "released" decays every parameter; "paper" (0 unless set) spares biases, norms, CLS and PE."""
+    parameters = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    spared = [p for name, p in parameters if p.dim() < 2 or name.endswith(("cls_token", "pos_embed"))]
+    if recipe == "released":
+        spared = []
+    ids = {id(p) for p in spared}
+    groups = [{"params": [p for _, p in parameters if id(p) not in ids], "weight_decay": weight_decay}]
+    if spared:
+        groups.append({"params": spared, "weight_decay": 0.0})
+    fused = parameters[0][1].device.type == "cuda"
+    return torch.optim.AdamW(groups, lr=0.0, weight_decay=weight_decay, fused=fused)

@@ -1,0 +1,399 @@
+"""§4.1, §4.2: the one training loop, for every stage. It yields records and never prints.
+
+for record in run(experiment): ...
+"""
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from relvit_lab import data
+from relvit_lab.devices import Device, commit, environment, pick_device
+from relvit_lab.errors import RelvitError
+from relvit_lab.evaluate import evaluate
+from relvit_lab.experiment import Experiment, Stage
+from relvit_lab.randomness import epoch_order, generator, key
+from relvit_lab.records import EpochDone, Note, Record, StageFinished, StageStarted, StepDone
+from relvit_lab.runs import RunFolder
+from relvit_lab.schedule import learning_rate, make_optimizer
+from relvit_lab.stage_parts import build_model, build_pipeline, load_data, load_start
+
+SHOW_EVERY = 0.2  # seconds between StepDone records
+PATIENCE = 3600  # seconds of a paper preset on a CPU after which the demo preset is pointed out
+
+
+class Terminated(SystemExit):
+    """SIGTERM: a checkpoint was written; the process ends with code 75 (try again later)."""
+
+    def __init__(self, folder: object):
+        super().__init__(75)
+        self.message = f"terminated: a checkpoint is in {folder}; the same command goes on from there"
+
+    def __str__(self) -> str:
+        return self.message
+
+
+def run(experiment: Experiment) -> Iterator[Record]:
+    """Train the stages of an experiment one after the other. Raises RelvitError for everything a user can mend.
+
+    A stage that has a result is read back; one that was interrupted goes on where it stopped, to the same bits.
+    """
+    stages = experiment.stages()
+    device = pick_device(experiment.device, experiment.precision)
+    loaded: list[data.Dataset] = []
+
+    def dataset() -> data.Dataset:
+        if not loaded:
+            loaded.append(load_data(stages[0].experiment))
+        return loaded[0]
+
+    for stage in stages:
+        yield from run_stage(stage, device, dataset)
+
+
+def run_stage(stage: Stage, device: Device, dataset: Callable[[], data.Dataset]) -> Iterator[Record]:
+    """One stage. dataset() loads the data when it is needed: not for a stage that is only read back."""
+    folder = RunFolder(stage.folder)
+    if not stage.experiment.fresh and folder.result() is not None:
+        yield from replay(stage, folder, dataset)
+        return
+    training = Training(stage, device, dataset())  # raises before anything is written
+    with folder.lock():
+        if stage.experiment.fresh:
+            folder.clear()
+        if folder.result() is not None:  # another process was faster
+            yield from replay(stage, folder, dataset)
+            return
+        yield from training.steps_to_the_end(folder)
+
+
+def replay(stage: Stage, folder: RunFolder, dataset: Callable[[], data.Dataset]) -> Iterator[Record]:
+    """The records of a stage that has ended."""
+    result, lines, about = folder.result(), folder.metrics(), folder.read_json("experiment.json")
+    if about is None or not (folder.path / "model.safetensors").exists():
+        raise RelvitError(f"{folder.path} has a result, but not all of its files: fresh=True starts this stage anew")
+    if stage.experiment.dataset not in data.DATASETS:
+        _same_data(about, dataset(), folder)
+    notes = []
+    made = result["environment"]["commit"]
+    if made != commit():
+        notes.append(f"this result was made by commit {made}, and this is {commit()}; fresh=True trains anew")
+    count = result["counts"]
+    yield StageStarted(
+        stage.name, stage.id, folder.path, stage.experiment.epochs, count["steps_per_epoch"], count["train_images"],
+        count["test_images"], count["parameters"], result["environment"]["device"], result["environment"]["precision"],
+        tuple(notes), replayed=True,
+    )  # fmt: skip
+    for line in lines:
+        yield EpochDone(line["epoch"], stage.experiment.epochs, line, replayed=True)
+    yield StageFinished(stage.name, stage.id, folder.path, result, replayed=True)
+
+
+def _same_data(about: dict, dataset: data.Dataset, folder: RunFolder) -> None:
+    if about["data"]["digest"] != dataset.digest:
+        raise RelvitError(
+            f"the data set {dataset.name} has changed since {folder.path} was made: fresh=True trains on it as it is"
+        )
+
+
+class Training:
+    """A stage in memory: its data, model, optimiser, and how far it is."""
+
+    def __init__(self, stage: Stage, device: Device, dataset: data.Dataset):
+        self.stage, self.device, self.dataset = stage, device, dataset
+        e = stage.experiment
+        train, test = dataset.train, dataset.test
+        if stage.classifies and e.label_fraction < 1:
+            train = data.label_subset(train, e.label_fraction, e.seed)
+        self.train, self.test = (
+            data.Split(split.images.to(device.torch), split.labels.to(device.torch)) for split in (train, test)
+        )
+        self.batch_size = min(e.batch_size, len(train))
+        self.steps_per_epoch = math.ceil(len(train) / self.batch_size)
+        self.steps = e.epochs * self.steps_per_epoch
+        self.pipeline = build_pipeline(stage, dataset)
+        torch.manual_seed(key(e.seed, stage.name, "initialisation"))
+        self.model = build_model(stage, len(dataset.classes))
+        load_start(self.model, stage)
+        self.model.to(device.torch)
+        self.optimizer = make_optimizer(self.model, e.weight_decay, e.recipe)
+        self.parameters = [p for p in self.model.parameters() if p.requires_grad]
+        self.weights = dict(zip(stage.tasks, stage.weights))
+        self.step = 0  # steps done
+        self.history: list[dict] = []  # the lines of metrics.jsonl
+        self.best: dict | None = None  # {"epoch", "loss", "model"} where the stage keeps its best epoch
+        self.seconds = 0.0  # of training, in earlier processes too
+        self._forget_epoch()
+
+    def _forget_epoch(self) -> None:
+        self.sums: dict[str, Tensor] = {}  # of losses over the epoch's images so far, on the device
+        self.seen = 0
+        self.epoch_seconds = 0.0
+        self.bad_step = torch.zeros((), dtype=torch.int64, device=self.device.torch)  # first whose loss was not finite
+
+    # -- one step --------------------------------------------------------------------------------------------------
+
+    def _train_step(self, order: Tensor) -> None:
+        """One batch. All randomness is a function of (seed, stage, step), so a step can be repeated to the bit."""
+        e, name = self.stage.experiment, self.stage.name
+        first = self.step % self.steps_per_epoch * self.batch_size
+        index = order[first : first + self.batch_size]
+        torch.manual_seed(key(e.seed, name, "step", self.step))  # dropout
+        draws = generator(e.seed, name, "augment", self.step)
+        batch = self.pipeline.train(self.train.images[index], self.train.labels[index], draws)
+        with self.device.autocast():
+            logits, tokens = self.model(batch.images)
+            losses = self.model.task_losses(tokens, batch.permutation, draws)
+        losses = {task: loss.float() for task, loss in losses.items()}
+        total = sum(self.weights[task] * loss for task, loss in losses.items())
+        values = dict(losses)
+        if logits is not None:
+            values["classification"] = F.cross_entropy(logits.float(), batch.labels)
+            total = total + values["classification"]
+            values["accuracy"] = 100 * (logits.argmax(1) == batch.labels).float().mean()
+        rate = learning_rate(self.step, self.steps, e.lr, e.recipe)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        if e.clip:
+            torch.nn.utils.clip_grad_norm_(self.parameters, e.clip)
+        self.optimizer.step()
+        self.step += 1
+        for what, value in {"loss": total, **values}.items():
+            self.sums[what] = self.sums.get(what, 0) + value.detach().double() * len(index)
+        self.seen += len(index)
+        self.bad_step = torch.where((self.bad_step == 0) & ~total.detach().isfinite(), self.step, self.bad_step)
+        if not self.device.waits:
+            self._check_loss()
+
+    def _check_loss(self) -> None:
+        bad = int(self.bad_step)
+        if bad:
+            rate = learning_rate(bad - 1, self.steps, self.stage.experiment.lr, self.stage.experiment.recipe)
+            raise RelvitError(
+                f"the loss became NaN or infinite at step {bad} of {self.steps} (learning rate {rate:.2g}): "
+                "try a lower lr, precision=float32, or clip=1. The last checkpoint is from before that"
+            )
+
+    # -- the whole stage -------------------------------------------------------------------------------------------
+
+    def steps_to_the_end(self, folder: RunFolder) -> Iterator[Record]:
+        """From the checkpoint where there is one. Leaves result.json; on any exit before, a checkpoint if it can."""
+        e = self.stage.experiment
+        notes = list(self.dataset.notes)
+        if self.batch_size < e.batch_size:
+            notes.append(f"batch_size {e.batch_size} is more than there are images: clipped to {self.batch_size}")
+        resumed = self._resume(folder, notes)
+        if resumed is None:
+            folder.clear()
+        folder.write_json("experiment.json", self._about())
+        yield StageStarted(
+            self.stage.name, self.stage.id, folder.path, e.epochs, self.steps_per_epoch, len(self.train),
+            len(self.test), sum(p.numel() for p in self.model.parameters()), self.device.description,
+            self.device.precision, tuple(notes), resumed,
+        )  # fmt: skip
+        for line in self.history:
+            yield EpochDone(line["epoch"], e.epochs, line, replayed=True)
+        pace = Pace(self)
+        saved = self.step
+        with Signals() as signals:
+            try:
+                while len(self.history) < e.epochs:
+                    epoch = len(self.history)
+                    order = epoch_order(e.seed, self.stage.name, epoch, len(self.train)).to(self.device.torch)
+                    while self.step < (epoch + 1) * self.steps_per_epoch:
+                        self._train_step(order)
+                        yield from pace.after_step(epoch + 1)
+                        if signals.received or pace.checkpoint_is_due():
+                            self._save(folder, pace)
+                            saved = self.step
+                            signals.act(folder.path)
+                    line = self._end_epoch(epoch + 1, pace)
+                    self._save(folder, pace)
+                    saved = self.step
+                    folder.write_metrics(self.history)
+                    yield EpochDone(epoch + 1, e.epochs, line)
+                    signals.act(folder.path)
+            except GeneratorExit:  # whoever drew the records stopped: between two steps, so the state is whole
+                if self.step > saved:
+                    self._save(folder, pace)
+                raise
+        result = self._finish(folder)
+        yield StageFinished(self.stage.name, self.stage.id, folder.path, result)
+
+    def _end_epoch(self, epoch: int, pace: "Pace") -> dict:
+        self._check_loss()
+        e = self.stage.experiment
+        train = {name: float(value) / self.seen for name, value in self.sums.items()}
+        seconds = pace.epoch_seconds()
+        test = evaluate(self.model, self.pipeline, self.test, e.batch_size, self.weights, self.device.autocast)
+        timing = {"seconds": pace.epoch_seconds(), "images_per_second": self.seen / seconds}
+        rate = learning_rate(self.step - 1, self.steps, e.lr, e.recipe)
+        line = {"epoch": epoch, "step": self.step, "lr": rate, "train": train, "test": test, "timing": timing}
+        self.history.append(line)
+        if self.stage.keeps_best and (self.best is None or test["loss"] < self.best["loss"]):
+            weights = {name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()}
+            self.best = {"epoch": epoch, "loss": test["loss"], "model": weights}
+        self.seconds += timing["seconds"]
+        self._forget_epoch()
+        pace.start_epoch()
+        return line
+
+    def _save(self, folder: RunFolder, pace: "Pace") -> None:
+        self._check_loss()  # never a checkpoint of a broken model
+        state = {
+            "stage": self.stage.id, "precision": self.device.precision, "data": self.dataset.digest, "step": self.step,
+            "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "history": self.history,
+            "best": self.best, "seconds": self.seconds, "sums": self.sums, "seen": self.seen,
+            "epoch_seconds": pace.epoch_seconds() if self.seen else 0.0,
+        }  # fmt: skip
+        folder.save_checkpoint(state)
+        pace.saved()
+
+    def _resume(self, folder: RunFolder, notes: list[str]) -> str | None:
+        state = folder.checkpoint(self.stage.id)
+        if state is None:
+            return None
+        _same_data({"data": {"digest": state["data"]}}, self.dataset, folder)
+        try:
+            self.model.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.step, self.history, self.best = state["step"], state["history"], state["best"]
+            self.seconds, self.seen, self.epoch_seconds = state["seconds"], state["seen"], state["epoch_seconds"]
+            self.sums = {name: value.to(self.device.torch) for name, value in state["sums"].items()}
+        except (KeyError, RuntimeError, ValueError, AttributeError) as error:
+            reason = str(error).splitlines()[0][:120]
+            raise RelvitError(
+                f"the checkpoint {folder.path / 'checkpoint.pt'} is corrupt or of another version ({reason}): "
+                "delete it, or pass fresh=True, to start this stage anew"
+            ) from None
+        if state["precision"] != self.device.precision:
+            notes.append(f"begun in {state['precision']}, going on in {self.device.precision}: the numbers will differ")
+        return f"epoch {len(self.history) + 1}, step {self.step + 1}"
+
+    def _about(self) -> dict:
+        d = self.dataset
+        described = {
+            "name": d.name, "digest": d.digest, "classes": list(d.classes), "mean": list(d.mean), "std": list(d.std),
+            "test_split": d.test_split,
+        }  # fmt: skip
+        return {
+            "experiment": self.stage.experiment.as_dict(), "stage": self._stage_names(), "fields": self.stage.fields,
+            "data": described, "environment": environment(self.device),
+        }  # fmt: skip
+
+    def _stage_names(self) -> dict:
+        parent = self.stage.parent
+        return {"name": self.stage.name, "id": self.stage.id, "parent": parent.id if parent else None}
+
+    def _finish(self, folder: RunFolder) -> dict:
+        from safetensors.torch import save
+
+        last = self.history[-1]["test"]
+        accuracies = [line["test"].get("accuracy") for line in self.history]
+        metrics = {"accuracy": None, "best_accuracy": None, "best_epoch": None} | last
+        if self.stage.classifies:
+            metrics["best_accuracy"] = max(accuracies)
+            metrics["best_epoch"] = accuracies.index(metrics["best_accuracy"]) + 1
+        weights = self.best["model"] if self.best else self.model.state_dict()
+        weights = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
+        folder.write("model.safetensors", lambda path: path.write_bytes(save(weights, {"stage": self.stage.id})))
+        folder.write_metrics(self.history)
+        images = self.stage.experiment.epochs * len(self.train)
+        spent = sum(len(self.train) / line["timing"]["images_per_second"] for line in self.history)
+        result = {
+            "experiment": self.stage.experiment.as_dict(),
+            "stage": self._stage_names() | ({"kept_epoch": self.best["epoch"]} if self.best else {}),
+            "metrics": metrics,
+            "units": {"accuracy": "%", "best_accuracy": "%"} | {task.name: task.unit for task in self.model.tasks},
+            "test_split": self.dataset.test_split,
+            "counts": {
+                "steps_per_epoch": self.steps_per_epoch, "train_images": len(self.train), "test_images": len(self.test),
+                "parameters": sum(p.numel() for p in self.model.parameters()),
+            },
+            "environment": environment(self.device),
+            "timing": {"seconds": self.seconds, "images_per_second": images / spent},
+        }  # fmt: skip
+        folder.write_json("result.json", result)
+        return result
+
+
+class Pace:
+    """The clock of a stage: when to show, when to save, how long it will take."""
+
+    def __init__(self, training: Training):
+        self.training = training
+        self.first_step = training.step
+        self.began = self.shown = self.last_save = time.perf_counter()
+        self.epoch_began = self.began - training.epoch_seconds
+        self.images = 0
+        self.hinted = False
+
+    def start_epoch(self) -> None:
+        self.epoch_began = time.perf_counter()
+
+    def epoch_seconds(self) -> float:
+        return time.perf_counter() - self.epoch_began
+
+    def after_step(self, epoch: int) -> Iterator[Record]:
+        t, now = self.training, time.perf_counter()
+        done = t.step - self.first_step
+        if done > 1 and now - self.shown < SHOW_EVERY and t.step < t.steps:
+            return
+        self.shown = now
+        elapsed = now - self.began
+        left = elapsed / done * (t.steps - t.step)
+        yield StepDone(t.step, t.steps, epoch, elapsed, left, done * t.batch_size / elapsed)
+        e = t.stage.experiment
+        if not self.hinted and done >= 3:
+            self.hinted = True
+            if e.preset == "paper" and t.device.torch.type == "cpu" and left > PATIENCE:
+                from relvit_lab.wording import human_time
+
+                yield Note(
+                    f"on this CPU the stage takes about {human_time(left)}. preset=demo is a small model on a few "
+                    "thousand images, in about two minutes; the paper preset is meant for a GPU"
+                )
+
+    def checkpoint_is_due(self) -> bool:
+        return time.perf_counter() - self.last_save >= 60 * self.training.stage.experiment.checkpoint_minutes
+
+    def saved(self) -> None:
+        self.last_save = time.perf_counter()
+
+
+class Signals:
+    """SIGTERM and Ctrl-C wait for the end of the step, so that the checkpoint is whole; a second one does not wait."""
+
+    def __enter__(self) -> "Signals":
+        self.received: int | None = None
+        self.before: dict[int, object] = {}
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self.before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+        self.before = {}
+
+    def _note(self, number: int, _frame: object) -> None:
+        if self.received is not None:
+            self.__exit__()
+            raise KeyboardInterrupt
+        self.received = number
+
+    def act(self, folder: object) -> None:
+        """After a checkpoint: end as the signal asked."""
+        if self.received == signal.SIGTERM:
+            raise Terminated(folder)
+        if self.received == signal.SIGINT:
+            raise KeyboardInterrupt
