@@ -2,9 +2,9 @@
 
     python benchmarks/training_step.py [--batch 32] [--steps 2] [--alternations 5] [--check]
 
-The loop is the real one (batch from stored images, augmentation, targets, records, clipping, schedule); the bare step is
-the same model on a batch that is ready: forward, losses, backward, AdamW. They alternate in one run, and the ratio of
-each pair counts. --check exits with 1 where the median ratio is above 1.10.
+The loop is the real one (batch from stored images, augmentation, targets, records, clipping, schedule); the bare step
+is the same model on a batch that is ready: forward, losses, backward, AdamW. They alternate in one run, and the ratio
+of each pair counts. --check exits with 1 where the median ratio is above 1.10.
 """
 
 import argparse

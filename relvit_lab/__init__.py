@@ -5,7 +5,7 @@ import importlib
 __version__ = "0.1.0"
 
 _WHERE = {  # loaded when first used, so that `import relvit_lab` is quick
-    "Experiment": "experiment", "Stage": "experiment", "run": "training", "follow": "progress", "summary": "summary",
+    "Experiment": "experiment", "Stage": "experiment", "run": "training", "follow": "progress",
     "load": "trained", "export_timm": "trained", "Task": "tasks", "TASKS": "tasks", "RelvitError": "errors",
 }  # fmt: skip
 __all__ = [*_WHERE, "__version__"]

@@ -1,4 +1,4 @@
-"""python -m relvit_lab train | demo | runs | fetch: the same runs without a notebook."""
+"""python -m relvit_lab train | demo | runs | fetch | figures: the same runs without a notebook."""
 
 import dataclasses
 import sys
@@ -13,6 +13,7 @@ USAGE = """python -m relvit_lab COMMAND [--field value ...]
   demo     supervised, supervised for twice as long, and downstream-only, on digits (--seed S)
   runs     list what is in the run folder, newest last (--run-dir D); `runs ID ID ...` compares
   fetch    download a data set ahead: fetch cifar10 --data-dir D
+  figures  draw the files in figures/ again
 
 `python -m relvit_lab train --help` lists the fields.
 """
@@ -42,7 +43,8 @@ def demo(words: Sequence[str]) -> None:
     }
     rows, columns = [], [
         ("Trained", "label"), ("accuracy (%)", "metrics.accuracy"), ("SpRel (%)", "metrics.sprel"),
-        ("AbsPos (%)", "metrics.abspos"), ("epochs", "experiment.epochs"), ("lr", "experiment.lr"),
+        ("AbsPos (%)", "metrics.abspos"), ("epochs", "experiment.epochs"),
+        ("lr", lambda row: f"{row['experiment']['lr']:g}"),
         ("seed", "experiment.seed"), ("time", lambda row: human_time(row["timing"]["seconds"])),
     ]  # fmt: skip
     for label, fields in settings.items():
@@ -89,7 +91,15 @@ def fetch(words: Sequence[str]) -> None:
     print(data.fetch(names[0], **options))
 
 
-COMMANDS = {"train": train, "demo": demo, "runs": runs, "fetch": fetch}
+def figures(words: Sequence[str]) -> None:
+    from relvit_lab.figures import write_figures
+
+    _options(words, ())
+    for path in write_figures():
+        print(path)
+
+
+COMMANDS = {"train": train, "demo": demo, "runs": runs, "fetch": fetch, "figures": figures}
 
 
 def _follow(experiment, show_summary: bool = True) -> list:

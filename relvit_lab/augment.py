@@ -14,7 +14,7 @@ from torch import Tensor
 
 from relvit_lab.colour import HUE_AT, ORDERS, grey_of, jitter_
 from relvit_lab.errors import RelvitError, nearest
-from relvit_lab.resample import axis_weights, resample, to_device
+from relvit_lab.resample import axis_weights, one_thread, resample, to_device
 
 CROPS = ("resized", "padded", "none")
 PATCH_CROP = 1.15  # the window of a patch crop has the side round(P / 1.15)
@@ -23,7 +23,7 @@ HUE = 0.1  # of a turn, either way
 JITTER_PROBABILITY, GREY_PROBABILITY = 0.8, 0.2
 
 # A CPU is held up by its memory: parts small enough to stay in the cache, with what is computed on the way, are faster.
-PART = 2**17  # numbers (512 KiB); the result does not depend on it
+IMAGE_PART, PATCH_PART = 2**17, 2**19  # numbers (4 bytes each) in a part; the result does not depend on them
 
 
 class Windows(NamedTuple):
@@ -60,8 +60,8 @@ def image_augment(
     """Images (B, C, H, W) uint8 to (B, 3, size, size) float32 in [0, 1], each with its own parameters.
 
     crop: "resized" is RandomResizedCrop (bilinear, antialias) with `scale` and `ratio`; "padded" shifts the image by up
-    to an eighth of its sides, zeros coming in (4 pixels at 32), and resizes where the size differs; "none" only resizes.
-    flip: whether to mirror each image with probability 1/2. One channel becomes three.
+    to an eighth of its sides, zeros coming in (4 pixels at 32), and resizes where the size differs; "none" only
+    resizes. flip: whether to mirror each image with probability 1/2. One channel becomes three.
     Drawn on the generator's device (None: the CPU). Raises RelvitError for other shapes, dtypes, or an unknown crop.
     """
     if images.dim() != 4 or images.shape[1] not in (1, 3) or images.dtype != torch.uint8:
@@ -70,15 +70,17 @@ def image_augment(
             f"not {tuple(images.shape)} and {images.dtype}"
         )
     b, _, h, w = images.shape
-    windows = draw_windows(b, h, w, crop=crop, flip=flip, generator=generator, scale=scale, ratio=ratio)
     unchanged = crop == "none" and not flip and (h, w) == (size, size)
-    windows = Windows(*(to_device(value, images.device) for value in windows))
+    padding = max(h, w) // 8 if crop == "padded" else 0
     out = images.new_empty(b, 3, size, size, dtype=torch.float32)
-    for part in _parts(b, images[:1].numel(), images.device):
-        pixels = images[part].float().div_(255)
-        if not unchanged:
-            pixels = apply_windows(pixels, size, Windows(*(value[part] for value in windows)))
-        out[part] = pixels  # (b,1,size,size) or (b,3,size,size) -> (b,3,size,size)
+    with one_thread(images.device):
+        windows = draw_windows(b, h, w, crop=crop, flip=flip, generator=generator, scale=scale, ratio=ratio)
+        windows = Windows(*(to_device(values, images.device) for values in windows))
+        for part in _parts(b, images[:1].numel(), IMAGE_PART, images.device):
+            pixels = images[part].float().div_(255)
+            if not unchanged:
+                pixels = apply_windows(pixels, size, Windows(*(values[part] for values in windows)), padding)
+            out[part] = pixels  # (b,1,size,size) or (b,3,size,size) -> (b,3,size,size)
     return out
 
 
@@ -103,13 +105,14 @@ def patch_augment(
     if not patches.is_floating_point():
         raise RelvitError(f"patches are floats in [0, 1] here, not {patches.dtype}: divide by 255 first")
     flat = patches.flatten(0, 1)  # (B,N,3,P,P) -> (n,3,P,P)
-    changes = draw_patch_changes(len(flat), patches.shape[-1], generator)
-    return apply_patch_changes(flat, changes, crop=crop, jitter=jitter, grey=grey).view(patches.shape)
+    with one_thread(patches.device):
+        changes = draw_patch_changes(len(flat), patches.shape[-1], generator)
+        return apply_patch_changes(flat, changes, crop=crop, jitter=jitter, grey=grey).view(patches.shape)
 
 
-def _parts(count: int, numbers: int, device: torch.device) -> Iterator[slice]:
-    """Slices of `count` images or patches of `numbers` numbers each: by the cache on a CPU, else all at once."""
-    step = max(1, PART // max(1, numbers)) if device.type == "cpu" else max(1, count)
+def _parts(count: int, numbers: int, most: int, device: torch.device) -> Iterator[slice]:
+    """Slices of `count` images or patches of `numbers` numbers each: of about `most` numbers on a CPU, else one."""
+    step = max(1, most // max(1, numbers) if device.type == "cpu" else count)
     return (slice(start, start + step) for start in range(0, count, step))
 
 
@@ -180,10 +183,10 @@ def draw_resized_crops(
     return top, left, h, w
 
 
-def apply_windows(images: Tensor, size: int, windows: Windows, antialias: bool = True) -> Tensor:
+def apply_windows(images: Tensor, size: int, windows: Windows, padding: int = 0, antialias: bool = True) -> Tensor:
     """Crop each image to its window, resize that to size x size, mirror it where asked.
 
-    images: (B, C, H, W) float; beyond them lie zeros (windows may reach H // 8 and W // 8 pixels outside).
+    images: (B, C, H, W) float. Windows may reach `padding` pixels beyond them, where there are zeros.
     Returns (B, C, size, size) float.
     """
     weights = []
@@ -191,8 +194,9 @@ def apply_windows(images: Tensor, size: int, windows: Windows, antialias: bool =
         (images.shape[-2], windows.top, windows.height),
         (images.shape[-1], windows.left, windows.width),
     ):
-        pad = side // 8  # the zeros take part in the resizing, but not in the sum
-        weights.append(axis_weights(start + pad, length, size, side + 2 * pad, antialias)[..., pad : pad + side])
+        # The zeros have weights as all pixels have, but nothing to add to the sum.
+        padded = axis_weights(start + padding, length, size, side + 2 * padding, antialias)
+        weights.append(padded[..., padding : padding + side])
     wy, wx = weights
     # To mirror is to take the rows of wx in reverse. (torch.lerp by 0 or 1 is exact, and ten times as fast as where.)
     wx = torch.lerp(wx, wx.flip(-2), windows.flip.to(wx.dtype)[:, None, None])
@@ -240,7 +244,7 @@ def apply_patch_changes(
     if not grey:
         changes = changes._replace(grey=torch.zeros_like(changes.grey))
     out = torch.empty_like(patches)
-    for part in _parts(len(patches), patches[:1].numel(), patches.device):
+    for part in _parts(len(patches), patches[:1].numel(), PATCH_PART, patches.device):
         out[part] = _changed(patches[part], PatchChanges(*(values[part] for values in changes)), crop)
     return out
 
@@ -251,17 +255,18 @@ def _changed(patches: Tensor, changes: PatchChanges, crop: bool) -> Tensor:
     group = torch.where(changes.jitter, HUE_AT[changes.order], 4)  # where in its order hue comes; 4: no jitter
     rows = group.argsort()
     hue_at = [0, *group.bincount(minlength=5).cumsum(0).tolist()]
-    back = to_device(rows.argsort(), patches.device)
+    back = to_device(torch.empty_like(rows).scatter_(0, rows, torch.arange(n)), patches.device)
     changes = PatchChanges(*(to_device(values[rows], patches.device) for values in changes))
 
-    x = patches[to_device(rows, patches.device)]
+    x = patches.index_select(0, to_device(rows, patches.device))
     x = x.flatten(1).t().contiguous().view(3, p, p, n)  # (n,3,P,P) -> (n,3*P*P) -> (3*P*P,n) -> (3,P,P,n)
     if crop:
         x = _crop(x, changes.top, changes.left)
     jittered = slice(0, hue_at[4])
     jitter_(x[..., jittered], changes.order[jittered], changes.factors[jittered].to(x.dtype), hue_at[:5])
     x = torch.lerp(x, grey_of(x), changes.grey.to(x.dtype))
-    return x.view(3 * p * p, n).t().contiguous()[back].view(n, 3, p, p)  # (3,P,P,n) -> (n,3*P*P) -> (n,3,P,P)
+    x = x.view(3 * p * p, n).t().contiguous()  # (3,P,P,n) -> (3*P*P,n) -> (n,3*P*P)
+    return x.index_select(0, back).view(n, 3, p, p)
 
 
 def _crop(x: Tensor, top: Tensor, left: Tensor) -> Tensor:

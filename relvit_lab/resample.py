@@ -4,6 +4,9 @@ Bilinear resizing is linear along each axis, so crop + resize of image b is wy[b
 which every image has its own window is two batched matrix products. The numbers are torchvision's.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor
 
@@ -51,3 +54,21 @@ def to_device(values: Tensor, device: torch.device | str) -> Tensor:
     if torch.device(device).type == "cuda" and values.device.type == "cpu":
         return values.pin_memory().to(device, non_blocking=True)
     return values.to(device)
+
+
+@contextmanager
+def one_thread(device: torch.device) -> Iterator[None]:
+    """Work on a CPU with one thread inside; does nothing for other devices.
+
+    Several threads, which meet after each of some hundred short operations, gained little with nothing else running,
+    and lost a factor of 3 to 7 as soon as another program ran (measured on two cores).
+    """
+    threads = torch.get_num_threads()
+    if device.type != "cpu":
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

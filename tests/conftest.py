@@ -16,7 +16,7 @@ _spec = importlib.util.spec_from_file_location("relvit_offline", OFFLINE / "site
 offline = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(offline)
 
-THREADS = min(2, os.cpu_count() or 1)
+THREADS = 1  # two busy processes with two threads each slow one another tenfold on two cores
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 # Without a deadline (a busy machine is no failure), and the same examples each time. To look further:

@@ -90,7 +90,7 @@ def test_unknown_parameter_names_the_nearest():
 
 def test_papermill_cell_with_an_unknown_name_is_an_error():
     cell = '# Parameters\nepochs = 2\ndatset = "digits"\n'
-    with pytest.raises(RelvitError, match="unknown parameter 'datset'.*'dataset'"):
+    with pytest.raises(RelvitError, match=r"unknown parameter 'datset'.*'dataset'"):
         Experiment.from_notebook({"In": ["", "dataset = 'digits'", cell], "epochs": 2, "datset": "digits"})
 
 

@@ -1,13 +1,12 @@
-"""The faces of the loop, and the tables, on records made by hand."""
+"""The faces of the loop, on records made by hand: which one, what it shows, how it ends."""
 
 import io
-import itertools
 import subprocess
 import sys
 
 import pytest
 
-from relvit_lab import progress, wording
+from relvit_lab import progress
 from relvit_lab.errors import RelvitError
 from relvit_lab.records import EpochDone, Note, StageFinished, StageStarted, StepDone
 
@@ -34,20 +33,11 @@ def epoch(k, epochs=2, replayed=False, accuracy=None):
     return EpochDone(k, epochs, {"epoch": k, "train": train, "test": test, "timing": timing}, replayed)
 
 
-def finished(name="pretrain", replayed=False, accuracy=None, **experiment):
+def finished(name="pretrain", replayed=False, accuracy=None):
     metrics = {"accuracy": None, "best_accuracy": None, "best_epoch": None, "loss": 2.5, "sprel": 40.0, "abspos": 8.0}
     if accuracy is not None:
         metrics = {"accuracy": accuracy, "best_accuracy": accuracy + 1, "best_epoch": 1, "loss": 1.0}
-    fields = {
-        "scenario": "pretrain_finetune",
-        "backbone": "vit_nano",
-        "dataset": "digits",
-        "tasks": ["sprel", "abspos"],
-    }
-    result = {
-        "experiment": fields | experiment, "stage": {"name": name}, "metrics": metrics, "units": UNITS,
-        "timing": {"seconds": 130.2, "images_per_second": 1234.4},
-    }  # fmt: skip
+    result = {"metrics": metrics, "timing": {"seconds": 130.2, "images_per_second": 1234.4}}
     return StageFinished(name, "a1", f"/runs/{name}", result, replayed)
 
 
@@ -72,59 +62,6 @@ class Loop:
         except GeneratorExit:
             self.closed += 1
             raise
-
-
-# -- words ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("seconds", "said"),
-    [
-        (None, "?"), (float("inf"), "?"), (float("nan"), "?"), (-1, "0.0 s"), (0.42, "0.4 s"), (9.94, "9.9 s"),
-        (9.96, "10 s"), (59.4, "59 s"), (59.6, "1 min"), (130.2, "2 min 10 s"), (3599.4, "59 min 59 s"),
-        (3599.6, "1 h"), (3 * 3600 + 5 * 60 + 10, "3 h 5 min"), (86399, "1.0 days"), (3.4 * 86400, "3.4 days"),
-    ],
-)  # fmt: skip
-def test_times(seconds, said):
-    assert wording.human_time(seconds) == said
-
-
-def test_rates_and_counts():
-    assert [wording.human_rate(r) for r in (None, 0.33, 9.97, 1234.4, 35e3)] == [
-        "? img/s", "0.3 img/s", "10 img/s", "1,234 img/s", "35,000 img/s",
-    ]  # fmt: skip
-    assert [wording.human_count(n) for n in (912, 461_234, 999_499, 999_500, 21_342_346)] == [
-        "912", "461 k", "999 k", "1.0 M", "21.3 M",
-    ]  # fmt: skip
-
-
-def test_metrics():
-    assert wording.format_metric("accuracy", 45.349, UNITS) == "accuracy 45.3 %"
-    assert wording.format_metric("accuracy", 9.0, UNITS, width=4) == "accuracy  9.0 %"
-    assert wording.format_metric("dist", 10.31, UNITS) == "dist 10.3 (MSE x 100)"
-    assert wording.format_metric("mine", 0.5, UNITS) == "mine 0.5"
-    assert wording.format_metric("sprel", None, UNITS) == "sprel -"
-
-
-def test_losses_name_their_parts_only_where_there_are_several():
-    parts = {"loss": 1.234, "classification": 1.104, "sprel": 0.13, "accuracy": 30.0}
-    assert wording.format_loss(parts) == "loss 1.234 (classification 1.104, sprel 0.130)"
-    assert wording.format_loss({"loss": 1.1, "classification": 1.1, "accuracy": 30.0}) == "loss 1.100"
-    assert wording.format_loss({"loss": float("nan")}) == "loss nan"
-
-
-def test_an_epochs_line():
-    line = wording.epoch_line(epoch(3, epochs=30), UNITS, left=80.2)
-    assert line == (
-        "epoch  3/30  loss 1.000 (sprel 0.333, abspos 0.667)  sprel 60.0 %  abspos 12.0 %  |  "
-        "1,234 img/s  ETA 1 min 20 s"
-    )
-    assert wording.epoch_line(epoch(30, epochs=30), UNITS, left=0.0).endswith("|  1,234 img/s")  # nothing is left
-
-
-def test_units_and_titles_come_from_the_registry_of_tasks():
-    assert wording.known_units()["sprel"] == "%" and "MSE" in wording.known_units()["dist"]
-    assert [wording.title(name) for name in ("sprel", "accuracy", "mine")] == ["SpRel", "Accuracy", "mine"]
 
 
 # -- the log -------------------------------------------------------------------------------------------------------
@@ -374,148 +311,3 @@ def test_an_interrupt_takes_the_bar_away(monkeypatch):
         progress.follow(loop.generator, face="bar", out=out, units=UNITS)
     shown = screen(out.getvalue(), 200)
     assert shown[-2].startswith("Interrupted in pretrain.") and not any("[#" in line for line in shown)
-
-
-# -- tables --------------------------------------------------------------------------------------------------------
-
-
-def test_the_summary_says_once_what_all_stages_share():
-    table = progress.summary([finished(), finished("finetune", accuracy=69.8)])
-    assert str(table).splitlines() == [
-        "scenario pretrain_finetune; backbone vit_nano; data set digits; tasks sprel, abspos",
-        "Stage     Accuracy (%)  best (epoch)  SpRel (%)  AbsPos (%)        Time  img/s  Folder",
-        "--------  ------------  ------------  ---------  ----------  ----------  -----  --------------",
-        "pretrain             -             -       40.0         8.0  2 min 10 s  1,234  /runs/pretrain",
-        "finetune          69.8      70.8 (1)          -           -  2 min 10 s  1,234  /runs/finetune",
-    ]
-    assert repr(table) == str(table)
-
-
-def test_the_summary_has_columns_for_what_differs():
-    table = progress.summary(
-        [finished("supervised", accuracy=45.3, scenario="supervised"), finished("joint", accuracy=50.0)]
-    )
-    assert table.caption == ("backbone vit_nano; data set digits",)
-    assert table.headers[:3] == ("Stage", "Scenario", "Tasks")
-    assert [row[:3] for row in table.rows] == [
-        ("supervised", "supervised", "-"),  # its fields name tasks, but it has none
-        ("joint", "pretrain_finetune", "sprel, abspos"),
-    ]
-
-
-def test_a_summary_of_nothing_is_a_table():
-    assert str(progress.summary([])).splitlines()[0].startswith("Stage")
-
-
-def test_compare_takes_keys_and_functions():
-    rows = [{"id": "a", "metrics": {"accuracy": 9.25}, "n": 3}, {"id": "b<c", "metrics": {}, "n": 12}]
-    columns = [("Run", "id"), ("Accuracy", "metrics.accuracy"), ("double", lambda row: 2 * row["n"]), ("gone", "x.y")]
-    table = progress.compare(rows, columns, ("/runs",))
-    assert str(table).splitlines() == [
-        "/runs",
-        "Run  Accuracy  double  gone",
-        "---  --------  ------  ----",
-        "a         9.2       6  -",
-        "b<c         -      24  -",
-    ]
-    page = table._repr_html_()
-    assert page.count("<tr>") == 3 and "b&lt;c" in page and "b<c" not in page
-    assert progress.compare([finished()], [("Stage", "stage.name")]).rows == (("pretrain",),)  # a record's result
-
-
-# -- in a kernel ---------------------------------------------------------------------------------------------------
-
-CELL = """
-import time
-from relvit_lab import progress
-from relvit_lab.records import EpochDone, Note, StageFinished, StageStarted, StepDone
-
-def records():
-    yield StageStarted("joint", "a1", "/runs/<a1>", 3, 2, 100, 50, 1000, "cpu", "float32", notes=("a & b",))
-    for k in (1, 2, 3):
-        yield StepDone(2 * k, 6, k, k, 6 - 2 * k, 1234.0)
-        test = {"accuracy": 20.0 * k, "sprel": 10.0 * k}
-        line = {"epoch": k, "train": {"loss": 2.0 / k}, "test": test, "timing": {"images_per_second": 1234.0}}
-        yield EpochDone(k, 3, line)
-    if STOPS:
-        raise KeyboardInterrupt
-    result = {"metrics": {"accuracy": 60.0}, "timing": {"seconds": 3.0, "images_per_second": 1234.0}}
-    yield StageFinished("joint", "a1", "/runs/<a1>", result)
-
-try:
-    progress.follow(records(), face="live")
-except KeyboardInterrupt:
-    pass
-"""
-
-
-@pytest.mark.filterwarnings("ignore")  # of the kernel's own libraries
-def test_live_in_a_kernel_has_one_bar_and_one_plot():
-    import nbclient
-    import nbformat
-
-    cells = [
-        nbformat.v4.new_code_cell("STOPS = False"),
-        nbformat.v4.new_code_cell(CELL),
-        nbformat.v4.new_code_cell(CELL.replace("if STOPS", "if True")),
-        nbformat.v4.new_code_cell("from relvit_lab import viz\nviz.curves([])"),
-    ]
-    book = nbformat.v4.new_notebook(cells=cells)
-    nbclient.NotebookClient(book, kernel_name="python3", timeout=60).execute()
-
-    bar, plot = (output["data"] for output in book.cells[1].outputs)  # one of each: they were updated, not repeated
-    assert "joint done in 3.0 s, 1,234 img/s: accuracy 60.0 %" in bar["text/plain"]
-    assert "/runs/&lt;a1&gt;" in bar["text/html"] and "a &amp; b" in bar["text/html"]
-    assert "<progress" not in bar["text/html"]  # one line is left of it
-    assert plot["image/png"].startswith("iVBOR") and "3 epochs" in plot["text/plain"]  # the last epoch is drawn
-    assert "3 epochs" in book.cells[1].outputs[1]["metadata"]["image/png"]["alt"]
-
-    bar, plot = (output["data"] for output in book.cells[2].outputs)
-    assert "stopped here" in bar["text/plain"] and "run this cell again to go on" in bar["text/plain"]
-    assert "3 epochs" in plot["text/plain"]
-
-    (shown,) = book.cells[3].outputs  # a figure as a cell's last line, without pyplot: a picture, once
-    assert "image/png" in shown["data"]
-
-
-def test_the_live_bar_can_be_read_aloud():
-    from relvit_lab.progress_live import Live
-
-    face = Live(UNITS)
-    face.stage, face._text, face._share = started(), "joint 43 %, epoch 1 of 2", 0.432
-    page = face._as_bundle()["text/html"]
-    assert 'role="progressbar"' in page and 'aria-valuenow="43"' in page and 'value="43"' in page
-    assert 'aria-label="progress of the stage pretrain"' in page
-    assert 'aria-valuetext="joint 43 %, epoch 1 of 2"' in page and "</progress> joint 43 %" in page
-
-
-def test_the_live_plot_is_drawn_about_once_a_second_and_at_the_end(monkeypatch):
-    from relvit_lab import progress_live
-
-    now, drawn = [0.0], []
-
-    class Handle:
-        def update(self, bundle, **_):
-            if "image/png" in bundle:
-                drawn.append(now[0])
-
-    def display(bundle, **_):
-        handle = Handle()
-        handle.update(bundle)
-        return handle
-
-    monkeypatch.setattr(progress_live, "display", display)
-    monkeypatch.setattr(progress_live.time, "monotonic", lambda: now[0])
-
-    def records():
-        yield started(epochs=50)
-        for k in range(1, 51):
-            now[0] = 0.1 * k
-            yield epoch(k, epochs=50)
-        yield finished()
-        now[0] = 7.0
-        yield started("finetune")
-
-    progress.follow(records(), face="live", units=UNITS)
-    assert 5 <= len(drawn) <= 6 and drawn[-1] == 5.0  # five seconds of epochs, and nothing yet of the next stage
-    assert all(b - a > 0.99 for a, b in itertools.pairwise(drawn[:-1]))

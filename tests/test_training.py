@@ -1,4 +1,4 @@
-"""The loop: every scenario and setting to its end, resumed to the same bits, killed, and what it says when it cannot."""
+"""The loop: every scenario and setting to its end, resumed to the same bits, killed, and its records."""
 
 import json
 import os
@@ -328,7 +328,7 @@ def test_nan_names_the_step_and_leaves_the_last_checkpoint(monkeypatch):
     from relvit_lab.schedule import learning_rate
 
     monkeypatch.setattr(training, "learning_rate", lambda *a: 1e30 if a[0] >= 7 else learning_rate(*a))
-    with pytest.raises(RelvitError, match="step 9 of 18.*lower lr"):
+    with pytest.raises(RelvitError, match=r"step 9 of 18.*lower lr"):
         train(scenario="supervised", **LONG)
     (stage,) = Experiment(scenario="supervised", **LONG).stages()
     state = RunFolder(stage.folder).checkpoint(stage.id)
