@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from relvit_lab import training
+from relvit_lab import pace, training
 from relvit_lab.devices import environment, pick_device
 from relvit_lab.experiment import Experiment
 from relvit_lab.records import StepDone
@@ -66,7 +66,7 @@ def main() -> int:
         )
         stage, device = experiment.stages()[0], pick_device()
         print("hardware and versions:", environment(device))
-        training.SHOW_EVERY = 0.0  # a record after each step
+        pace.SHOW_EVERY = 0.0  # a record after each step
         loop = training.Training(stage, device, load_data(stage.experiment))
         records = loop.steps_to_the_end(RunFolder(stage.folder))
         bare = training.Training(stage, device, loop.dataset)

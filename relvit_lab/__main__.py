@@ -144,7 +144,8 @@ def _options(words: Sequence[str], names: Sequence[str]) -> dict[str, str]:
 
 
 def _fields() -> str:
-    from relvit_lab.experiment import CHOICES, Experiment
+    from relvit_lab.experiment import Experiment
+    from relvit_lab.values import CHOICES
 
     lines = []
     for field in dataclasses.fields(Experiment):

@@ -5,6 +5,7 @@ function of given parameters. The numbers are those of torchvision's operations,
 B images, C channels, N patches, P pixels a side; n = B * N patches in a row.
 """
 
+import itertools
 import math
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -254,7 +255,7 @@ def _changed(patches: Tensor, changes: PatchChanges, crop: bool) -> Tensor:
     n, _, p, _ = patches.shape
     group = torch.where(changes.jitter, HUE_AT[changes.order], 4)  # where in its order hue comes; 4: no jitter
     rows = group.argsort()
-    hue_at = [0, *group.bincount(minlength=5).cumsum(0).tolist()]
+    hue_at = list(itertools.accumulate(group.bincount(minlength=5).tolist(), initial=0))
     back = to_device(torch.empty_like(rows).scatter_(0, rows, torch.arange(n)), patches.device)
     changes = PatchChanges(*(to_device(values[rows], patches.device) for values in changes))
 

@@ -80,9 +80,8 @@ def permute(images_or_patches: Tensor, p: Tensor) -> Tensor:
     if p.shape not in ((n,), (b, n)):
         raise RelvitError(f"{b} images of {n} patches need p of shape ({n},) or ({b}, {n}), not {tuple(p.shape)}")
     p = to_device(p, images_or_patches.device)
-    if p.dim() == 1:
-        return images_or_patches[:, p]
-    return images_or_patches[torch.arange(b, device=p.device)[:, None], p]  # (B,1) (B,N) -> (B,N,C,P,P)
+    rows = p + n * torch.arange(b, device=p.device)[:, None]  # (B,N): where each is among all B * N patches
+    return images_or_patches.flatten(0, 1).index_select(0, rows.flatten()).view_as(images_or_patches)
 
 
 def draw_cuts(

@@ -43,10 +43,12 @@ def resample(images: Tensor, wy: Tensor, wx: Tensor) -> Tensor:
     images: (..., C, H, W) float; wy: (..., h, H) and wx: (..., w, W) of axis_weights, one per image.
     Returns (..., C, h, w), of the images' dtype.
     """
+    c, h = images.shape[-3:-1]
+    wy, wx = wy.to(images.dtype), wx.to(images.dtype)
     # Under autocast a matrix product would round the pixels to 8 bits or fewer.
     with torch.autocast(images.device.type, enabled=False):
-        images = images @ wx.to(images.dtype).mT[..., None, :, :]  # (...,C,H,W) (...,1,W,w) -> (...,C,H,w)
-        return wy.to(images.dtype)[..., None, :, :] @ images  # (...,1,h,H) (...,C,H,w) -> (...,C,h,w)
+        images = images.flatten(-3, -2) @ wx.mT  # (...,C*H,W) (...,W,w) -> (...,C*H,w)
+        return wy[..., None, :, :] @ images.unflatten(-2, (c, h))  # (...,1,h,H) (...,C,H,w) -> (...,C,h,w)
 
 
 def to_device(values: Tensor, device: torch.device | str) -> Tensor:

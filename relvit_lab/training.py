@@ -4,9 +4,6 @@ for record in run(experiment): ...
 """
 
 import math
-import signal
-import threading
-import time
 from collections.abc import Callable, Iterator
 
 import torch
@@ -18,25 +15,12 @@ from relvit_lab.devices import Device, commit, environment, pick_device
 from relvit_lab.errors import RelvitError
 from relvit_lab.evaluate import evaluate
 from relvit_lab.experiment import Experiment, Stage
+from relvit_lab.pace import Pace, Signals
 from relvit_lab.randomness import epoch_order, generator, key
-from relvit_lab.records import EpochDone, Note, Record, StageFinished, StageStarted, StepDone
+from relvit_lab.records import EpochDone, Record, StageFinished, StageStarted
 from relvit_lab.runs import RunFolder
 from relvit_lab.schedule import learning_rate, make_optimizer
 from relvit_lab.stage_parts import build_model, build_pipeline, load_data, load_start
-
-SHOW_EVERY = 0.2  # seconds between StepDone records
-PATIENCE = 3600  # seconds of a paper preset on a CPU after which the demo preset is pointed out
-
-
-class Terminated(SystemExit):
-    """SIGTERM: a checkpoint was written; the process ends with code 75 (try again later)."""
-
-    def __init__(self, folder: object):
-        super().__init__(75)
-        self.message = f"terminated: a checkpoint is in {folder}; the same command goes on from there"
-
-    def __str__(self) -> str:
-        return self.message
 
 
 def run(experiment: Experiment) -> Iterator[Record]:
@@ -228,7 +212,7 @@ class Training:
         result = self._finish(folder)
         yield StageFinished(self.stage.name, self.stage.id, folder.path, result)
 
-    def _end_epoch(self, epoch: int, pace: "Pace") -> dict:
+    def _end_epoch(self, epoch: int, pace: Pace) -> dict:
         self._check_loss()
         e = self.stage.experiment
         train = {name: float(value) / self.seen for name, value in self.sums.items()}
@@ -246,7 +230,7 @@ class Training:
         pace.start_epoch()
         return line
 
-    def _save(self, folder: RunFolder, pace: "Pace") -> None:
+    def _save(self, folder: RunFolder, pace: Pace) -> None:
         self._check_loss()  # never a checkpoint of a broken model
         state = {
             "stage": self.stage.id, "precision": self.device.precision, "data": self.dataset.digest, "step": self.step,
@@ -323,77 +307,3 @@ class Training:
         }  # fmt: skip
         folder.write_json("result.json", result)
         return result
-
-
-class Pace:
-    """The clock of a stage: when to show, when to save, how long it will take."""
-
-    def __init__(self, training: Training):
-        self.training = training
-        self.first_step = training.step
-        self.began = self.shown = self.last_save = time.perf_counter()
-        self.epoch_began = self.began - training.epoch_seconds
-        self.images = 0
-        self.hinted = False
-
-    def start_epoch(self) -> None:
-        self.epoch_began = time.perf_counter()
-
-    def epoch_seconds(self) -> float:
-        return time.perf_counter() - self.epoch_began
-
-    def after_step(self, epoch: int) -> Iterator[Record]:
-        t, now = self.training, time.perf_counter()
-        done = t.step - self.first_step
-        if done > 1 and now - self.shown < SHOW_EVERY and t.step < t.steps:
-            return
-        self.shown = now
-        elapsed = now - self.began
-        left = elapsed / done * (t.steps - t.step)
-        yield StepDone(t.step, t.steps, epoch, elapsed, left, done * t.batch_size / elapsed)
-        e = t.stage.experiment
-        if not self.hinted and done >= 3:
-            self.hinted = True
-            if e.preset == "paper" and t.device.torch.type == "cpu" and left > PATIENCE:
-                from relvit_lab.wording import human_time
-
-                yield Note(
-                    f"on this CPU the stage takes about {human_time(left)}. preset=demo is a small model on a few "
-                    "thousand images, in about two minutes; the paper preset is meant for a GPU"
-                )
-
-    def checkpoint_is_due(self) -> bool:
-        return time.perf_counter() - self.last_save >= 60 * self.training.stage.experiment.checkpoint_minutes
-
-    def saved(self) -> None:
-        self.last_save = time.perf_counter()
-
-
-class Signals:
-    """SIGTERM and Ctrl-C wait for the end of the step, so that the checkpoint is whole; a second one does not wait."""
-
-    def __enter__(self) -> "Signals":
-        self.received: int | None = None
-        self.before: dict[int, object] = {}
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGINT):
-                self.before[number] = signal.signal(number, self._note)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
-        self.before = {}
-
-    def _note(self, number: int, _frame: object) -> None:
-        if self.received is not None:
-            self.__exit__()
-            raise KeyboardInterrupt
-        self.received = number
-
-    def act(self, folder: object) -> None:
-        """After a checkpoint: end as the signal asked."""
-        if self.received == signal.SIGTERM:
-            raise Terminated(folder)
-        if self.received == signal.SIGINT:
-            raise KeyboardInterrupt

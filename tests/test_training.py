@@ -14,13 +14,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from relvit_lab import training
+from relvit_lab import pace, training
 from relvit_lab.errors import RelvitError
 from relvit_lab.experiment import Experiment
+from relvit_lab.pace import Terminated
 from relvit_lab.records import EpochDone, Note, StageFinished, StageStarted, StepDone
 from relvit_lab.runs import RunFolder
 from relvit_lab.tasks import BUILT_IN
-from relvit_lab.training import Terminated, run
+from relvit_lab.training import run
 
 TASK_NAMES = [task.name for task in BUILT_IN]
 TINY = {"preset": "smoke", "epochs": 1, "train_images": 40, "test_images": 20}
@@ -208,8 +209,8 @@ def test_the_last_partial_batch_is_kept():
 
 
 def test_a_paper_preset_on_a_cpu_points_at_the_demo(monkeypatch):
-    monkeypatch.setattr(training, "PATIENCE", 0.0)
-    monkeypatch.setattr(training, "SHOW_EVERY", 0.0)
+    monkeypatch.setattr(pace, "PATIENCE", 0.0)
+    monkeypatch.setattr(pace, "SHOW_EVERY", 0.0)
     records = []
     for record in run(Experiment(preset="smoke", scenario="supervised", epochs=3)):
         records.append(record)
@@ -233,7 +234,7 @@ LONG = {"preset": "smoke", "epochs": 3, "train_images": 96, "batch_size": 16, "t
 
 @pytest.mark.parametrize("scenario, recipe", [("downstream_only", "paper"), ("pretrain_finetune", "released")])
 def test_stopped_at_any_step_it_goes_on_to_the_same_bits(monkeypatch, scenario, recipe):
-    monkeypatch.setattr(training, "SHOW_EVERY", 0.0)  # a record after each step: a place to stop
+    monkeypatch.setattr(pace, "SHOW_EVERY", 0.0)  # a record after each step: a place to stop
     whole = train(scenario=scenario, recipe=recipe, run_dir="whole", **LONG)
     dice = random.Random(0)
     experiment = Experiment(scenario=scenario, recipe=recipe, run_dir="pieces", **LONG)
@@ -292,7 +293,7 @@ def test_sigterm_writes_a_checkpoint_and_ends_with_75(tmp_path):
 
 
 def test_sigterm_in_process_is_a_system_exit(monkeypatch):
-    monkeypatch.setattr(training, "SHOW_EVERY", 0.0)
+    monkeypatch.setattr(pace, "SHOW_EVERY", 0.0)
     with pytest.raises(Terminated) as caught:
         for record in run(Experiment(scenario="supervised", **LONG)):
             if isinstance(record, StepDone) and record.step == 4:
@@ -309,7 +310,7 @@ def test_checkpoints_come_within_an_epoch(monkeypatch):
 
 
 def test_going_on_in_another_precision_says_so(monkeypatch):
-    monkeypatch.setattr(training, "SHOW_EVERY", 0.0)
+    monkeypatch.setattr(pace, "SHOW_EVERY", 0.0)
     records = run(Experiment(scenario="supervised", **LONG))
     for record in records:
         if isinstance(record, EpochDone):

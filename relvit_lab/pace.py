@@ -1,0 +1,99 @@
+"""The clock of a stage (when to show, when to save, how long it will take), and the signals that end it early."""
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from relvit_lab.records import Note, Record, StepDone
+from relvit_lab.wording import human_time
+
+if TYPE_CHECKING:
+    from relvit_lab.training import Training
+
+SHOW_EVERY = 0.2  # seconds between StepDone records
+PATIENCE = 3600  # seconds of a paper preset on a CPU after which the demo preset is pointed out
+
+
+class Terminated(SystemExit):
+    """SIGTERM: a checkpoint was written; the process ends with code 75 (try again later)."""
+
+    def __init__(self, folder: object):
+        super().__init__(75)
+        self.message = f"terminated: a checkpoint is in {folder}; the same command goes on from there"
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class Pace:
+    """The clock of a stage: when to show, when to save, how long it will take."""
+
+    def __init__(self, training: "Training"):
+        self.training = training
+        self.first_step = training.step
+        self.began = self.shown = self.last_save = time.perf_counter()
+        self.epoch_began = self.began - training.epoch_seconds
+        self.images = 0
+        self.hinted = False
+
+    def start_epoch(self) -> None:
+        self.epoch_began = time.perf_counter()
+
+    def epoch_seconds(self) -> float:
+        return time.perf_counter() - self.epoch_began
+
+    def after_step(self, epoch: int) -> Iterator[Record]:
+        t, now = self.training, time.perf_counter()
+        done = t.step - self.first_step
+        if done > 1 and now - self.shown < SHOW_EVERY and t.step < t.steps:
+            return
+        self.shown = now
+        elapsed = now - self.began
+        left = elapsed / done * (t.steps - t.step)
+        yield StepDone(t.step, t.steps, epoch, elapsed, left, done * t.batch_size / elapsed)
+        e = t.stage.experiment
+        if not self.hinted and done >= 3:
+            self.hinted = True
+            if e.preset == "paper" and t.device.torch.type == "cpu" and left > PATIENCE:
+                yield Note(
+                    f"on this CPU the stage takes about {human_time(left)}. preset=demo is a small model on a few "
+                    "thousand images, in about two minutes; the paper preset is meant for a GPU"
+                )
+
+    def checkpoint_is_due(self) -> bool:
+        return time.perf_counter() - self.last_save >= 60 * self.training.stage.experiment.checkpoint_minutes
+
+    def saved(self) -> None:
+        self.last_save = time.perf_counter()
+
+
+class Signals:
+    """SIGTERM and Ctrl-C wait for the end of the step, so that the checkpoint is whole; a second one does not wait."""
+
+    def __enter__(self) -> "Signals":
+        self.received: int | None = None
+        self.before: dict[int, object] = {}
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self.before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+        self.before = {}
+
+    def _note(self, number: int, _frame: object) -> None:
+        if self.received is not None:
+            self.__exit__()
+            raise KeyboardInterrupt
+        self.received = number
+
+    def act(self, folder: object) -> None:
+        """After a checkpoint: end as the signal asked."""
+        if self.received == signal.SIGTERM:
+            raise Terminated(folder)
+        if self.received == signal.SIGINT:
+            raise KeyboardInterrupt
