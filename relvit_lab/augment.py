@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from relvit_lab.colour import HUE_AT, ORDERS, grey_of, jitter_
+from relvit_lab.colour import HUE_AT, ORDERS, grey_of, jitter_, jitter_plan
 from relvit_lab.errors import RelvitError, nearest
 from relvit_lab.resample import axis_weights, one_thread, resample, to_device
 
@@ -24,7 +24,7 @@ HUE = 0.1  # of a turn, either way
 JITTER_PROBABILITY, GREY_PROBABILITY = 0.8, 0.2
 
 # A CPU is held up by its memory: parts small enough to stay in the cache, with what is computed on the way, are faster.
-IMAGE_PART, PATCH_PART = 2**17, 2**19  # numbers (4 bytes each) in a part; the result does not depend on them
+PART = 2**18  # numbers (1 MiB) in a part; the result does not depend on it
 
 
 class Windows(NamedTuple):
@@ -77,7 +77,7 @@ def image_augment(
     with one_thread(images.device):
         windows = draw_windows(b, h, w, crop=crop, flip=flip, generator=generator, scale=scale, ratio=ratio)
         windows = Windows(*(to_device(values, images.device) for values in windows))
-        for part in _parts(b, images[:1].numel(), IMAGE_PART, images.device):
+        for part in _parts(b, images[:1].numel(), images.device):
             pixels = images[part].float().div_(255)
             if not unchanged:
                 pixels = apply_windows(pixels, size, Windows(*(values[part] for values in windows)), padding)
@@ -111,9 +111,9 @@ def patch_augment(
         return apply_patch_changes(flat, changes, crop=crop, jitter=jitter, grey=grey).view(patches.shape)
 
 
-def _parts(count: int, numbers: int, most: int, device: torch.device) -> Iterator[slice]:
-    """Slices of `count` images or patches of `numbers` numbers each: of about `most` numbers on a CPU, else one."""
-    step = max(1, most // max(1, numbers) if device.type == "cpu" else count)
+def _parts(count: int, numbers: int, device: torch.device) -> Iterator[slice]:
+    """Slices of `count` images or patches of `numbers` numbers each: parts of about PART numbers on a CPU, else one."""
+    step = max(1, PART // max(1, numbers) if device.type == "cpu" else count)
     return (slice(start, start + step) for start in range(0, count, step))
 
 
@@ -171,6 +171,9 @@ def draw_resized_crops(
     The area is uniform in `scale` (of the image's), the aspect log-uniform in `ratio`. Of ten tries, all drawn at once,
     the first that fits counts; where none does, the largest central window of an allowed aspect.
     """
+    for name, (low, high) in (("scale", scale), ("ratio", ratio)):
+        if not 0 < low <= high:
+            raise RelvitError(f"{name} is (smallest, largest) with 0 < smallest <= largest, not ({low}, {high})")
     area = height * width * _uniform((batch, 10), *scale, generator).double()
     aspect = _uniform((batch, 10), math.log(ratio[0]), math.log(ratio[1]), generator).double().exp()
     h, w = (area / aspect).sqrt().round().long(), (area * aspect).sqrt().round().long()  # (B,10)
@@ -245,27 +248,32 @@ def apply_patch_changes(
     if not grey:
         changes = changes._replace(grey=torch.zeros_like(changes.grey))
     out = torch.empty_like(patches)
-    for part in _parts(len(patches), patches[:1].numel(), PATCH_PART, patches.device):
+    for part in _parts(len(patches), patches[:1].numel(), patches.device):
         out[part] = _changed(patches[part], PatchChanges(*(values[part] for values in changes)), crop)
     return out
 
 
 def _changed(patches: Tensor, changes: PatchChanges, crop: bool) -> Tensor:
-    """One part of apply_patch_changes."""
+    """One part of apply_patch_changes. The patches are sorted by what jitter_ asks for, and put back in the end."""
     n, _, p, _ = patches.shape
     group = torch.where(changes.jitter, HUE_AT[changes.order], 4)  # where in its order hue comes; 4: no jitter
-    rows = group.argsort()
     hue_at = list(itertools.accumulate(group.bincount(minlength=5).tolist(), initial=0))
-    back = to_device(torch.empty_like(rows).scatter_(0, rows, torch.arange(n)), patches.device)
-    changes = PatchChanges(*(to_device(values[rows], patches.device) for values in changes))
+    rows = group.argsort()
+    back = torch.empty_like(rows).scatter_(0, rows, torch.arange(n))  # the inverse permutation
+    changes = PatchChanges(*(values[rows] for values in changes))
+    jittered = slice(0, hue_at[4])
+    steps, turns = jitter_plan(changes.order[jittered], changes.factors[jittered].to(patches.dtype))
+    rows, back, top, left, grey, steps, turns = (
+        to_device(values, patches.device)
+        for values in (rows, back, changes.top, changes.left, changes.grey.to(patches.dtype), steps, turns)
+    )
 
-    x = patches.index_select(0, to_device(rows, patches.device))
+    x = patches.index_select(0, rows)
     x = x.flatten(1).t().contiguous().view(3, p, p, n)  # (n,3,P,P) -> (n,3*P*P) -> (3*P*P,n) -> (3,P,P,n)
     if crop:
-        x = _crop(x, changes.top, changes.left)
-    jittered = slice(0, hue_at[4])
-    jitter_(x[..., jittered], changes.order[jittered], changes.factors[jittered].to(x.dtype), hue_at[:5])
-    x = torch.lerp(x, grey_of(x), changes.grey.to(x.dtype))
+        x = _crop(x, top, left)
+    jitter_(x[..., jittered], steps, turns, hue_at[:5])
+    x = torch.lerp(x, grey_of(x), grey)  # (3,P,P,n) (P,P,n) (n,): lerp by 0 or 1
     x = x.view(3 * p * p, n).t().contiguous()  # (3,P,P,n) -> (3*P*P,n) -> (n,3*P*P)
     return x.index_select(0, back).view(n, 3, p, p)
 

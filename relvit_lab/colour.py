@@ -12,7 +12,7 @@ from torch import Tensor
 
 OPERATIONS = ("brightness", "contrast", "saturation", "hue")
 ORDERS = torch.tensor(list(itertools.permutations(range(4))))  # (24,4) indices into OPERATIONS
-_HUE = OPERATIONS.index("hue")
+_, _CONTRAST, _SATURATION, _HUE = range(4)
 HUE_AT = (ORDERS == _HUE).int().argmax(dim=1)  # (24,): where in the order hue comes, 0..3
 OTHERS = ORDERS[ORDERS != _HUE].view(24, 3)  # (24,4) -> (24,3): the order of the other three
 GREY_WEIGHTS = (0.2989, 0.587, 0.114)
@@ -24,32 +24,40 @@ def grey_of(x: Tensor) -> Tensor:
     return (x[0] * red).add_(x[1], alpha=green).add_(x[2], alpha=blue)
 
 
-def jitter_(x: Tensor, order: Tensor, factors: Tensor, hue_at: tuple[int, ...]) -> None:
-    """The four operations, in place, on patches sorted by where in their order hue comes.
+def jitter_plan(order: Tensor, factors: Tensor) -> tuple[Tensor, Tensor]:
+    """What jitter_ needs, computed where the parameters are.
 
-    x: (3, ..., n) float. order: (n,) int64: patch i does ORDERS[order[i]]. factors: (n, 4), for OPERATIONS by index.
-    hue_at: five bounds; patches hue_at[k] to hue_at[k + 1] have hue at place k.
-
-    With the sorting every patch goes through hue, by far the longest of the four, once, and no patch is moved. The
-    other three are one formula, `blend_`, which does a different one of them to each patch.
+    order: (n,) int64: patch i does ORDERS[order[i]]. factors: (n, 4), for OPERATIONS by index; hue in turns.
+    Returns steps (3, 3, n), what blend_ takes at the first, second and third of the operations that are not hue, and
+    the turns of hue, (n,).
     """
-    operation = OTHERS.to(order.device)[order]  # (n,3)
+    operation = OTHERS[order]  # (n,3)
     factor = factors.gather(1, operation)
     rest = 1 - factor
-    to_mean, to_grey = rest * (operation == 1), rest * (operation == 2)  # (n,3), 0 where it is another operation
-    factor, to_mean, to_grey = (values.t().contiguous() for values in (factor, to_mean, to_grey))  # (n,3) -> (3,n)
-    hue = factors[:, _HUE].contiguous()
+    steps = torch.stack([factor, rest * (operation == _CONTRAST), rest * (operation == _SATURATION)])  # (3,n,3)
+    return steps.permute(2, 0, 1).contiguous(), factors[:, _HUE].contiguous()  # (3,n,3) -> (3,3,n)
+
+
+def jitter_(x: Tensor, steps: Tensor, turns: Tensor, hue_at: list[int]) -> None:
+    """The four operations, in place, on patches that are sorted by where in their order hue comes.
+
+    x: (3, ..., n) float. steps, turns: of jitter_plan. hue_at: 5 bounds; hue is operation k (from 0) of the patches
+    hue_at[k] to hue_at[k + 1].
+
+    Sorted, every patch goes through hue once, by far the longest of the four, and none is moved for it. The other three
+    are one formula, blend_, which does a different one of them to each patch.
+    """
     for place in range(4):
-        sorted_in = slice(hue_at[place], hue_at[place + 1])
-        adjust_hue_(x[..., sorted_in], hue[sorted_in])
+        these = slice(hue_at[place], hue_at[place + 1])
+        adjust_hue_(x[..., these], turns[these])
         if place < 3:
-            blend_(x, factor[place], to_mean[place], to_grey[place])
+            blend_(x, *steps[place])
 
 
 def blend_(x: Tensor, factor: Tensor, to_mean: Tensor, to_grey: Tensor) -> None:
     """Brightness, contrast or saturation, in place: x * factor + (1 - factor) * (black, mean grey, or grey), clamped.
 
-    x: (3, ..., n). factor: (n,). to_mean, to_grey: (n,), 1 - factor where it is contrast or saturation, else 0.
+    x: (3, ..., n). factor: (n,). to_mean, to_grey: (n,), 1 - factor where it is contrast, where saturation, else 0.
     """
     grey = grey_of(x)
     mean = grey.flatten(0, -2).mean(dim=0)  # (...,n) -> (n,)

@@ -104,7 +104,7 @@ class Experiment:
 
     @cached_property
     def _resolved(self) -> "Experiment":
-        return presets.resolve(self)
+        return dataclasses.replace(self, **presets.resolve(dataclasses.asdict(self)))
 
     def resolved(self) -> "Experiment":
         """The same run with every None that the preset decides filled in, and tasks in registry order.

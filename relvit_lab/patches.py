@@ -125,8 +125,10 @@ def mega_patches(
         cuts = to_device(draw_cuts(b, m, side, generator, shared_cuts), images.device)
     else:
         cuts = _checked_cuts(cuts, b, m, side).to(images.device)
-    if not images.is_floating_point():
+    if images.dtype == torch.uint8:
         images = images.float() / 255
+    if not images.is_floating_point():
+        raise RelvitError(f"images to resize are uint8 or floats, not {images.dtype}")
     edges = torch.nn.functional.pad(cuts, (1, 0))  # (B,2,M): where each rectangle begins
     lengths = torch.nn.functional.pad(cuts, (0, 1), value=side) - edges
     # One block matrix per image and axis: rows k * P to (k + 1) * P resize rectangle k, and see no other.

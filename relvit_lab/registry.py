@@ -29,6 +29,8 @@ class Registry(Generic[Entry]):
         except KeyError:
             raise RelvitError(f"unknown {self.kind} '{name}': {nearest(name, self._entries)}") from None
 
+    __getitem__ = get
+
     def names(self) -> tuple[str, ...]:
         return tuple(self._entries)
 

@@ -185,7 +185,8 @@ class Training:
         )  # fmt: skip
         for line in self.history:
             yield EpochDone(line["epoch"], e.epochs, line, replayed=True)
-        pace = Pace(self)
+        slow = e.preset == "paper" and self.device.torch.type == "cpu"
+        pace = Pace(self.step, self.steps, self.batch_size, self.epoch_seconds, 60 * e.checkpoint_minutes, hint=slow)
         saved = self.step
         with Signals() as signals:
             try:
@@ -194,7 +195,7 @@ class Training:
                     order = epoch_order(e.seed, self.stage.name, epoch, len(self.train)).to(self.device.torch)
                     while self.step < (epoch + 1) * self.steps_per_epoch:
                         self._train_step(order)
-                        yield from pace.after_step(epoch + 1)
+                        yield from pace.after_step(self.step, epoch + 1)
                         if signals.received or pace.checkpoint_is_due():
                             self._save(folder, pace)
                             saved = self.step
