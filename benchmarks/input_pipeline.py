@@ -37,7 +37,7 @@ def photograph_tiles(count: int, size: int) -> Tensor:
     from sklearn.datasets import load_sample_images
 
     draws = torch.Generator().manual_seed(0)
-    photographs = [torch.from_numpy(image).permute(2, 0, 1) for image in load_sample_images().images]  # (3,427,640)
+    photographs = [torch.tensor(image).permute(2, 0, 1) for image in load_sample_images().images]  # (3,427,640)
     tiles = []
     for i in range(count):
         photograph = photographs[i % len(photographs)]
