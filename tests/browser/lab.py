@@ -1,0 +1,189 @@
+"""A real JupyterLab and a headless Chromium in it, for tests of what a person sees."""
+
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import ConsoleMessage, Locator, Page, sync_playwright
+
+FLAGS = (
+    "--no-sandbox",  # with its sandbox Chromium does not start as root
+    "--disable-dev-shm-usage",  # containers have little shared memory
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # offline, as everything else here
+)
+VIEWPORT = {"width": 1280, "height": 900}
+# What JupyterLab itself says on the browser's console as an error where nothing is wrong: pairs of a part of the place
+# and a part of the text. Nothing at all with version 4.6.
+NOISE: tuple[tuple[str, str], ...] = ()
+
+
+@contextmanager
+def server(folder: Path, seconds: float = 60) -> Iterator[str]:
+    """A JupyterLab on a free port of this machine, with `folder` as its root. Yields its address, token included.
+
+    It keeps its settings and workspaces in a folder beside, and writes its log there (server.log).
+    """
+    own = folder.parent / f"{folder.name}-lab"
+    silent = own / "settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
+    silent.parent.mkdir(parents=True)
+    silent.write_text('{"fetchNews": "false"}')  # else it asks, in a box over the notebook
+    token, port = secrets.token_hex(16), _free_port()
+    command = [
+        sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}",
+        "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder}",
+        "--LabApp.expose_app_in_browser=True", f"--LabApp.workspaces_dir={own / 'workspaces'}",
+        f"--LabApp.user_settings_dir={own / 'settings'}", "--LabApp.extension_manager=readonly",
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+    ]  # fmt: skip
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        command.append("--allow-root")
+    log = own / "server.log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
+    try:
+        _wait_for_server(f"http://127.0.0.1:{port}/api/status?token={token}", process, log, seconds)
+        yield f"http://127.0.0.1:{port}/lab/tree/{{path}}?token={token}&reset"
+    finally:
+        process.terminate()  # it ends its kernels, then itself
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()  # its kernels notice, and end too
+            process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def _wait_for_server(address: str, process: subprocess.Popen, log: Path, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            urllib.request.urlopen(address, timeout=5).close()
+            return
+        except OSError as error:
+            if process.poll() is not None or time.monotonic() > end:
+                tail = log.read_text(errors="replace")[-3000:]
+                raise AssertionError(f"JupyterLab did not start ({error}):\n{tail}") from None
+            time.sleep(0.1)
+
+
+@contextmanager
+def notebook(chromium: str, address: str, path: str) -> "Iterator[Notebook]":
+    """The notebook `path` open in a browser, its kernel idle. address: from `server`."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
+        try:
+            page = browser.new_page(viewport=VIEWPORT)
+            page.set_default_timeout(60_000)
+            opened = Notebook(page)
+            page.goto(address.format(path=path), wait_until="domcontentloaded")
+            opened.wait_for_kernel()
+            yield opened
+        finally:
+            browser.close()
+
+
+class Notebook:
+    """A notebook in JupyterLab: commands go through the application object, what is seen is asked of the page."""
+
+    def __init__(self, page: Page):
+        self.page = page
+        self.complaints: list[str] = []  # errors on the browser's console, JupyterLab's own noise left out
+        page.on("console", self._hear)
+        page.on("pageerror", lambda error: self.complaints.append(f"uncaught: {error}"))
+
+    def _hear(self, message: ConsoleMessage) -> None:
+        place = message.location.get("url", "")
+        if message.type == "error" and not any(a in place and b in message.text for a, b in NOISE):
+            self.complaints.append(f"{message.text} ({place})")
+
+    def wait_for_kernel(self) -> None:
+        self.page.wait_for_function(
+            """() => {
+                const panel = window.jupyterapp?.shell?.currentWidget;
+                return panel?.context?.isReady && panel.sessionContext?.session?.kernel?.status === 'idle';
+            }"""
+        )
+
+    def execute(self, command: str) -> None:
+        """Start a command of JupyterLab, without waiting for its end."""
+        self.page.evaluate("command => { window.jupyterapp.commands.execute(command); }", command)
+
+    def run_all(self) -> None:
+        self.execute("notebook:run-all-cells")
+
+    def run_cell(self, cell_id: str) -> None:
+        self.show(cell_id)
+        self.execute("notebook:run-cell")
+
+    def show(self, cell_id: str) -> None:
+        """Select a cell and scroll to it."""
+        self.page.evaluate(
+            """async id => {
+                const content = window.jupyterapp.shell.currentWidget.content;
+                const index = content.widgets.findIndex(cell => cell.model.id === id);
+                content.deselectAll();
+                content.activeCellIndex = index;
+                await content.scrollToItem(index, 'start');
+            }""",
+            cell_id,
+        )
+
+    def cells(self) -> dict[str, dict[str, Any]]:
+        """All cells as they would be saved now, by id."""
+        text = self.page.evaluate(
+            "() => JSON.stringify(window.jupyterapp.shell.currentWidget.content.model.sharedModel.toJSON())"
+        )
+        return {cell["id"]: cell for cell in json.loads(text)["cells"]}
+
+    def within(self, cell_id: str, selector: str) -> Locator:
+        """The elements that a cell shows in the page."""
+        index = list(self.cells()).index(cell_id)
+        return self.page.locator(f".jp-Notebook .jp-Cell[data-windowed-list-index='{index}'] {selector}")
+
+    def outputs(self, cell_id: str, kind: str = "text/plain") -> list[str]:
+        """What a cell has put out, in one MIME type; streams count as text/plain, errors are left out."""
+        found = []
+        for output in self.cells()[cell_id].get("outputs", []):
+            data = {"text/plain": output["text"]} if output["output_type"] == "stream" else output.get("data", {})
+            if kind in data:
+                found.append("".join(data[kind]))
+        return found
+
+    def errors(self) -> list[str]:
+        """The errors and warnings in all cells' outputs."""
+        return [
+            f"{cell_id}: {output.get('ename', 'stderr')} {output.get('evalue', '')}{''.join(output.get('text', ''))}"
+            for cell_id, cell in self.cells().items()
+            for output in cell.get("outputs", [])
+            if output["output_type"] == "error" or output.get("name") == "stderr"
+        ]
+
+    def wait_until(self, true: Callable[[], Any], what: str, seconds: float = 60) -> None:
+        """Wait until true() is. Raises AssertionError, with what went wrong in the cells."""
+        end = time.monotonic() + seconds
+        while not true():
+            assert time.monotonic() < end, f"not within {seconds} s: {what}. Errors: {self.errors()}"
+            self.page.wait_for_timeout(100)  # lets the browser's messages arrive
+
+    def wait_until_done(self, cell_id: str, after: int = 0, seconds: float = 60) -> None:
+        """Wait until a cell has its number (one above `after`), and the kernel has nothing more to do."""
+        self.wait_until(lambda: (self.number(cell_id) or 0) > after, f"{cell_id} has run", seconds)
+        self.wait_for_kernel()
+
+    def number(self, cell_id: str) -> int | None:
+        """The number in brackets before a cell; None before it has run, and while it runs."""
+        return self.cells()[cell_id]["execution_count"]
