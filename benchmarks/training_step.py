@@ -8,6 +8,7 @@ of each pair counts. --check exits with 1 where the median ratio is above 1.10.
 """
 
 import argparse
+import contextlib
 import statistics
 import sys
 import tempfile
@@ -52,7 +53,7 @@ def main() -> int:
     parser.add_argument("--alternations", type=int, default=5)
     parser.add_argument("--check", action="store_true")
     o = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as held:
         dice = np.random.default_rng(0)
         needed = (o.steps * o.alternations + 4) * o.batch
         images, labels = dice.integers(0, 256, (needed, 32, 32, 3), np.uint8), np.arange(needed) % 10
@@ -68,7 +69,9 @@ def main() -> int:
         print("hardware and versions:", environment(device))
         pace.SHOW_EVERY = 0.0  # a record after each step
         loop = training.Training(stage, device, load_data(stage.experiment))
-        records = loop.steps_to_the_end(RunFolder(stage.folder))
+        run_folder = RunFolder(stage.folder)
+        held.enter_context(run_folder.lock())
+        records = loop.steps_to_the_end(run_folder)
         bare = training.Training(stage, device, loop.dataset)
         for group in bare.optimizer.param_groups:
             group["lr"] = 1e-6

@@ -146,6 +146,12 @@ class Experiment:
         """Plain values, as JSON holds them."""
         return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
 
+    def decided(self) -> str:
+        """The fields that the preset and the recipe decided, in words."""
+        values = self.resolved().as_dict()
+        open_fields = [name for name, own in self.as_dict().items() if own is None and values[name] is not None]
+        return ", ".join(f"{name} {values[name]}" for name in open_fields)
+
     def run_folder(self) -> Path:
         return resolve(self.run_dir)
 

@@ -47,9 +47,9 @@ def _task_figures(trained: Trained, name: str, title: str, images, shown, titles
     if name == "sprel":
         return [viz.predictions_grid(shown, predicted, side, titles=titles)]
     if name == "abspos":
-        return [viz.positions_predicted(shown[0], predicted[0], side, f"{title}: {titles[0]}")]
+        return [viz.positions_predicted(shown[0], predicted[0], side, f"{title}, class {titles[0]}")]
     target = model.targets(model.tasks[[task.name for task in model.tasks].index(name)])
-    return [viz.field_predicted(shown[0], predicted[0], target, title=f"{title}: {titles[0]}")]
+    return [viz.field_predicted(shown[0], predicted[0], target, title=f"{title}, class {titles[0]}")]
 
 
 def _for_the_eye(trained: Trained, images: torch.Tensor) -> torch.Tensor:

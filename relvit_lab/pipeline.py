@@ -6,6 +6,7 @@
 """
 
 from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor
 from relvit_lab.augment import image_augment, patch_augment
 from relvit_lab.patches import draw_cuts, draw_permutations, grid_side, mega_patches, patchify, permute, unpatchify
 from relvit_lab.randomness import generator
+from relvit_lab.resample import one_thread
 
 
 class Batch(NamedTuple):
@@ -46,11 +48,15 @@ class Pipeline:
         return self.image_size if self.mega_patches is None else self.mega_patches * self.patch_size
 
     def normalise(self, images: Tensor) -> Tensor:
-        mean, std = (images.new_tensor(v).view(3, 1, 1) for v in (self.mean, self.std))
-        return (images - mean) / std
+        mean, std = (_by_channel(values, images.device) for values in (self.mean, self.std))
+        return (images - mean).div_(std)
 
     def train(self, images: Tensor, labels: Tensor, draws: torch.Generator | None = None) -> Batch:
         """A training batch from images (B, C, H, W) uint8, each image and each patch with its own random parameters."""
+        with one_thread(images.device):
+            return self._train(images, labels, draws)
+
+    def _train(self, images: Tensor, labels: Tensor, draws: torch.Generator | None) -> Batch:
         x = image_augment(images, self.image_size, crop=self.crop, flip=self.flip, generator=draws)
         if self.recipe == "released":
             x = self.normalise(x)
@@ -75,7 +81,8 @@ class Pipeline:
         x = image_augment(images, self.image_size, crop="none", flip=False)
         if self.mega_patches is not None:
             own = [generator("mega-patch cuts", self.mega_patches, first + i) for i in range(len(x))]
-            cuts = torch.cat([draw_cuts(1, self.mega_patches, grid_side(x, self.patch_size), g) for g in own])
+            side, shared = grid_side(x, self.patch_size), self.recipe == "released"
+            cuts = torch.cat([draw_cuts(1, self.mega_patches, side, draws, shared) for draws in own])
             x = self._mega(x, cuts=cuts)
         return Batch(self.normalise(x), labels)
 
@@ -84,3 +91,9 @@ class Pipeline:
         released = self.recipe == "released"
         x, _ = mega_patches(x, self.mega_patches, self.patch_size, draws, cuts, not released, shared_cuts=released)
         return x
+
+
+@cache
+def _by_channel(values: tuple[float, float, float], device: torch.device) -> Tensor:
+    """(3,1,1), made once for each device: making it anew would wait for a GPU at every batch."""
+    return torch.tensor(values, device=device).view(3, 1, 1)

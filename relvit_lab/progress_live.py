@@ -4,6 +4,7 @@ Both are display handles, not widgets: their updates arrive while a cell runs, a
 """
 
 import html
+import sys
 import time
 from collections.abc import Mapping
 
@@ -35,7 +36,7 @@ class Live(Face):
         self._plot, self._lines, self._undrawn = None, [], False
         self._notes = [*([f"going on from {stage.resumed}"] if stage.resumed else []), *stage.notes]
         if stage.replayed:
-            self._text, self._share = f"{stage.name}: already done, replayed from {stage.folder}", None
+            self._text, self._share = f"{stage.name}: already done, replayed", None
         else:
             self._text, self._share = f"{stage.name}: starting", 0.0
         self._bar = display(self._as_bundle(), raw=True, display_id=True)
@@ -60,14 +61,19 @@ class Live(Face):
 
     def finished(self, finished: StageFinished) -> None:
         said = wording.end_line(finished, self.units)
-        self._text = f"{self._text}; {said}" if finished.replayed else f"{said}; in {finished.folder}"
+        self._text = f"{self._text}; {said.removeprefix(f'{finished.name} ')}" if finished.replayed else said
         self._share = None
         self._update_bar()
         if self._undrawn:
             self._draw(final=True)
 
     def interrupted(self) -> None:
-        self._notes.append(wording.go_on_line(self.stage, "this cell"))
+        said = wording.go_on_line(self.stage, "this cell")
+        self._notes.append(said)
+        error = sys.exception()
+        if error is not None:  # IPython shows this in place of 30 lines of traceback: nothing went wrong
+            last = said if self._bar is None else "Interrupted: see above how to go on."
+            error._render_traceback_ = lambda: [last]
 
     def close(self) -> None:
         """Leave everything as it stands: the last curves, and no bar that seems to move."""
@@ -96,16 +102,15 @@ class Live(Face):
 
     def _as_bundle(self) -> dict[str, str]:
         head = "" if self.stage is None or self._share is None else wording.head_line(self.stage)
-        folder = "" if not head else f"in {self.stage.folder}"
-        plain = [line for line in (head, folder, self._text, *self._notes) if line]
-        said = html.escape(self._text)
+        folder = "" if self.stage is None else f"in {self.stage.folder}"
+        first, second = (head, self._text) if head else (self._text, "")
+        plain = [line for line in (first, folder, second, *self._notes) if line]
         parts = []
-        if head:
-            parts.append(f"<div>{html.escape(head)}<br><small>{html.escape(folder)}</small></div>")
-        if self._share is None:
-            parts.append(f"<div>{said}</div>" if said else "")
-        else:
-            percent = round(100 * self._share)
+        if first:
+            below = f"<br><small>{html.escape(folder)}</small>" if folder else ""
+            parts.append(f"<div>{html.escape(first)}{below}</div>")
+        if self._share is not None:
+            percent, said = round(100 * self._share), html.escape(self._text)
             name = html.escape(f"progress of the stage {self.stage.name}")
             parts.append(
                 f'<div><progress role="progressbar" max="100" value="{percent}" aria-label="{name}" aria-valuemin="0" '
@@ -113,5 +118,6 @@ class Live(Face):
                 f"</progress> {said}</div>"
             )
         if self._notes:
-            parts.append("<ul>" + "".join(f"<li>{html.escape(note)}</li>" for note in self._notes) + "</ul>")
+            notes = "".join(f"<li>{html.escape(note)}</li>" for note in self._notes)
+            parts.append(f'<ul style="margin-top:0; margin-bottom:0.3em">{notes}</ul>')
         return {"text/html": "".join(parts), "text/plain": "\n".join(plain)}

@@ -36,9 +36,10 @@ class Table:
         head = "".join(
             f'<th scope="col" style="text-align:{a}">{html.escape(h)}</th>' for h, a in zip(self.headers, align)
         )
+        styles = [f"text-align:{a}" + ("; white-space:nowrap" if a == "right" else "") for a in align]
         body = "".join(
             "<tr>"
-            + "".join(f'<td style="text-align:{a}">{html.escape(cell)}</td>' for cell, a in zip(row, align))
+            + "".join(f'<td style="{style}">{html.escape(cell)}</td>' for cell, style in zip(row, styles))
             + "</tr>"
             for row in self.rows
         )

@@ -234,7 +234,7 @@ def positions_predicted(image, predicted, side: int, title: str = "") -> Drawing
         raise RelvitError(f"positions on a grid of side {side} are {count} numbers in 0..{count - 1}")
     picture = to_picture(image)
     laid_out = _lay_out(picture, predicted, side)
-    figure = new_drawing(7.6, 4.3)
+    figure = new_drawing(7.6, 3.5)
     left, right_ax = figure.subplots(1, 2)
     show_picture(left, picture, side, faded=0.45)
     show_picture(right_ax, laid_out, side)
