@@ -17,7 +17,7 @@ def read(data_dir: Path, image_size: int, progress: bool | None) -> Dataset:
     images = torch.from_numpy(pixels).mul(255 / 16).round().to(torch.uint8).view(-1, 1, 8, 8)  # (n,64) -> (n,1,8,8)
     labels = torch.from_numpy(labels).long()
     train, test = Split(images[:TRAIN], labels[:TRAIN]), Split(images[TRAIN:], labels[TRAIN:])
-    note = f"digits: training images are of the first {len(train):,}, test images of the last {len(test)} (other writers)"
+    note = f"digits: training images come from the first {len(train):,}, test images from the last {len(test)}"
     return make_dataset("digits", train, test, map(str, range(10)), notes=(note,))
 
 
