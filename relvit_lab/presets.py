@@ -13,7 +13,7 @@ from relvit_lab.tasks import TASKS
 
 PRESETS = {
     "paper": {"epochs": 100, "lr": 5e-4},
-    "demo": {"epochs": 15, "lr": 1e-3, "batch_size": 64, "train_images": 4000, "test_images": 2000},
+    "demo": {"epochs": 12, "lr": 1e-3, "batch_size": 64, "train_images": 4000, "test_images": 2000},
     "smoke": {"epochs": 2, "lr": 1e-3, "batch_size": 32, "train_images": 96, "test_images": 48},
 }
 # For digits: the rate and the crop with which supervised training did best (rates 5e-4 to 4e-3 and all three crops, two

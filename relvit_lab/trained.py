@@ -1,5 +1,6 @@
 """A trained model given back: from a run folder, with its transform and its experiment."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +32,10 @@ class Trained:
     classes: tuple[str, ...]
     metrics: dict
     folder: Path
+
+    def __iter__(self) -> Iterator[object]:
+        """model, transform, experiment = load(run)"""
+        return iter((self.model, self.transform, self.experiment))
 
     def transform(self, images: object) -> Tensor:
         """Images as the model takes them: (B, 3, H, W) float, normalised.

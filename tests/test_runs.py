@@ -245,6 +245,8 @@ def test_load_gives_the_model_its_transform_and_its_experiment(stage):
     accuracy = 100 * (logits.argmax(1) == test.labels).float().mean().item()
     assert accuracy == pytest.approx(finished.result["metrics"]["accuracy"])
     assert trained.experiment.id == Experiment(**TINY).id and not trained.model.training
+    model, transform, experiment = trained
+    assert model is trained.model and transform == trained.transform and experiment is trained.experiment
     one = trained.transform(test.images[0, 0].numpy())
     assert torch.equal(one, trained.transform(test.images[:1]))
 
