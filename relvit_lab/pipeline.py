@@ -42,11 +42,6 @@ class Pipeline:
     patch_augment: bool = False
     shuffle: bool = False
 
-    @property
-    def input_size(self) -> int:
-        """The side of the images that the backbone sees: M * P with mega-patches."""
-        return self.image_size if self.mega_patches is None else self.mega_patches * self.patch_size
-
     def normalise(self, images: Tensor) -> Tensor:
         mean, std = (_by_channel(values, images.device) for values in (self.mean, self.std))
         return (images - mean).div_(std)
