@@ -6,21 +6,12 @@ import numpy as np
 from matplotlib.image import AxesImage
 
 from relvit_lab.paths import project_root
+from relvit_lab.photographs import photograph
 from relvit_lab.relations import absolute_positions, angles, distances, spatial_relations
 from relvit_lab.viz_relations import mark_anchor, show_relations
 from relvit_lab.viz_style import HEAT, Drawing, bare, ink_on, new_drawing, show_picture, styled
 
 SIDE, ANCHOR = 7, 3 * 7 + 2
-
-
-def photograph(side: int = 224) -> np.ndarray:
-    """A real photograph that comes with scikit-learn (flower.jpg, CC BY): (side, side, 3) float in [0, 1]."""
-    from PIL import Image
-    from sklearn.datasets import load_sample_image
-
-    pixels = load_sample_image("flower.jpg")  # (427,640,3)
-    square = Image.fromarray(pixels[:, 150:577]).resize((side, side), Image.Resampling.LANCZOS)
-    return np.asarray(square) / 255
 
 
 @styled

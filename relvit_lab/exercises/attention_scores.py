@@ -1,0 +1,1 @@
+"""Exercises and predictions of notebook 03_attention_scores."""

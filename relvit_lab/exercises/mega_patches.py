@@ -1,0 +1,1 @@
+"""Exercises and predictions of notebook 02_mega_patches."""

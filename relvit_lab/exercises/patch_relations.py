@@ -1,0 +1,1 @@
+"""Exercises and predictions of notebook 01_patch_relations."""

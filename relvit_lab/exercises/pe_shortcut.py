@@ -1,0 +1,1 @@
+"""Exercises and predictions of notebook 05_pe_shortcut."""

@@ -1,0 +1,67 @@
+// A question with choices; the first choice is kept, and opens the answer with the choice beside it.
+function render({ model, el }) {
+  const box = document.createElement("fieldset");
+  box.style.cssText = "border:1px solid #8A8A8A;border-radius:4px;padding:.6em 1em;max-width:60em;font-size:14px";
+  const legend = document.createElement("legend");
+  legend.textContent = "Predict";
+  legend.style.fontWeight = "bold";
+  const question = document.createElement("div");
+  question.textContent = model.get("question");
+  question.style.marginBottom = ".4em";
+  box.append(legend, question);
+  const group = `predict-${Math.random().toString(36).slice(2)}`;
+  const inputs = model.get("choices").map((choice) => {
+    const label = document.createElement("label");
+    label.style.cssText = "display:block;margin:.15em 0;cursor:pointer";
+    const input = document.createElement("input");
+    input.type = "radio";
+    input.name = group;
+    input.value = choice;
+    input.style.marginRight = ".5em";
+    label.append(input, choice);
+    box.append(label);
+    return input;
+  });
+  const button = document.createElement("button");
+  button.textContent = "That is my prediction";
+  button.style.cssText = "margin-top:.5em;padding:.3em .8em";
+  button.disabled = true;
+  const answer = document.createElement("div");
+  answer.setAttribute("aria-live", "polite");
+  answer.style.marginTop = ".5em";
+  box.append(button, answer);
+  el.append(box);
+
+  const picked = () => inputs.find((input) => input.checked)?.value ?? "";
+  box.addEventListener("change", () => (button.disabled = !picked()));
+  button.addEventListener("click", () => {
+    model.set("chosen", picked());
+    model.save_changes();
+    show();
+  });
+  function show() {
+    const chosen = model.get("chosen");
+    if (!chosen) return;
+    for (const input of inputs) {
+      input.disabled = true;
+      input.checked = input.value === chosen;
+    }
+    button.hidden = true;
+    const right = chosen === model.get("answer");
+    const line = (strong, text) => {
+      const p = document.createElement("div");
+      const b = document.createElement("b");
+      b.textContent = strong;
+      p.append(b, text);
+      return p;
+    };
+    answer.replaceChildren(
+      line("You predicted: ", `${chosen} ${right ? "✓" : "✗"}`),
+      line("Answer: ", `${model.get("answer")}. ${model.get("because")}`),
+    );
+  }
+  model.on("change:chosen", show);
+  show();
+  return () => model.off("change:chosen", show);
+}
+export default { render };
