@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from relvit_lab.data import Split
 from relvit_lab.model import RelViT
 from relvit_lab.pipeline import Pipeline
+from relvit_lab.tasks import Task
 
 
 @torch.no_grad()
@@ -44,3 +45,14 @@ def evaluate(
             sums[name] = sums.get(name, 0) + value.double() * len(labels)
     model.train(was_training)
     return {name: float(value) / len(split) for name, value in sums.items()}
+
+
+def chance(task: Task, side: int) -> float:
+    """The metric of the best constant answer on a grid of that side, for a task with the default metric.
+
+    The share of the largest class in %, or 100 times the variance of the target (as MSE x 100).
+    """
+    target = task.target(side)
+    if target.is_floating_point():
+        return 100 * float(target.double().var(correction=0))
+    return 100 * float(target.flatten().bincount().max()) / target.numel()

@@ -1,5 +1,6 @@
 """A trained model given back: from a run folder, with its transform and its experiment."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from relvit_lab import assets
 from relvit_lab.errors import RelvitError, nearest
 from relvit_lab.experiment import Experiment, Stage
 from relvit_lab.model import RelViT
@@ -58,26 +60,38 @@ class Trained:
 
 
 def load(run: str | Path, run_dir: str | Path = "runs") -> Trained:
-    """The model of a finished stage: by its id (or the start of it), or the path of its folder. Raises RelvitError."""
+    """The model of a finished stage, or one that comes with the package (assets/: digits_tasks, cifar10_tasks).
+
+    run: a stage's id (or the start of it), the path of its folder, or the name of an asset. Raises RelvitError.
+    """
+    asset = assets.FOLDER / f"{run}.json"
+    if str(run) in assets.names() and not (resolve(run_dir) / run).exists():
+        about = json.loads(asset.read_text(encoding="utf-8"))
+        return _build(about, about["stored"]["metrics"], asset.with_suffix(".safetensors"), asset.parent)
     folder = _find(run, run_dir)
     about, result = folder.read_json("experiment.json"), folder.result()
     if about is None or result is None:
         raise RelvitError(f"{folder.path} holds no finished stage: run its experiment to the end first")
-    fields = about["experiment"] | {"init_from": None, "run_dir": str(folder.path.parent)}
-    experiment = Experiment.create({name: value for name, value in fields.items() if name in Experiment.names()})
-    stage = Stage(about["stage"]["name"], experiment)
+    about["experiment"] |= {"init_from": None, "run_dir": str(folder.path.parent)}
+    return _build(about, result["metrics"], folder.path / "model.safetensors", folder.path)
+
+
+def _build(about: dict, metrics: dict, weights: Path, folder: Path) -> Trained:
+    """about: what experiment.json says of the experiment, the stage and the data."""
+    fields = about["experiment"]
+    e = Experiment.create({name: value for name, value in fields.items() if name in Experiment.names()})
+    stage = Stage(about["stage"]["name"], e)
     described = about["data"]
     model = build_model(stage, len(described["classes"]))
     try:
-        model.load_state_dict(read_weights(folder.path / "model.safetensors"))
+        model.load_state_dict(read_weights(weights))
     except RuntimeError as error:
-        raise RelvitError(f"{folder.path / 'model.safetensors'} is not this stage's ({str(error)[:200]})") from None
-    e = experiment
+        raise RelvitError(f"{weights} is not this stage's ({str(error)[:200]})") from None
     pipeline = Pipeline(
         e.image_size, e.patch_size, tuple(described["mean"]), tuple(described["std"]), e.recipe,
         mega_patches=stage.mega_patches,
     )  # fmt: skip
-    return Trained(model.eval(), pipeline, e, stage.name, tuple(described["classes"]), result["metrics"], folder.path)
+    return Trained(model.eval(), pipeline, e, stage.name, tuple(described["classes"]), metrics, folder)
 
 
 def export_timm(run: str | Path, file: str | Path | None = None, run_dir: str | Path = "runs") -> dict[str, Tensor]:
@@ -101,7 +115,7 @@ def _find(run: str | Path, run_dir: str | Path) -> RunFolder:
     for path in places:
         if (path / "experiment.json").is_file():
             return RunFolder(path)
-    known = [path.parent.name for path in resolve(run_dir).glob("*/result.json")]
+    known = [*(path.parent.name for path in resolve(run_dir).glob("*/result.json")), *assets.names()]
     begun = [name for name in known if name.startswith(str(run))]
     if len(begun) == 1:
         return RunFolder(resolve(run_dir) / begun[0])

@@ -1,0 +1,75 @@
+"""Real runs at laptop scale, as data: what results/README.md reports, by name. `python -m relvit_lab laptop` lists the
+commands; with OMP_NUM_THREADS=1 a stage takes two to three minutes on one CPU core.
+
+The real CIFAR-10, cut down by preset demo to a fixed 4,000 training and 2,000 test images, and the small ViT vit_nano.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from relvit_lab.errors import RelvitError
+from relvit_lab.experiment import Experiment
+from relvit_lab.results import NOTEBOOK, Record, command, find_record
+
+DATA = {"dataset": "cifar10", "preset": "demo"}
+SEEDS = (0, 1, 2)
+LONG_EPOCHS = 60  # five times those of the preset
+LABELS = (5, 10, 25)  # % of the labelled training images
+MEGA = (3, 4, 5, 6)  # M
+SUPERVISED: dict[str, Any] = {"scenario": "supervised"}
+TWICE = {**SUPERVISED, "supervised_stages": 2}
+JOINT = {"scenario": "downstream_only"}
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "supervised": SUPERVISED,
+    "twice": TWICE,
+    "finetuned": {},
+    "joint": JOINT,
+    "control": {**JOINT, "task_weights": (0.0, 0.0)},
+    "pe_off": {"tasks": "sprel", "pos_embed": False},
+    "pe_off_shuffled": {"tasks": "sprel", "pos_embed": False, "shuffle": True},
+    "pe_on": {"tasks": "sprel", "pos_embed": True},
+    "pe_on_shuffled": {"tasks": "sprel", "pos_embed": True, "shuffle": True},
+    **{f"mega_{m}": {"mega_patches": m} for m in MEGA},
+    **{f"supervised_{share}": {**SUPERVISED, "label_fraction": share / 100} for share in LABELS},
+    **{f"finetuned_{share}": {"label_fraction": share / 100} for share in LABELS},
+    "released": {"recipe": "released"},
+    "long_twice": {**TWICE, "epochs": LONG_EPOCHS},
+    "long_finetuned": {"epochs": LONG_EPOCHS},
+}
+LONG = ("long_twice", "long_finetuned")  # one seed
+
+
+def experiment(name: str, seed: int = 0) -> Experiment:
+    """The experiment of a setting."""
+    return Experiment.create({**DATA, **SETTINGS[name], "seed": seed})
+
+
+def seeds(name: str) -> tuple[int, ...]:
+    return SEEDS[:1] if name in LONG else SEEDS
+
+
+def commands() -> Iterator[str]:
+    """A command for each run, in an order in which shared stages are made once: seed by seed."""
+    for seed in SEEDS:
+        for name in SETTINGS:
+            if seed in seeds(name):
+                yield command(experiment(name, seed).resolved().as_dict()).replace(NOTEBOOK, _out(name, seed))
+
+
+def _out(name: str, seed: int) -> str:
+    return NOTEBOOK.replace("out.ipynb", f"out_{name}_{seed}.ipynb")
+
+
+def find(records: Mapping[str, Record], name: str, stage: str = "last") -> list[Record]:
+    """The records of a setting, one for each seed that has been run. stage: "first" (pre-training) or "last".
+
+    Raises RelvitError where there is none.
+    """
+    found = [
+        find_record(records, experiment(name, seed).stages()[0 if stage == "first" else -1]) for seed in seeds(name)
+    ]
+    there = [record for record in found if record is not None]
+    if not there:
+        raise RelvitError(f"no record of '{name}': run its commands (python -m relvit_lab laptop), then record")
+    return there
