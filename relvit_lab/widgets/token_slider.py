@@ -1,0 +1,48 @@
+"""A slider over the tokens of an image, with the picture of the token chosen below it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import anywidget
+import traitlets
+
+from relvit_lab.errors import RelvitError
+from relvit_lab.viz_style import Drawing
+
+
+class TokenSlider(anywidget.AnyWidget):
+    """draw(token) -> Drawing, for token 0..count-1; drawn anew by the kernel whenever another token is chosen.
+
+    token: the one shown first. label: what the slider is for, shown beside it. side: of the grid; the arrow keys up and
+    down then move by a row, left and right by a column. Raises RelvitError for a token outside.
+    """
+
+    _esm = Path(__file__).with_name("token_slider.js")
+
+    count = traitlets.Int().tag(sync=True)
+    side = traitlets.Int(1).tag(sync=True)
+    token = traitlets.Int(0).tag(sync=True)
+    label = traitlets.Unicode().tag(sync=True)
+    picture = traitlets.Bytes().tag(sync=True)
+    alt = traitlets.Unicode().tag(sync=True)
+
+    def __init__(self, draw: Callable[[int], Drawing], side: int, token: int = 0, label: str = "token j"):
+        if not 0 <= token < side * side:
+            raise RelvitError(f"token {token} lies outside the grid of {side} x {side}: 0 to {side * side - 1}")
+        self._draw = draw
+        super().__init__(count=side * side, side=side, token=token, label=label)
+        self._redraw()
+        self.observe(self._redraw, "token")
+
+    def _redraw(self, _: object = None) -> None:
+        drawing = self._draw(self.token)
+        with self.hold_sync():  # picture and words change together
+            self.picture, self.alt = drawing.png(), drawing.alt
+
+    def _repr_mimebundle_(self, **kwargs: object) -> object:
+        """Where no browser draws the widget, what its picture says."""
+        bundle = super()._repr_mimebundle_(**kwargs)
+        data = bundle[0] if isinstance(bundle, tuple) else bundle
+        if data is not None:
+            data["text/plain"] = f"(a slider: {self.label} = {self.token}) {self.alt}"
+        return bundle
