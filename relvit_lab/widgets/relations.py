@@ -1,0 +1,115 @@
+"""The relations explorer: hover over a patch and see where all others lie, in the image and in the N x N targets."""
+
+import io
+from pathlib import Path
+
+import anywidget
+import matplotlib
+import numpy as np
+import traitlets
+
+from relvit_lab.errors import RelvitError, nearest
+from relvit_lab.relations import RELATION_NAMES
+from relvit_lab.relations_data import SHUFFLES, TASKS, TITLES, TOLERANCE, WORDS, RelationsData, relations_data
+from relvit_lab.viz_relations import RELATION_COLOURS, default_anchors
+from relvit_lab.viz_style import HEAT
+
+
+class RelationsExplorer(anywidget.AnyWidget):
+    """What `explore_relations` returns. All data goes to the browser once; hovering asks nothing of the kernel.
+
+    task: sprel, dist, ang or abspos. anchor: the place j from which the others are seen. shuffle: 0, or the seed of the
+    permutation that is shown. They may be set from Python, and follow what is clicked. shown: what the relations data
+    hold, as the static figure draws them.
+    """
+
+    _esm = Path(__file__).with_name("relations.js")
+
+    data = traitlets.Dict().tag(sync=True)
+    task = traitlets.Unicode("sprel").tag(sync=True)
+    anchor = traitlets.Int(0).tag(sync=True)
+    shuffle = traitlets.Int(0).tag(sync=True)
+
+    def __init__(self, shown: RelationsData, **state: object):
+        self.shown = shown
+        super().__init__(data=_for_the_browser(shown), **state)
+
+    @traitlets.validate("task", "anchor", "shuffle")
+    def _known(self, proposal: dict) -> object:
+        name, value = proposal["trait"].name, proposal["value"]
+        if name == "task" and value not in TASKS:
+            raise RelvitError(f"unknown task '{value}': {nearest(value, TASKS)}")
+        most = {"anchor": self.shown.side**2 - 1, "shuffle": SHUFFLES}.get(name)
+        if most is not None and not 0 <= value <= most:
+            raise RelvitError(f"{name} is a whole number from 0 to {most}, not {value}")
+        return value
+
+    def _repr_mimebundle_(self, **kwargs: object) -> object:
+        """Where no browser draws the widget, a text."""
+        bundle = super()._repr_mimebundle_(**kwargs)
+        data = bundle[0] if isinstance(bundle, tuple) else bundle
+        if data is not None:
+            side = self.shown.side
+            data["text/plain"] = (
+                f"The relations explorer needs a live notebook: an image in {side} x {side} patches, seen from patch "
+                f"{self.anchor} (relations_figure draws the same data)."
+            )
+        return bundle
+
+
+def explore_relations(
+    image: object = None,
+    patch: int | None = None,
+    model: object = None,
+    *,
+    task: str = "sprel",
+    anchor: int | None = None,
+    shuffle: int = 0,
+) -> RelationsExplorer:
+    """Explore the relations between the patches of an image, your own too.
+
+    image: a PIL image; a path; uint8, or float in [0, 1], as an array (H, W), (H, W, C) or a tensor (C, H, W); None for
+    a photograph. Others than squares are cropped to their centre, with a note. patch: P in pixels; None for the paper's
+    at that size, or the model's. model: as `relvit_lab.load` gives it, or a name for it; its predictions are shown
+    beside the targets. task, anchor, shuffle: what is shown first. Raises RelvitError for what cannot be shown.
+    """
+    data = relations_data(image, patch, model)
+    anchor = default_anchors(data.side)[0] if anchor is None else anchor
+    return RelationsExplorer(data, task=task, anchor=anchor, shuffle=shuffle)
+
+
+def _for_the_browser(shown: RelationsData) -> dict:
+    """Small things as JSON; the picture, targets and predictions as bytes, little-endian."""
+    kinds = {"sprel": "uint8", "dist": "<f4", "ang": "<f4", "abspos": "uint8"}  # N is at most 256
+    shuffles = range(SHUFFLES + 1)
+    heat = matplotlib.colormaps[HEAT](np.arange(256), bytes=True)[:, :3]
+    return {
+        "side": shown.side,
+        "note": shown.note,
+        "png": _png(shown.picture),
+        "permutations": shown.permutations.astype("uint8").tobytes(),
+        "tasks": {
+            name: {
+                "title": TITLES[name],
+                "target": shown.targets[name].astype(kind).tobytes(),
+                "said": shown.predictions[name].astype(kind).tobytes() if name in shown.predictions else None,
+                "verdicts": [shown.verdict(name, s) for s in shuffles] if name in shown.predictions else [],
+            }
+            for name, kind in kinds.items()
+        },
+        "names": list(RELATION_NAMES),
+        "words": list(WORDS),
+        "colours": list(RELATION_COLOURS),
+        "heat": heat.tobytes(),
+        "tolerance": TOLERANCE,
+        "furthest": shown.furthest,
+        "widest": shown.widest,
+    }
+
+
+def _png(picture: np.ndarray) -> bytes:
+    from PIL import Image
+
+    data = io.BytesIO()
+    Image.fromarray(picture).save(data, format="png")
+    return data.getvalue()
