@@ -1,4 +1,4 @@
-"""python -m relvit_lab train | demo | runs | fetch | figures: the same runs without a notebook."""
+"""python -m relvit_lab train | demo | runs | fetch | figures | record | ...: the same runs without a notebook."""
 
 import dataclasses
 import sys
@@ -14,6 +14,12 @@ USAGE = """python -m relvit_lab COMMAND [--field value ...]
   runs     list what is in the run folder, newest last (--run-dir D); `runs ID ID ...` compares
   fetch    download a data set ahead: fetch cifar10 --data-dir D
   figures  draw the files in figures/ again
+
+  laptop   print the commands of the runs in results/, one a line
+  record   keep the finished stages of run folders as results/<id>.json: record [runs ...]
+  report   write results/README.md again from its template and the records
+  rerun    train a record's run again and compare its metrics: rerun ID --data-dir D
+  asset    keep a finished stage as a model of the package: asset ID NAME
 
 `python -m relvit_lab train --help` lists the fields.
 """
@@ -99,7 +105,55 @@ def figures(words: Sequence[str]) -> None:
         print(path)
 
 
-COMMANDS = {"train": train, "demo": demo, "runs": runs, "fetch": fetch, "figures": figures}
+def laptop(words: Sequence[str]) -> None:
+    from relvit_lab.laptop import commands
+
+    _options(words, ())
+    print("\n".join(commands()))
+
+
+def record(words: Sequence[str]) -> None:
+    from relvit_lab.results import write_records
+
+    _, folders = _split(words, ())
+    for path in write_records(folders or ["runs"]):
+        print(path)
+
+
+def report(words: Sequence[str]) -> None:
+    from relvit_lab.report import write_report
+
+    _options(words, ())
+    print(write_report())
+
+
+def rerun(words: Sequence[str]) -> None:
+    from relvit_lab.results import get_record, read_records, rerun
+    from relvit_lab.summary import compare
+
+    options, ids = _split(words, ("data_dir", "run_dir"))
+    if len(ids) != 1:
+        raise RelvitError("rerun takes one record: its id in results/, or the start of it")
+    rows = rerun(get_record(read_records(), ids[0]), **options)
+    columns = [("metric", lambda r: r[0]), ("recorded", lambda r: repr(r[1])), ("now", lambda r: repr(r[2]))]
+    print(f"\n{compare(rows, columns)}")
+    equal = all(before == now for _, before, now in rows)
+    print("\nThe same, to the last digit." if equal else "\nNot the same: see the record's environment.")
+
+
+def asset(words: Sequence[str]) -> None:
+    from relvit_lab.assets import make_asset
+
+    options, names = _split(words, ("run_dir",))
+    if len(names) != 2:
+        raise RelvitError("asset takes a finished stage and a name: asset digits-pretrain-0a94172b45 digits_tasks")
+    print(make_asset(*names, **options))
+
+
+COMMANDS = {
+    "train": train, "demo": demo, "runs": runs, "fetch": fetch, "figures": figures, "laptop": laptop, "record": record,
+    "report": report, "rerun": rerun, "asset": asset,
+}  # fmt: skip
 
 
 def _follow(experiment, show_summary: bool = True) -> list:

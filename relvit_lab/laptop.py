@@ -73,3 +73,8 @@ def find(records: Mapping[str, Record], name: str, stage: str = "last") -> list[
     if not there:
         raise RelvitError(f"no record of '{name}': run its commands (python -m relvit_lab laptop), then record")
     return there
+
+
+def curves(records: Mapping[str, Record], name: str, stage: str, metric: str) -> list[list[float]]:
+    """A metric on the test images by epoch, a list for each seed."""
+    return [record["curves"]["test"][metric] for record in find(records, name, stage)]

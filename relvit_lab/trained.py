@@ -115,8 +115,8 @@ def _find(run: str | Path, run_dir: str | Path) -> RunFolder:
     for path in places:
         if (path / "experiment.json").is_file():
             return RunFolder(path)
-    known = [*(path.parent.name for path in resolve(run_dir).glob("*/result.json")), *assets.names()]
+    known = [path.parent.name for path in resolve(run_dir).glob("*/result.json")]
     begun = [name for name in known if name.startswith(str(run))]
     if len(begun) == 1:
         return RunFolder(resolve(run_dir) / begun[0])
-    raise RelvitError(f"no run '{run}' in {resolve(run_dir)}: {nearest(run, begun or known)}")
+    raise RelvitError(f"no run '{run}' in {resolve(run_dir)}: {nearest(run, begun or [*known, *assets.names()])}")
