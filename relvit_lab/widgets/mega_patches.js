@@ -1,0 +1,311 @@
+// The mega-patches explorer. Lines move here, at once; the kernel is asked for the cells, the latest question counts.
+const SIZE = 390; // of both pictures, in CSS pixels
+const EDGE = 22; // room for the lines' handles
+const PAUSE = 100; // milliseconds between two questions to the kernel
+const GAP = 4; // between cells, in CSS pixels
+const STYLE = `
+.mega-patches { color: var(--jp-ui-font-color1, #222); font: 14px/1.45 system-ui, sans-serif; max-width: 900px; }
+.mega-patches .bar { display: flex; flex-wrap: wrap; gap: .5em 1.4em; align-items: center; margin: .4em 0; }
+.mega-patches label { display: inline-flex; align-items: center; gap: .4em; cursor: pointer; }
+.mega-patches input[type=number] { width: 5em; font: inherit; }
+.mega-patches input, .mega-patches button { font: inherit; accent-color: #0072B2; }
+.mega-patches button { padding: .2em .8em; cursor: pointer; }
+.mega-patches .panels { display: flex; flex-wrap: wrap; gap: 8px 22px; padding-left: ${EDGE}px; }
+.mega-patches h4 { font-size: 14px; font-weight: 600; margin: .3em 0 0; width: ${SIZE}px; text-align: center; }
+.mega-patches .panel { position: relative; width: ${SIZE}px; height: ${SIZE}px; margin-top: ${EDGE}px; }
+.mega-patches .panel > canvas, .mega-patches .panel > img
+  { position: absolute; left: 0; top: 0; width: ${SIZE}px; height: ${SIZE}px; }
+.mega-patches img { image-rendering: pixelated; user-select: none; }
+.mega-patches .cut { position: absolute; z-index: 2; outline: none; touch-action: none; }
+.mega-patches .cut::before { content: ""; position: absolute; background: #fff; box-shadow: 0 0 0 1.5px #222; }
+.mega-patches .cut::after { content: ""; position: absolute; width: 12px; height: 12px; border-radius: 50%;
+  background: #fff; border: 3px solid #222; box-sizing: content-box; }
+.mega-patches .cut.row { left: -${EDGE}px; width: ${SIZE + EDGE}px; height: 14px; margin-top: -7px; cursor: ns-resize; }
+.mega-patches .cut.row::before { left: 14px; right: 0; top: 5.5px; height: 3px; }
+.mega-patches .cut.row::after { left: 0; top: -2px; }
+.mega-patches .cut.column { top: -${EDGE}px; height: ${SIZE + EDGE}px; width: 14px; margin-left: -7px; cursor: ew-resize; }
+.mega-patches .cut.column::before { top: 14px; bottom: 0; left: 5.5px; width: 3px; }
+.mega-patches .cut.column::after { top: 0; left: -2px; }
+.mega-patches .cut:focus-visible::after, .mega-patches .cut.held::after { background: #E69F00; }
+.mega-patches .cut:focus-visible::before, .mega-patches .cut.held::before
+  { background: #E69F00; box-shadow: 0 0 0 2px #222, 0 0 0 4px #fff; }
+.mega-patches :is(input, button, canvas):focus-visible { outline: 3px solid #0072B2; outline-offset: 2px; }
+.mega-patches .words { min-height: 3em; margin-top: .3em; }
+.mega-patches .note { color: var(--jp-ui-font-color2, #555); }
+`;
+
+const make = (tag, properties = {}, ...children) => {
+  const node = Object.assign(document.createElement(tag), properties);
+  node.append(...children);
+  return node;
+};
+const patches = (count) => `${count} ${count === 1 ? "patch" : "patches"}`;
+
+function render({ model, el }) {
+  const { picture, side, patch, note } = model.get("about");
+  const unit = SIZE / side; // CSS pixels a patch
+  const controls = makeControls();
+  const address = URL.createObjectURL(new Blob([picture], { type: "image/png" }));
+  const image = make("img", { src: address, draggable: false, alt: `The image, ${side} by ${side} patches` });
+  const overlay = make("canvas");
+  const left = make("div", { className: "panel" }, image, overlay);
+  const cells = make("canvas", { tabIndex: 0, className: "cells" });
+  cells.setAttribute("role", "application");
+  const right = make("div", { className: "panel" }, cells);
+  const tokens = make("div", { className: "tokens" });
+  const words = make("div", { className: "words" });
+  words.setAttribute("aria-live", "polite");
+  const titles = [make("h4"), make("h4")];
+  const root = make("div", { className: "mega-patches" },
+    make("style", { textContent: STYLE }), ...controls.bars,
+    make("div", { className: "panels" }, make("div", {}, titles[0], left), make("div", {}, titles[1], right)),
+    tokens, words);
+  root.dataset.lmSuppressShortcuts = "true"; // else JupyterLab takes the arrow keys, on their way down and up
+  root.addEventListener("keydown", (event) => event.stopPropagation());
+  if (note) root.append(make("div", { className: "note", textContent: note }));
+  el.append(root);
+  titles[0].textContent = `Image: ${side} × ${side} = ${patches(side * side)} of ${patch} × ${patch} pixels`;
+
+  const source = make("canvas"); // the cells as the kernel sent them, M * P pixels a side
+  let lines = []; // of the page: {node, axis, index}
+  let cell = -1; // the one that is looked at
+
+  // What is asked, and what is shown. Until the kernel has answered, lines that it draws stay where they were.
+  const asked = () => model.get("asked");
+  const shown = () => model.get("shown");
+  const cuts = () => (asked().cuts ?? shown().cuts);
+  const m = () => cuts()[0].length + 1;
+  const edges = (axis) => [0, ...cuts()[axis], side];
+
+  let timer = 0;
+  let sent = -Infinity;
+  function ask(changes) {
+    model.set("asked", { ...asked(), ...changes, number: asked().number + 1 });
+    if (timer) return;
+    const send = () => {
+      timer = 0;
+      sent = performance.now();
+      model.save_changes();
+    };
+    timer = setTimeout(send, Math.max(0, sent + PAUSE - performance.now()));
+  }
+
+  function moveTo({ axis, index }, to) {
+    const now = cuts().map((axisCuts) => [...axisCuts]);
+    const around = edges(axis);
+    to = Math.max(around[index] + 1, Math.min(around[index + 2] - 1, to)); // lines never meet
+    if (now[axis][index] === to) return;
+    now[axis][index] = to;
+    if (asked().shared) now[1 - axis] = [...now[axis]];
+    ask({ m: m(), cuts: now });
+  }
+
+  function drawLines() {
+    if (lines.length !== 2 * (m() - 1)) {
+      lines.forEach(({ node }) => node.remove());
+      lines = [0, 1].flatMap((axis) => Array.from({ length: m() - 1 }, (_, index) => makeLine(axis, index)));
+      left.append(...lines.map(({ node }) => node));
+    }
+    for (const { node, axis, index } of lines) {
+      const [before, at, after] = edges(axis).slice(index, index + 3);
+      node.style[axis ? "left" : "top"] = `${at * unit}px`;
+      node.setAttribute("aria-valuemin", before + 1);
+      node.setAttribute("aria-valuemax", after - 1);
+      node.setAttribute("aria-valuenow", at);
+      node.setAttribute("aria-valuetext", `after patch ${axis ? "column" : "row"} ${at} of ${side}`);
+    }
+  }
+
+  function makeLine(axis, index) {
+    const node = make("div", { className: `cut ${axis ? "column" : "row"}`, tabIndex: 0 });
+    node.setAttribute("role", "slider");
+    node.setAttribute("aria-orientation", axis ? "horizontal" : "vertical");
+    node.setAttribute("aria-label", `${axis ? "Column" : "Row"} cut ${index + 1} of ${m() - 1}`);
+    const line = { node, axis, index };
+    node.addEventListener("pointerdown", (event) => {
+      node.setPointerCapture(event.pointerId);
+      node.classList.add("held");
+      node.focus({ preventScroll: true });
+      event.preventDefault();
+    });
+    node.addEventListener("pointermove", (event) => {
+      if (!node.classList.contains("held")) return;
+      const box = image.getBoundingClientRect();
+      const place = axis ? (event.clientX - box.left) / box.width : (event.clientY - box.top) / box.height;
+      moveTo(line, Math.round(place * side));
+    });
+    for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) {
+      node.addEventListener(end, () => node.classList.remove("held"));
+    }
+    node.addEventListener("keydown", (event) => {
+      const at = cuts()[axis][index];
+      const to = { [axis ? "ArrowLeft" : "ArrowUp"]: at - 1, [axis ? "ArrowRight" : "ArrowDown"]: at + 1,
+        Home: 0, End: side }[event.key];
+      if (to === undefined) return;
+      moveTo(line, to);
+      event.preventDefault();
+    });
+    return line;
+  }
+
+  // Cells, and the rectangle of the one that is looked at
+  const pitch = () => (SIZE + GAP) / shown().m;
+  function drawCells() {
+    const { m, cells: bytes, number } = shown();
+    const whole = m * patch;
+    source.width = source.height = whole;
+    const rgba = new Uint8ClampedArray(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    source.getContext("2d").putImageData(new ImageData(rgba, whole, whole), 0, 0);
+    const context = sharp(cells);
+    context.imageSmoothingEnabled = false;
+    for (let i = 0; i < m * m; i++) {
+      const [y, x] = [Math.floor(i / m), i % m];
+      context.drawImage(source, x * patch, y * patch, patch, patch, ...box(y, x));
+    }
+    if (cell >= 0 && cell < m * m) frame(context, ...box(Math.floor(cell / m), cell % m));
+    cells.dataset.number = number; // the question that this answers
+  }
+  const box = (y, x) => [x * pitch(), y * pitch(), pitch() - GAP, pitch() - GAP];
+
+  function drawOverlay() {
+    const context = sharp(overlay);
+    context.fillStyle = "rgba(255, 255, 255, .4)";
+    for (let k = 1; k < side; k++) {
+      context.fillRect(k * unit - 0.5, 0, 1, SIZE);
+      context.fillRect(0, k * unit - 0.5, SIZE, 1);
+    }
+    if (cell < 0 || cell >= m() ** 2) return;
+    const [top, beside, height, width] = rectangle(cell).map((value) => value * unit);
+    context.fillStyle = "rgba(0, 0, 0, .55)"; // the rest in shade
+    context.fillRect(0, 0, SIZE, top);
+    context.fillRect(0, top + height, SIZE, SIZE - top - height);
+    context.fillRect(0, top, beside, height);
+    context.fillRect(beside + width, top, SIZE - beside - width, height);
+    frame(context, beside, top, width, height);
+  }
+
+  function rectangle(i) {
+    const [rows, columns] = [edges(0), edges(1)];
+    const [y, x] = [Math.floor(i / m()), i % m()];
+    return [rows[y], columns[x], rows[y + 1] - rows[y], columns[x + 1] - columns[x]];
+  }
+
+  function frame(context, x, y, width, height) {
+    for (const [colour, line] of [["#222", 7], ["#fff", 4], ["#222", 1.5]]) {
+      context.strokeStyle = colour;
+      context.lineWidth = line;
+      context.strokeRect(x + 2, y + 2, width - 4, height - 4);
+    }
+  }
+
+  function look(at) {
+    if (at === cell) return;
+    cell = at;
+    draw();
+  }
+  cells.addEventListener("pointermove", ({ offsetX, offsetY }) => {
+    const [x, y] = [offsetX, offsetY].map((value) => Math.floor(Math.max(0, value) / pitch()));
+    look(Math.min(y, shown().m - 1) * shown().m + Math.min(x, shown().m - 1));
+  });
+  cells.addEventListener("focus", () => cell < 0 && look(0));
+  left.addEventListener("pointermove", (event) => {
+    if (event.target !== overlay) return;
+    const find = (axis, value) => cuts()[axis].filter((cut) => cut * unit <= value).length;
+    look(find(0, event.offsetY) * m() + find(1, event.offsetX));
+  });
+  for (const panel of [left, cells]) {
+    panel.addEventListener("pointerleave", () => document.activeElement !== cells && look(-1));
+  }
+  cells.addEventListener("blur", () => look(-1));
+  cells.addEventListener("keydown", (event) => {
+    const [y, x, last] = [Math.floor(cell / m()), cell % m(), m() - 1];
+    const to = { ArrowUp: [y - 1, x], ArrowDown: [y + 1, x], ArrowLeft: [y, x - 1], ArrowRight: [y, x + 1] }[event.key];
+    if (!to) return;
+    const [row, column] = to.map((value) => Math.max(0, Math.min(last, value)));
+    look(row * m() + column);
+    event.preventDefault();
+  });
+
+  // Words
+  function say() {
+    const [all, total] = [m() ** 2, side * side];
+    titles[1].textContent = `M = ${m()}: ${all} mega-patches of ${patch} × ${patch} pixels`;
+    cells.setAttribute("aria-label", `The ${all} mega-patches; arrow keys go from one to the next`);
+    tokens.textContent = `Tokens: M² = ${all} instead of (side / P)² = ${total}. ` +
+      `On average a mega-patch holds ${(total / all).toFixed(1)} patches.`;
+    if (shown().error) words.textContent = shown().error;
+    else if (cell < 0 || cell >= all) {
+      words.textContent = "Point at a mega-patch, or go to it with the arrow keys, to see where it comes from. " +
+        "Drag the lines, or move a focused line with the arrow keys.";
+    } else {
+      const [top, beside, height, width] = rectangle(cell);
+      const through = (from, count) => (count === 1 ? `${from}` : `${from} to ${from + count - 1}`);
+      const changed = (shown().m === m() && shown().changes[cell]) || "";
+      words.textContent = `Mega-patch ${cell} (row ${Math.floor(cell / m())}, column ${cell % m()}): ` +
+        `patch rows ${through(top, height)}, columns ${through(beside, width)}, so ` +
+        `${height} × ${width} = ${patches(height * width)}; ${height * patch} × ${width * patch} pixels ` +
+        (height * width === 1 ? "stay as they are" : `become ${patch} × ${patch}`) + (changed ? `; ${changed}.` : ".");
+    }
+  }
+
+  function makeControls() {
+    const field = (text, properties, act) => {
+      const input = make("input", properties);
+      input.setAttribute("aria-label", text);
+      input.addEventListener("input", () => act(input));
+      return { input, label: make("label", {}, ...(properties.type === "checkbox" ? [input, text] : [text, input])) };
+    };
+    const value = make("output");
+    const slider = field("M, mega-patches a side", { type: "range", min: 1, max: side, step: 1 },
+      (input) => ask({ m: Number(input.value), cuts: null }));
+    slider.label.append(value);
+    const seed = field("seed", { type: "number", min: 0, step: 1 }, (input) => {
+      if (input.value !== "" && Number.isSafeInteger(Number(input.value))) ask({ seed: Number(input.value), cuts: null });
+    });
+    const again = make("button", { type: "button", textContent: "New cuts" });
+    again.addEventListener("click", () => ask({ seed: asked().seed + 1, cuts: null }));
+    const toggle = (name, text, also = () => ({})) =>
+      field(text, { type: "checkbox", name }, ({ checked }) => ask({ [name]: checked, ...also(checked) }));
+    const window = Math.max(1, Math.round(patch / 1.15));
+    const crop = window < patch ? `crop to ${window} × ${window}, and back to ${patch} × ${patch}` : "crop (none at this P)";
+    const augment = [toggle("crop", crop), toggle("jitter", "colour jitter (4 in 5)"), toggle("grey", "grey (1 in 5)")];
+    const shared = toggle("shared", "the same cuts both ways (the released code’s slip)", (checked) =>
+      checked && asked().cuts ? { cuts: [cuts()[0], [...cuts()[0]]] } : {}); // moved by hand: the rows' cuts stay
+    return {
+      bars: [
+        make("div", { className: "bar" }, slider.label, seed.label, again),
+        make("div", { className: "bar" }, "Patch augmentation:", ...augment.map(({ label }) => label)),
+        make("div", { className: "bar" }, shared.label),
+      ],
+      update() {
+        slider.input.value = value.textContent = asked().m;
+        if (Number(seed.input.value) !== asked().seed || seed.input.value === "") seed.input.value = asked().seed;
+        for (const { input } of [...augment, shared]) input.checked = asked()[input.name];
+      },
+    };
+  }
+
+  function sharp(canvas) { // as many pixels as the screen has
+    const scale = window.devicePixelRatio || 1;
+    canvas.width = canvas.height = Math.round(SIZE * scale);
+    const context = canvas.getContext("2d");
+    context.scale(canvas.width / SIZE, canvas.height / SIZE);
+    return context;
+  }
+
+  function draw() {
+    controls.update();
+    drawLines();
+    drawOverlay();
+    drawCells();
+    say();
+  }
+  model.on("change:asked change:shown", draw);
+  draw();
+  return () => {
+    model.off("change:asked change:shown", draw);
+    clearTimeout(timer);
+    URL.revokeObjectURL(address);
+  };
+}
+export default { render };
