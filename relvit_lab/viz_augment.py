@@ -323,11 +323,11 @@ def against_none(table: Mapping[str, tuple[float, Mapping[int, float]]]) -> Draw
         differences = {m: accuracy - without for m, accuracy in by_m.items()}
         mean = sum(differences.values()) / len(differences)
         best = max(differences, key=lambda m: differences[m])
-        at, before, shifted = k - 0.1, np.inf, False
+        lanes: list[float] = []  # where the last circle of each stands: one that would cover it goes a lane further
         for m, value in sorted(differences.items(), key=lambda entry: -entry[1]):
-            shifted = not shifted and before - value < 0.27  # beside its neighbour where it would cover it
-            before = value
-            x = at - 0.21 * shifted
+            lane = next((n for n, last in enumerate(lanes) if last - value > 0.27), len(lanes))
+            lanes[lane : lane + 1] = [value]
+            x = k - 0.06 - 0.19 * lane
             ax.plot(x, value, "o", color=BLUE if m == best else SKY, markersize=17, zorder=3)
             ax.text(
                 x, value, str(m), ha="center", va="center_baseline", fontsize=10, zorder=4,
