@@ -94,11 +94,10 @@ def label(ax: Axes, x: float, y: float, text: str, color: str) -> None:
     words(ax, x, y, text, size=14, color=color, weight="bold", zorder=9)
 
 
-def picture(ax: Axes, pixels: np.ndarray, x: float, y: float, width: float, height: float | None = None) -> None:
-    """Draw (h, w, 3) with its left top at (x, y). Files that scale hold it at its own resolution."""
-    height = width if height is None else height
+def picture(ax: Axes, pixels: np.ndarray, x: float, y: float, side: float, zorder: float = 2.2) -> None:
+    """Draw the square (h, h, 3) with its left top at (x, y). Files that scale hold it at its own resolution."""
     limits = ax.get_xlim(), ax.get_ylim()
-    ax.imshow(quiet(pixels), extent=(x, x + width, y + height, y), interpolation="none", aspect="auto", zorder=1)
+    ax.imshow(quiet(pixels), extent=(x, x + side, y + side, y), interpolation="none", aspect="auto", zorder=zorder)
     ax.set(xlim=limits[0], ylim=limits[1])
 
 
@@ -112,7 +111,7 @@ def grid(ax: Axes, x: float, y: float, side: float, count: int, color: str = "wh
     for k in range(1, count):
         at = k * side / count
         for xs, ys in (((x, x + side), (y + at, y + at)), ((x + at, x + at), (y, y + side))):
-            ax.plot(xs, ys, color=color, linewidth=thick, solid_capstyle="butt", zorder=2)
+            ax.plot(xs, ys, color=color, linewidth=thick, solid_capstyle="butt", zorder=2.4)
 
 
 def patches_apart(ax: Axes, pixels: np.ndarray, count: int, x: float, y: float, cell: float, gap: float) -> float:
