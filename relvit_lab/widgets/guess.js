@@ -1,0 +1,281 @@
+// Two patches of an image: on which side of j does i lie? Answers are kept in the model, the state is drawn from them.
+const I = "#D55E00"; // vermillion: patch i
+const J = "#0072B2"; // blue: patch j
+const RIGHT = "#009E73";
+const ARROWS = ["↖", "↑", "↗", "←", "", "→", "↙", "↓", "↘"];
+const TILE = 96; // CSS pixels of a cell of the compass
+const STYLE = `
+.relvit-guess { background:#fff; color:#222; font:15px/1.4 system-ui, sans-serif; padding:12px 16px; max-width:860px;
+  border:1px solid #8A8A8A; border-radius:4px; }
+.relvit-guess .row { display:flex; flex-wrap:wrap; gap:12px 36px; align-items:flex-start; }
+.relvit-guess .score { font-weight:600; margin-bottom:8px; }
+.relvit-guess .compass { display:grid; grid-template-columns:repeat(3, ${TILE}px); gap:4px; }
+.relvit-guess .cell { width:${TILE}px; height:${TILE}px; padding:0; border:2px solid #8A8A8A; border-radius:3px;
+  background:#F4F4F4; color:#222; font:inherit; font-size:13px; cursor:pointer; position:relative; overflow:hidden; }
+.relvit-guess .cell .arrow { display:block; font-size:26px; line-height:1.1; }
+.relvit-guess .cell:hover:enabled { background:#DCE9F4; }
+.relvit-guess .cell:disabled { cursor:default; color:#555; }
+.relvit-guess .cell canvas { position:absolute; inset:0; width:100%; height:100%; }
+.relvit-guess .cell .mark { position:absolute; left:2px; bottom:2px; background:#fff; color:#222; padding:0 4px;
+  font-size:13px; font-weight:600; border-radius:2px; }
+.relvit-guess .cell.j { border:4px solid ${J}; }
+.relvit-guess .cell.truth { border:4px solid ${RIGHT}; }
+.relvit-guess .cell.wrong { border:4px dashed ${I}; }
+.relvit-guess button:focus-visible, .relvit-guess select:focus-visible, .relvit-guess input:focus-visible
+  { outline:4px solid #000; outline-offset:2px; }
+.relvit-guess .big { border:4px solid ${I}; width:${2 * TILE - 8}px; height:${2 * TILE - 8}px; display:block; }
+.relvit-guess .map { width:${2.4 * TILE}px; height:${2.4 * TILE}px; display:block; border:1px solid #8A8A8A; }
+.relvit-guess .said { min-height:1.5em; margin:10px 0; font-weight:600; }
+.relvit-guess .next { font:inherit; padding:6px 18px; }
+.relvit-guess label { display:block; margin-top:4px; }
+.relvit-guess .caption { margin-bottom:4px; }
+`;
+
+function tag(name, className, text) {
+  const made = document.createElement(name);
+  if (className) made.className = className;
+  if (text !== undefined) made.textContent = text;
+  return made;
+}
+
+function canvas(className, pixels, label) {
+  const made = tag("canvas", className);
+  made.width = made.height = pixels;
+  made.setAttribute("role", "img");
+  made.setAttribute("aria-label", label);
+  return made;
+}
+
+async function picture(bytes) {
+  const image = new Image();
+  image.src = URL.createObjectURL(new Blob([bytes], { type: "image/png" }));
+  await image.decode();
+  URL.revokeObjectURL(image.src);
+  return image;
+}
+
+async function render({ model, el }) {
+  const side = model.get("side");
+  const names = model.get("names");
+  const words = model.get("words");
+  const sharp = await picture(model.get("png"));
+  const coarse = model.get("coarse_png").byteLength ? await picture(model.get("coarse_png")) : null;
+  let at = 0; // the pair that is shown
+  let focus = 1; // the compass's cell that Tab reaches
+
+  const root = tag("div", "relvit-guess");
+  root.setAttribute("role", "group");
+  root.setAttribute("aria-label", "Guess the relation of two patches");
+  root.dataset.lmSuppressShortcuts = "true"; // else JupyterLab takes arrow keys and Enter for its own
+  root.append(tag("style", "", STYLE));
+  const score = tag("div", "score");
+  const row = tag("div", "row");
+  const said = tag("div", "said");
+  said.setAttribute("aria-live", "polite");
+  const next = tag("button", "next", "Next pair");
+  root.append(score, row, said, next);
+
+  const left = tag("div");
+  const big = canvas("big", 2 * TILE - 8, "patch i");
+  left.append(tag("div", "caption", "Patch i. Where does it lie …"), big);
+  const middle = tag("div");
+  middle.append(tag("div", "caption", "… seen from patch j, in the middle?"));
+  const compass = tag("div", "compass");
+  compass.setAttribute("role", "group");
+  compass.setAttribute("aria-label", "side of patch j; arrow keys move, Enter answers");
+  middle.append(compass);
+  const right = tag("div");
+  const mapCaption = tag("div", "caption");
+  const map = canvas("map", 2.4 * TILE * 2, "");
+  right.append(mapCaption, map);
+  row.append(left, middle, right);
+
+  const cells = names.map((name, k) => {
+    const cell = tag("button", k === 4 ? "cell j" : "cell");
+    cell.type = "button";
+    cell.dataset.relation = name;
+    if (k === 4) {
+      cell.disabled = true;
+      cell.setAttribute("aria-label", "patch j");
+      cell.append(canvas("", TILE, "patch j"));
+    } else {
+      cell.setAttribute("aria-label", `i lies ${words[k]} j (${name})`);
+      cell.addEventListener("click", () => answer(k));
+      cell.addEventListener("focus", () => reach(k));
+    }
+    compass.append(cell);
+    return cell;
+  });
+  compass.addEventListener("keydown", (event) => {
+    const step = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    let [y, x] = [Math.floor(focus / 3) + step[0], (focus % 3) + step[1]];
+    if (y === 1 && x === 1) [y, x] = [y + step[0], x + step[1]]; // over patch j
+    if (y < 0 || y > 2 || x < 0 || x > 2) return;
+    cells[3 * y + x].focus();
+  });
+
+  const options = tag("div");
+  const level = tag("select");
+  level.setAttribute("aria-label", "which pairs");
+  for (const [value, text] of Object.entries(model.get("levels"))) {
+    const option = tag("option", "", text);
+    option.value = value;
+    level.append(option);
+  }
+  const levelLabel = tag("label", "", "Pairs: ");
+  levelLabel.append(level);
+  options.append(levelLabel);
+  function choice(text) {
+    const input = tag("input");
+    input.type = "checkbox";
+    const label = tag("label");
+    label.append(input, ` ${text}`);
+    options.append(label);
+    input.addEventListener("change", update);
+    return input;
+  }
+  const asModel = choice(`in the model's own pixels (${coarse ? coarse.width / side : "?"} a side)`);
+  asModel.parentElement.hidden = !coarse;
+  const showAll = choice("with all other patches, shuffled: what a model gets");
+  root.append(options);
+  el.append(root);
+
+  const rounds = () => model.get("pairs")[model.get("level")];
+  const given = () => model.get("answers").filter((answer) => answer.level === model.get("level"));
+
+  function answer(relation) {
+    if (given().length > at) return;
+    const [i, j, truth] = rounds()[at];
+    const shown = { coarse: asModel.checked, all: showAll.checked };
+    const entry = { level: model.get("level"), i, j, truth, said: relation, ...shown };
+    model.set("answers", [...model.get("answers"), entry]);
+    model.save_changes();
+    update();
+    next.focus();
+  }
+
+  next.addEventListener("click", () => {
+    at = Math.min(at + 1, rounds().length - 1);
+    update();
+    cells[focus].focus();
+  });
+  level.addEventListener("change", () => {
+    model.set("level", level.value);
+    model.save_changes();
+  });
+
+  function reach(k) {
+    focus = k;
+    cells.forEach((cell, c) => (cell.tabIndex = c === focus ? 0 : -1));
+  }
+
+  function patch(context, k, x, y, size) {
+    const image = asModel.checked && coarse ? coarse : sharp;
+    const pixels = image.width / side;
+    context.imageSmoothingEnabled = false;
+    context.drawImage(image, (k % side) * pixels, Math.floor(k / side) * pixels, pixels, pixels, x, y, size, size);
+  }
+
+  function frame(context, x, y, size, colour, name) {
+    context.lineWidth = 6;
+    context.strokeStyle = colour;
+    context.strokeRect(x, y, size, size);
+    context.fillStyle = colour;
+    context.fillRect(x - 3, y - 3, 22, 26);
+    context.fillStyle = "#fff";
+    context.font = "bold 22px sans-serif";
+    context.fillText(name, x + 3, y + 17);
+  }
+
+  function drawMap(i, j, show) {
+    const context = map.getContext("2d");
+    context.fillStyle = "#E4E4E4";
+    context.fillRect(0, 0, map.width, map.height);
+    const size = map.width / side;
+    const order = show === "bag" ? model.get("bag") : [...Array(side * side).keys()];
+    order.forEach((k, t) => {
+      const [x, y] = [(t % side) * size, Math.floor(t / side) * size];
+      if (show !== "pair" || k === i || k === j) patch(context, k, x, y, size);
+      if (show !== "whole") {
+        context.lineWidth = 1;
+        context.strokeStyle = "#fff";
+        context.strokeRect(x, y, size, size);
+      }
+    });
+    for (const [k, colour, name] of [[j, J, "j"], [i, I, "i"]]) {
+      const t = order.indexOf(k);
+      frame(context, (t % side) * size, Math.floor(t / side) * size, size, colour, name);
+    }
+  }
+
+  function tally(played) {
+    const hits = played.filter((answer) => answer.said === answer.truth).length;
+    const parts = [`Pair ${at + 1} of ${rounds().length}`, `you: ${hits} of ${played.length} right`];
+    if (coarse) {
+      const itsHits = rounds().slice(0, played.length).filter(([, , truth, says]) => says === truth).length;
+      parts.push(`the model: ${itsHits} of ${played.length}`);
+    }
+    parts.push(`by blind guessing: ${(played.length / 8).toFixed(1)}`);
+    return parts.join("  ·  ");
+  }
+
+  function update() {
+    const pairs = rounds();
+    const played = given();
+    const [i, j, truth, says] = pairs[at];
+    const mine = played[at]; // undefined before it is answered
+    const over = played.length === pairs.length;
+    level.value = model.get("level");
+    score.textContent = tally(played);
+    patch(big.getContext("2d"), i, 0, 0, big.width);
+    patch(cells[4].firstChild.getContext("2d"), j, 0, 0, TILE);
+    cells.forEach((cell, k) => {
+      if (k === 4) return;
+      cell.disabled = Boolean(mine);
+      cell.className = "cell";
+      cell.replaceChildren(tag("span", "arrow", ARROWS[k]), names[k]);
+      if (!mine) return;
+      const marks = [];
+      if (k === truth) {
+        cell.classList.add("truth");
+        const shown = canvas("", TILE, "patch i, where it lies");
+        patch(shown.getContext("2d"), i, 0, 0, TILE);
+        cell.append(shown);
+      }
+      if (k === mine.said) {
+        marks.push(k === truth ? "you ✓" : "you ✗");
+        if (k !== truth) cell.classList.add("wrong");
+      }
+      if (k === says) marks.push(k === truth ? "model ✓" : "model ✗");
+      if (marks.length) cell.append(tag("span", "mark", marks.join(" ")));
+    });
+    if (mine) {
+      const parts = [mine.said === truth ? "Right:" : "Not so:", `i lies ${words[truth]} j (${names[truth]}).`];
+      if (says >= 0) parts.push(says === truth ? "The model says so, too." : `The model says ${names[says]}.`);
+      if (over) parts.push("That was the last pair; the whole image is shown.");
+      said.textContent = parts.join(" ");
+    } else said.textContent = "";
+    const whole = mine && over && at === pairs.length - 1;
+    right.hidden = !mine && !showAll.checked;
+    mapCaption.textContent = mine ? "Where they lie in the image" : "All patches, shuffled: i and j framed";
+    map.setAttribute("aria-label", mapCaption.textContent);
+    if (!right.hidden) drawMap(i, j, whole ? "whole" : mine ? "pair" : "bag");
+    next.disabled = !mine || at === pairs.length - 1;
+    reach(focus);
+  }
+
+  function levelChanged() {
+    at = Math.min(given().length, rounds().length - 1);
+    update();
+  }
+  model.on("change:level", levelChanged);
+  model.on("change:answers", update);
+  levelChanged();
+  return () => {
+    model.off("change:level", levelChanged);
+    model.off("change:answers", update);
+  };
+}
+export default { render };
