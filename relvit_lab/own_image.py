@@ -1,5 +1,6 @@
-"""Whatever a person has as an image (a file, a photograph, an array, a tensor) as the square that patches are cut from."""
+"""Whatever a person has as an image (a file, an array, a tensor ...) as the square that patches are cut from."""
 
+import operator
 import os
 from typing import NamedTuple
 
@@ -32,16 +33,15 @@ def square_image(image: object = None, patch: int = 16) -> Square:
     A square of whole patches stays as it is, up to 384 pixels and 32 patches a side; others get about 224 pixels a side
     (bilinear, antialias). Raises RelvitError, with what would do, for anything else.
     """
-    if isinstance(patch, bool) or not isinstance(patch, int) or patch < 1:
-        raise RelvitError(f"patch is P, the side of a patch in pixels: a whole number from 1 up, not {patch!r}")
+    patch = whole(patch, "patch (P, the side of a patch in pixels)", least=1)
     if image is None:
         return Square(_to_tensor(photograph(_fitting(USUAL, patch))), "")
     pixels = _to_tensor(image)
     height, width = pixels.shape[-2:]
     short = min(height, width)
     if short < patch:
-        raise RelvitError(f"an image of {height} x {width} pixels has no room for a patch of {patch}: try patch={short}")
-    if height == width and short % patch == 0 and short <= LARGEST and short <= GRID * patch:
+        raise RelvitError(f"an image of {width} x {height} pixels has no room for a patch of {patch}: try {short}")
+    if height == width and short % patch == 0 and short <= min(LARGEST, GRID * patch):
         return Square(pixels, "")
     top, left = (height - short) // 2, (width - short) // 2
     pixels = pixels[:, top : top + short, left : left + short]
@@ -51,7 +51,20 @@ def square_image(image: object = None, patch: int = 16) -> Square:
         pixels = resample(pixels, weights, weights).clamp(0, 1)
     done = ["cropped to its centre"] if height != width else []
     done += [f"resized to {side} x {side}"] if side != short else []
-    return Square(pixels.contiguous(), f"The image of {width} x {height} pixels was {' and '.join(done)}.")
+    note = f"The image of {width} x {height} pixels was {' and '.join(done)}." if done else ""
+    return Square(pixels.contiguous(), note)
+
+
+def whole(value: object, name: str, least: int | None = None) -> int:
+    """A whole number, be it Python's, numpy's or a tensor's. Raises RelvitError for all else, and below `least`."""
+    try:
+        number = operator.index(value)
+    except (TypeError, ValueError):
+        number = None
+    if number is None or isinstance(value, bool) or (least is not None and number < least):
+        from_up = "" if least is None else f" from {least} up"
+        raise RelvitError(f"{name} is a whole number{from_up}, not {value!r}")
+    return number
 
 
 def _fitting(side: int, patch: int) -> int:
@@ -79,8 +92,8 @@ def _to_tensor(image: object) -> Tensor:
     elif np.issubdtype(values.dtype, np.floating):
         low, high = float(values.min()), float(values.max())
         if not (low >= -0.01 and high <= 1.01):  # not numbers fail too
-            advice = "divide by 255" if 0 <= low and 1.01 < high <= 255 else "give it as it was before it was normalised"
-            raise RelvitError(f"a float image lies in [0, 1], not [{low:.2f}, {high:.2f}]: {advice}")
+            to_do = "divide by 255" if 0 <= low and 1.01 < high <= 255 else "give it as it was before it was normalised"
+            raise RelvitError(f"a float image lies in [0, 1], not [{low:.2f}, {high:.2f}]: {to_do}")
     else:
         raise RelvitError(f"an image is uint8, or float in [0, 1], not {values.dtype}")
     values = np.repeat(values, 3, axis=2) if values.shape[2] == 1 else values[..., :3]

@@ -78,39 +78,38 @@ def cut_into_mega_patches(
     crop, jitter, grey: section 4.1's patch augmentation of the cells, part by part; the same seed gives the same
     parameters whichever parts are on. Raises RelvitError for images, M and cuts that do not fit.
     """
-    from relvit_lab.own_image import square_image  # late: needs torch
-
-    square = square_image(image, patch)
-    return cut_square(square.image, patch, m, seed, cuts, shared_cuts, crop, jitter, grey, square.note)
-
-
-def cut_square(
-    image, patch: int, m: int, seed: int, cuts=None, shared_cuts=False, crop=False, jitter=False, grey=False, note=""
-) -> MegaPatches:
-    """cut_into_mega_patches for an image that is a (3, S, S) tensor already, S a multiple of P."""
-    import torch
-
-    from relvit_lab.augment import apply_patch_changes, draw_patch_changes
+    from relvit_lab.augment import apply_patch_changes, draw_patch_changes  # late: these need torch
+    from relvit_lab.own_image import square_image, whole
     from relvit_lab.patches import mega_patches, patchify
     from relvit_lab.randomness import generator
 
-    if isinstance(seed, bool) or not isinstance(seed, int):
-        raise RelvitError(f"seed is a whole number, not {seed!r}")
-    if isinstance(m, bool):
-        raise RelvitError(f"M is a whole number, not {m!r}")
-    if cuts is not None:
-        cuts = _as_cuts(cuts)
+    patch, m, seed = whole(patch, "patch"), whole(m, "M"), whole(seed, "seed")
+    square = square_image(image, patch)
     resized, cuts = mega_patches(
-        image[None], m, patch, generator(seed, "mega-patch cuts"), cuts=cuts, shared_cuts=shared_cuts
+        square.image[None],
+        m,
+        patch,
+        generator(seed, "mega-patch cuts"),
+        cuts=None if cuts is None else _as_cuts(cuts),
+        shared_cuts=shared_cuts,
     )
     cells = patchify(resized, patch)[0].clamp(0, 1)  # (1,3,M*P,M*P) -> (M*M,3,P,P)
     changes = draw_patch_changes(m * m, patch, generator(seed, "patch augmentation"))
     if crop or jitter or grey:
-        with torch.no_grad():
-            cells = apply_patch_changes(cells, changes, crop=crop, jitter=jitter, grey=grey).clamp(0, 1)
-    said = tuple(_in_words(changes, k, patch, crop, jitter, grey) for k in range(m * m))
+        cells = apply_patch_changes(cells, changes, crop=crop, jitter=jitter, grey=grey).clamp(0, 1)
     return MegaPatches(
-        image.numpy(), patch, m, seed, cuts[0].numpy(), cells.numpy(), said, shared_cuts, crop, jitter, grey, note
+        image=square.image.numpy(),
+        patch=patch,
+        m=m,
+        seed=seed,
+        cuts=cuts[0].numpy(),
+        cells=cells.numpy(),
+        changes=tuple(_in_words(changes, cell, patch, crop, jitter, grey) for cell in range(m * m)),
+        shared_cuts=shared_cuts,
+        crop=crop,
+        jitter=jitter,
+        grey=grey,
+        note=square.note,
     )
 
 
@@ -133,7 +132,7 @@ def _in_words(changes, cell: int, patch: int, crop: bool, jitter: bool, grey: bo
     window, done = window_side(patch), []
     if crop and window < patch:
         top, left = int(changes.top[cell]), int(changes.left[cell])
-        done.append(f"cropped to the {window} x {window} pixels from row {top}, column {left}")
+        done.append(f"cropped to the {window} × {window} pixels from row {top}, column {left}")
     if jitter and changes.jitter[cell]:
         done.append("colours jittered")
     if grey and changes.grey[cell]:

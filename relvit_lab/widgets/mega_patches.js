@@ -2,6 +2,7 @@
 const SIZE = 390; // of both pictures, in CSS pixels
 const EDGE = 22; // room for the lines' handles
 const PAUSE = 100; // milliseconds between two questions to the kernel
+const LATE = 2000; // after so long without an answer it says that it waits
 const GAP = 4; // between cells, in CSS pixels
 const STYLE = `
 .mega-patches { color: var(--jp-ui-font-color1, #222); font: 14px/1.45 system-ui, sans-serif; max-width: 900px; }
@@ -11,21 +12,21 @@ const STYLE = `
 .mega-patches input, .mega-patches button { font: inherit; accent-color: #0072B2; }
 .mega-patches button { padding: .2em .8em; cursor: pointer; }
 .mega-patches .panels { display: flex; flex-wrap: wrap; gap: 8px 22px; padding-left: ${EDGE}px; }
-.mega-patches h4 { font-size: 14px; font-weight: 600; margin: .3em 0 0; width: ${SIZE}px; text-align: center; }
-.mega-patches .panel { position: relative; width: ${SIZE}px; height: ${SIZE}px; margin-top: ${EDGE}px; }
+.mega-patches .title { font-weight: 600; margin: .3em 0 0; width: ${SIZE}px; text-align: center; }
+.mega-patches .panel { position: relative; width: ${SIZE}px; height: ${SIZE}px; margin-top: ${EDGE + 2}px; }
 .mega-patches .panel > canvas, .mega-patches .panel > img
   { position: absolute; left: 0; top: 0; width: ${SIZE}px; height: ${SIZE}px; }
 .mega-patches img { image-rendering: pixelated; user-select: none; }
 .mega-patches .cut { position: absolute; z-index: 2; outline: none; touch-action: none; }
 .mega-patches .cut::before { content: ""; position: absolute; background: #fff; box-shadow: 0 0 0 1.5px #222; }
-.mega-patches .cut::after { content: ""; position: absolute; width: 12px; height: 12px; border-radius: 50%;
-  background: #fff; border: 3px solid #222; box-sizing: content-box; }
+.mega-patches .cut::after { content: ""; position: absolute; width: var(--knob); height: var(--knob); border-radius: 50%;
+  background: #fff; border: 3px solid #222; box-sizing: border-box; }
 .mega-patches .cut.row { left: -${EDGE}px; width: ${SIZE + EDGE}px; height: 14px; margin-top: -7px; cursor: ns-resize; }
-.mega-patches .cut.row::before { left: 14px; right: 0; top: 5.5px; height: 3px; }
-.mega-patches .cut.row::after { left: 0; top: -2px; }
+.mega-patches .cut.row::before { left: 14px; right: 0; top: calc(7px - var(--line) / 2); height: var(--line); }
+.mega-patches .cut.row::after { left: 0; top: calc(7px - var(--knob) / 2); }
 .mega-patches .cut.column { top: -${EDGE}px; height: ${SIZE + EDGE}px; width: 14px; margin-left: -7px; cursor: ew-resize; }
-.mega-patches .cut.column::before { top: 14px; bottom: 0; left: 5.5px; width: 3px; }
-.mega-patches .cut.column::after { top: 0; left: -2px; }
+.mega-patches .cut.column::before { top: 14px; bottom: 0; left: calc(7px - var(--line) / 2); width: var(--line); }
+.mega-patches .cut.column::after { top: 0; left: calc(7px - var(--knob) / 2); }
 .mega-patches .cut:focus-visible::after, .mega-patches .cut.held::after { background: #E69F00; }
 .mega-patches .cut:focus-visible::before, .mega-patches .cut.held::before
   { background: #E69F00; box-shadow: 0 0 0 2px #222, 0 0 0 4px #fff; }
@@ -42,7 +43,7 @@ const make = (tag, properties = {}, ...children) => {
 const patches = (count) => `${count} ${count === 1 ? "patch" : "patches"}`;
 
 function render({ model, el }) {
-  const { picture, side, patch, note } = model.get("about");
+  const { picture, side, patch, window: crop, note } = model.get("about");
   const unit = SIZE / side; // CSS pixels a patch
   const controls = makeControls();
   const address = URL.createObjectURL(new Blob([picture], { type: "image/png" }));
@@ -55,7 +56,7 @@ function render({ model, el }) {
   const tokens = make("div", { className: "tokens" });
   const words = make("div", { className: "words" });
   words.setAttribute("aria-live", "polite");
-  const titles = [make("h4"), make("h4")];
+  const titles = [make("div", { className: "title" }), make("div", { className: "title" })];
   const root = make("div", { className: "mega-patches" },
     make("style", { textContent: STYLE }), ...controls.bars,
     make("div", { className: "panels" }, make("div", {}, titles[0], left), make("div", {}, titles[1], right)),
@@ -67,6 +68,7 @@ function render({ model, el }) {
   titles[0].textContent = `Image: ${side} × ${side} = ${patches(side * side)} of ${patch} × ${patch} pixels`;
 
   const source = make("canvas"); // the cells as the kernel sent them, M * P pixels a side
+  let inSource = null;
   let lines = []; // of the page: {node, axis, index}
   let cell = -1; // the one that is looked at
 
@@ -78,6 +80,7 @@ function render({ model, el }) {
   const edges = (axis) => [0, ...cuts()[axis], side];
 
   let timer = 0;
+  let late = 0;
   let sent = -Infinity;
   function ask(changes) {
     model.set("asked", { ...asked(), ...changes, number: asked().number + 1 });
@@ -86,6 +89,8 @@ function render({ model, el }) {
       timer = 0;
       sent = performance.now();
       model.save_changes();
+      clearTimeout(late);
+      late = setTimeout(say, LATE);
     };
     timer = setTimeout(send, Math.max(0, sent + PAUSE - performance.now()));
   }
@@ -106,6 +111,8 @@ function render({ model, el }) {
       lines = [0, 1].flatMap((axis) => Array.from({ length: m() - 1 }, (_, index) => makeLine(axis, index)));
       left.append(...lines.map(({ node }) => node));
     }
+    root.style.setProperty("--line", m() > 8 ? "2px" : "3px");
+    root.style.setProperty("--knob", `${Math.max(8, Math.min(18, unit - 2))}px`);
     for (const { node, axis, index } of lines) {
       const [before, at, after] = edges(axis).slice(index, index + 3);
       node.style[axis ? "left" : "top"] = `${at * unit}px`;
@@ -152,10 +159,12 @@ function render({ model, el }) {
   const pitch = () => (SIZE + GAP) / shown().m;
   function drawCells() {
     const { m, cells: bytes, number } = shown();
-    const whole = m * patch;
-    source.width = source.height = whole;
-    const rgba = new Uint8ClampedArray(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    source.getContext("2d").putImageData(new ImageData(rgba, whole, whole), 0, 0);
+    if (inSource !== bytes) {
+      inSource = bytes;
+      source.width = source.height = m * patch;
+      const rgba = new Uint8ClampedArray(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+      source.getContext("2d").putImageData(new ImageData(rgba, m * patch, m * patch), 0, 0);
+    }
     const context = sharp(cells);
     context.imageSmoothingEnabled = false;
     for (let i = 0; i < m * m; i++) {
@@ -201,7 +210,9 @@ function render({ model, el }) {
   function look(at) {
     if (at === cell) return;
     cell = at;
-    draw();
+    drawOverlay();
+    drawCells();
+    say();
   }
   cells.addEventListener("pointermove", ({ offsetX, offsetY }) => {
     const [x, y] = [offsetX, offsetY].map((value) => Math.floor(Math.max(0, value) / pitch()));
@@ -231,18 +242,21 @@ function render({ model, el }) {
     const [all, total] = [m() ** 2, side * side];
     titles[1].textContent = `M = ${m()}: ${all} mega-patches of ${patch} × ${patch} pixels`;
     cells.setAttribute("aria-label", `The ${all} mega-patches; arrow keys go from one to the next`);
-    tokens.textContent = `Tokens: M² = ${all} instead of (side / P)² = ${total}. ` +
+    tokens.textContent = `Tokens: M² = ${all} instead of (image side / P)² = ${total}. ` +
       `On average a mega-patch holds ${(total / all).toFixed(1)} patches.`;
+    if (asked().number !== shown().number && performance.now() - sent > LATE * 0.9) {
+      tokens.textContent += " Waiting for the kernel: is it busy, or has it stopped?";
+    }
     if (shown().error) words.textContent = shown().error;
     else if (cell < 0 || cell >= all) {
       words.textContent = "Point at a mega-patch, or go to it with the arrow keys, to see where it comes from. " +
         "Drag the lines, or move a focused line with the arrow keys.";
     } else {
       const [top, beside, height, width] = rectangle(cell);
-      const through = (from, count) => (count === 1 ? `${from}` : `${from} to ${from + count - 1}`);
+      const span = (what, from, count) => (count === 1 ? `${what} ${from}` : `${what}s ${from} to ${from + count - 1}`);
       const changed = (shown().m === m() && shown().changes[cell]) || "";
       words.textContent = `Mega-patch ${cell} (row ${Math.floor(cell / m())}, column ${cell % m()}): ` +
-        `patch rows ${through(top, height)}, columns ${through(beside, width)}, so ` +
+        `patch ${span("row", top, height)}, ${span("column", beside, width)}, so ` +
         `${height} × ${width} = ${patches(height * width)}; ${height * patch} × ${width * patch} pixels ` +
         (height * width === 1 ? "stay as they are" : `become ${patch} × ${patch}`) + (changed ? `; ${changed}.` : ".");
     }
@@ -266,9 +280,8 @@ function render({ model, el }) {
     again.addEventListener("click", () => ask({ seed: asked().seed + 1, cuts: null }));
     const toggle = (name, text, also = () => ({})) =>
       field(text, { type: "checkbox", name }, ({ checked }) => ask({ [name]: checked, ...also(checked) }));
-    const window = Math.max(1, Math.round(patch / 1.15));
-    const crop = window < patch ? `crop to ${window} × ${window}, and back to ${patch} × ${patch}` : "crop (none at this P)";
-    const augment = [toggle("crop", crop), toggle("jitter", "colour jitter (4 in 5)"), toggle("grey", "grey (1 in 5)")];
+    const cropped = crop < patch ? `crop to ${crop} × ${crop}, and back to ${patch} × ${patch}` : "crop (none at this P)";
+    const augment = [toggle("crop", cropped), toggle("jitter", "colour jitter (4 in 5)"), toggle("grey", "grey (1 in 5)")];
     const shared = toggle("shared", "the same cuts both ways (the released code’s slip)", (checked) =>
       checked && asked().cuts ? { cuts: [cuts()[0], [...cuts()[0]]] } : {}); // moved by hand: the rows' cuts stay
     return {
@@ -305,6 +318,7 @@ function render({ model, el }) {
   return () => {
     model.off("change:asked change:shown", draw);
     clearTimeout(timer);
+    clearTimeout(late);
     URL.revokeObjectURL(address);
   };
 }

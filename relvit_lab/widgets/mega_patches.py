@@ -3,16 +3,19 @@
 The page draws lines at once and asks the kernel for the cells, which it resizes as training does.
 """
 
+import dataclasses
 import html
 import io
 from pathlib import Path
 
 import anywidget
 import numpy as np
+import torch
 import traitlets
 
+from relvit_lab.augment import window_side
 from relvit_lab.errors import RelvitError
-from relvit_lab.viz_mega_patches import MegaPatches, cut_into_mega_patches, cut_square
+from relvit_lab.viz_mega_patches import MegaPatches, cut_into_mega_patches
 
 
 class MegaPatchesExplorer(anywidget.AnyWidget):
@@ -20,19 +23,20 @@ class MegaPatchesExplorer(anywidget.AnyWidget):
 
     _esm = Path(__file__).with_name("mega_patches.js")
 
-    about = traitlets.Dict().tag(sync=True)  # what never changes: picture (PNG), side, patch, note
-    # number (of the question), m, seed, cuts ([rows, columns], or None: drawn from the seed), shared, crop, jitter, grey
+    # What never changes: picture (PNG), side, patch, window (of the patch crop), note
+    about = traitlets.Dict().tag(sync=True)
+    # number (of the question), m, seed, cuts ([rows, columns]; None: drawn from the seed), shared, crop, jitter, grey
     asked = traitlets.Dict().tag(sync=True)
-    shown = traitlets.Dict().tag(sync=True)  # number, m, cuts, changes, cells (RGBA bytes, M * P pixels a side), error
+    # number (of the question), m, cuts, changes, cells (RGBA, M * P pixels a side), error
+    shown = traitlets.Dict().tag(sync=True)
 
     def __init__(self, data: MegaPatches):
-        import torch
-
-        self._image = torch.from_numpy(data.image)
-        self._note = data.note
         self.data = data
         super().__init__(
-            about={"picture": _png(data.image), "side": data.side, "patch": data.patch, "note": data.note},
+            about={
+                "picture": _png(data.image), "side": data.side, "patch": data.patch, "note": data.note,
+                "window": window_side(data.patch),
+            },
             asked={
                 "number": 0, "m": data.m, "seed": data.seed, "cuts": None,
                 "shared": data.shared_cuts, "crop": data.crop, "jitter": data.jitter, "grey": data.grey,
@@ -46,13 +50,14 @@ class MegaPatchesExplorer(anywidget.AnyWidget):
         if asked.get("number") == self.shown.get("number"):
             return  # as it was built
         try:
-            self.data = cut_square(
-                self._image, self.about["patch"], asked["m"], asked["seed"], asked["cuts"],
-                asked["shared"], asked["crop"], asked["jitter"], asked["grey"], self._note,
+            data = cut_into_mega_patches(
+                torch.from_numpy(self.data.image), self.data.patch, asked["m"], asked["seed"], cuts=asked["cuts"],
+                shared_cuts=asked["shared"], crop=asked["crop"], jitter=asked["jitter"], grey=asked["grey"],
             )  # fmt: skip
         except RelvitError as error:
             self.shown = {**self.shown, "number": asked["number"], "error": str(error)}
         else:
+            self.data = dataclasses.replace(data, note=self.data.note)
             self.shown = _answer(self.data, asked["number"])
 
     def _repr_mimebundle_(self, **kwargs: object) -> object:
