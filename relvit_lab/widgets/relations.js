@@ -1,44 +1,31 @@
 // The relations explorer. All data is here already: hovering asks nothing of the kernel.
 // i and j are places of the grid; place t holds patch p[t]; [i, j] says where i lies seen from the anchor j.
 // What stands still (the image, the matrices) is drawn once into layers; a hover lays them down and draws on top.
-const INK = "#222222", FAINT = "#8A8A8A", RIGHT = "#0072B2", WRONG = "#D55E00", PLAIN = "#EEEEEE";
-const CSS = `
-.rr { background:#fff; color:${INK}; font:14px/1.4 system-ui,sans-serif; padding:8px; max-width:1560px; box-sizing:border-box }
-.rr .bar { display:flex; flex-wrap:wrap; gap:4px 18px; align-items:center; margin-bottom:6px }
-.rr fieldset { border:0; margin:0; padding:0; display:flex; gap:10px; align-items:center }
-.rr legend { float:left; padding:0; margin-right:8px; font-weight:600 }
-.rr label { display:inline-flex; gap:4px; align-items:center; cursor:pointer }
-.rr button { font:inherit; padding:2px 10px; cursor:pointer }
-.rr input[type=number] { font:inherit; width:3.2em }
-.rr .panels { display:flex; flex-wrap:wrap; gap:12px }
-.rr figure { flex:1 1 250px; min-width:0; max-width:500px; margin:0 }
-.rr figcaption { font-size:13px; min-height:2.8em }
-.rr figcaption b { display:block; font-size:14px }
-.rr canvas { display:block; touch-action:none }
-.rr figure canvas { width:100%; aspect-ratio:1; cursor:crosshair }
-.rr .below { display:flex; flex-wrap:wrap; gap:6px 20px; margin-top:8px; align-items:center }
-.rr .said { flex:1 1 300px; font-size:16px; min-height:3em }
-.rr .help { color:#555; font-size:12.5px; margin-top:4px }
-.rr :focus-visible { outline:3px solid ${WRONG}; outline-offset:2px }`;
-const EMPTY = "The patches are in their own places.";
+const INK = "#222222", RIGHT = "#0072B2", WRONG = "#E69F00", PLAIN = "#EEEEEE";
+const KEYS = "Arrow keys move, Home and End go along the row, Page Up and Page Down along the column.";
+const HELP = `Hover or arrow keys: the anchor j (solid frame) moves. Click or Enter pins it, then i (dashed) moves; with
+Shift, the arrow keys move i at any time; Escape lets go. A cell of a matrix lights its two patches.`;
+const ASKS = {
+  sprel: "on which side of j lies i?", dist: "how far does i lie from j?",
+  ang: "at what angle does the origin see i and j?", abspos: "which place is the patch's own?",
+};
+const STEPS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 
-const copy = (view) => view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength);
+const copy = (view) => view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength); // for its alignment
+const rgb = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
+const pale = (colour) => colour.map((v) => Math.round(255 - (255 - v) * 0.45));
+const inkOn = ([r, g, b]) => (0.299 * r + 0.587 * g + 0.114 * b < 128 ? "#FFFFFF" : "#000000");
+const between = (low, v, high) => Math.max(low, Math.min(high, v));
 
 function unpack(raw) {
-  const bytes = (view) => new Uint8Array(copy(view));
-  const numbers = (name, view) =>
-    view && (name === "dist" || name === "ang" ? new Float32Array(copy(view)) : bytes(view));
-  const tasks = Object.fromEntries(
-    Object.entries(raw.tasks).map(([name, task]) => [
-      name,
-      { ...task, target: numbers(name, task.target), said: numbers(name, task.said) },
-    ]),
-  );
-  return { ...raw, tasks, p: bytes(raw.permutations), heat: bytes(raw.heat), png: bytes(raw.png) };
+  const tasks = {};
+  for (const [name, task] of Object.entries(raw.tasks)) {
+    const numbers = (view) => view && new (name === "dist" || name === "ang" ? Float32Array : Uint8Array)(copy(view));
+    tasks[name] = { ...task, target: numbers(task.target), said: numbers(task.said) };
+  }
+  const [p, heat] = [raw.permutations, raw.heat].map((view) => new Uint8Array(copy(view)));
+  return { ...raw, tasks, p, heat, colours: raw.colours.map(rgb) };
 }
-
-const rgb = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
-const inkOn = ([r, g, b]) => (0.299 * r + 0.587 * g + 0.114 * b < 128 ? "#FFFFFF" : "#000000");
 
 function element(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
@@ -47,44 +34,34 @@ function element(tag, attributes = {}, ...children) {
   return made;
 }
 
-function layer(width, height = width) {
-  const canvas = element("canvas");
-  canvas.width = Math.max(1, width);
-  canvas.height = Math.max(1, height);
+function layer(size, draw) {
+  const canvas = element("canvas", { width: Math.max(1, size), height: Math.max(1, size) });
+  draw(canvas.getContext("2d"), canvas);
   return canvas;
 }
 
 /** A frame that is seen on light and on dark. */
-function frame(ctx, x, y, w, h, thin, dashed = false) {
-  ctx.setLineDash([]);
-  ctx.strokeStyle = "#FFFFFF";
-  ctx.lineWidth = thin * 2.4;
-  ctx.strokeRect(x, y, w, h);
-  ctx.setLineDash(dashed ? [thin * 2.5, thin * 2] : []);
-  ctx.strokeStyle = INK;
-  ctx.lineWidth = thin;
-  ctx.strokeRect(x, y, w, h);
+function frame(ctx, x, y, w, h, width, dashed = false) {
+  for (const [colour, wide, dash] of [["#FFFFFF", 2.4, []], [INK, 1, dashed ? [width * 2.5, width * 2] : []]]) {
+    ctx.setLineDash(dash);
+    ctx.strokeStyle = colour;
+    ctx.lineWidth = width * wide;
+    ctx.strokeRect(x, y, w, h);
+  }
   ctx.setLineDash([]);
 }
 
-/** An arrow in a cell of side c, from the anchor towards the patch, or a cross; with a rim, so that it stands out. */
+/** In a cell of side c an arrow that points from the anchor towards the patch, or a cross; its rim makes it stand out. */
 function sign(ctx, x, y, c, relation, cross, ink) {
-  const dx = (relation % 3) - 1, dy = Math.floor(relation / 3) - 1;
+  const dx = (relation % 3) - 1, dy = Math.floor(relation / 3) - 1, r = c * 0.3, head = c * 0.2;
+  const lines = cross ? [[-r, -r, r, r], [-r, r, r, -r]] : [[-r, 0, r, 0], [r - head, -head, r, 0, r - head, head]];
   if (!cross && !dx && !dy) return;
+  const path = new Path2D();
+  for (const line of lines)
+    for (let k = 0; k < line.length; k += 2) path[k ? "lineTo" : "moveTo"](line[k], line[k + 1]);
   ctx.save();
   ctx.translate(x + c / 2, y + c / 2);
-  const path = new Path2D();
-  const r = c * 0.3, head = c * 0.2;
-  if (cross) {
-    for (const turn of [1, -1]) (path.moveTo(-r * 0.8, -r * 0.8 * turn), path.lineTo(r * 0.8, r * 0.8 * turn));
-  } else {
-    ctx.rotate(Math.atan2(dy, dx));
-    path.moveTo(-r, 0);
-    path.lineTo(r, 0);
-    path.moveTo(r - head, -head);
-    path.lineTo(r, 0);
-    path.lineTo(r - head, head);
-  }
+  if (!cross) ctx.rotate(Math.atan2(dy, dx));
   ctx.lineCap = ctx.lineJoin = "round";
   for (const [colour, width] of [[ink === "#FFFFFF" ? "#0008" : "#FFF9", 0.17], [ink, 0.085]]) {
     ctx.strokeStyle = colour;
@@ -95,236 +72,192 @@ function sign(ctx, x, y, c, relation, cross, ink) {
 }
 
 function render({ model, el }) {
-  const data = unpack(model.get("data"));
-  const side = data.side, N = side * side;
-  const colours = data.colours.map(rgb);
+  const data = unpack(model.get("data")), side = data.side, N = side * side, last = data.p.length / N - 1;
   const trained = Object.values(data.tasks).some((task) => task.said);
-  const s = { task: "sprel", j: 0, i: 0, pinned: false, shuffle: 0, model: false, through: true };
+  const s = { task: "sprel", j: 0, i: 0, pinned: false, shuffle: 0, model: false, colour: 0.7 };
   let picture = null;
 
   // -- what is true, and what the model says ------------------------------------------------------------------------
+  const task = () => data.tasks[s.task];
+  const ofPlaces = () => s.task === "abspos"; // a target for each place, not for each pair
+  const isClass = () => ofPlaces() || s.task === "sprel";
   const patchAt = (t) => data.p[s.shuffle * N + t];
-  const isClass = () => s.task === "sprel" || s.task === "abspos";
-  const target = (i, j) => {
-    const T = data.tasks[s.task].target;
-    return s.task === "abspos" ? T[patchAt(i)] : T[patchAt(i) * N + patchAt(j)];
-  };
-  const said = (i, j) => {
-    const S = data.tasks[s.task].said;
-    return s.task === "abspos" ? S[s.shuffle * N + i] : S[(s.shuffle * N + i) * N + j];
-  };
-  const isWrong = (i, j) => {
-    const off = Math.abs(said(i, j) - target(i, j));
-    return isClass() ? off > 0 : off > data.tolerance;
-  };
+  const target = (i, j) => (ofPlaces() ? patchAt(i) : task().target[patchAt(i) * N + patchAt(j)]);
+  const said = (i, j) => task().said[ofPlaces() ? s.shuffle * N + i : (s.shuffle * N + i) * N + j];
+  const isWrong = (i, j) => Math.abs(said(i, j) - target(i, j)) > (isClass() ? 0 : data.tolerance);
+  const showsModel = () => s.model && Boolean(task().said);
+  const cell = () => (ofPlaces() ? [s.j, patchAt(s.j)] : [s.i, s.j]); // the row and column that are lit
   const heat = (value) => {
-    const at = 3 * Math.max(0, Math.min(255, Math.floor(((value + 1) / 2) * 256)));
+    const at = 3 * between(0, Math.floor(((value + 1) / 2) * 256), 255);
     return [data.heat[at], data.heat[at + 1], data.heat[at + 2]];
   };
-  const colour = (value) => (s.task === "sprel" ? colours[value] : heat(value));
-  const hasModel = () => Boolean(data.tasks[s.task].said);
-  const showsModel = () => s.model && hasModel();
+  const colourOf = (value) => (s.task === "sprel" ? data.colours[value] : heat(value));
 
   // -- the page -----------------------------------------------------------------------------------------------------
-  const unique = `rr${Math.random().toString(36).slice(2)}`;
-  function radios(title, name, choices, chosen, pick) {
+  const unique = `relations${Math.random().toString(36).slice(2)}`;
+  function radios(title, choices, chosen, pick) {
     const set = element("fieldset", {}, element("legend", {}, title));
     for (const [value, text] of choices) {
-      const input = element("input", { type: "radio", name: unique + name, value });
+      const input = element("input", { type: "radio", name: unique + title, value });
       input.checked = value === chosen;
       input.addEventListener("change", () => pick(value));
       set.append(element("label", {}, input, text));
     }
     return set;
   }
-  function button(text, press) {
-    const made = element("button", { type: "button" }, text);
-    made.addEventListener("click", press);
+  function control(tag, attributes, act, ...children) {
+    const made = element(tag, attributes, ...children);
+    made.addEventListener(tag === "button" ? "click" : "input", () => act(made));
     return made;
   }
   function panel(label) {
-    const canvas = element("canvas", { tabindex: 0, role: "application", "aria-label": label });
+    const canvas = element("canvas", { tabindex: 0, role: "application", "aria-label": `${label} ${KEYS}` });
     const caption = element("figcaption");
-    return { canvas, caption, box: element("figure", {}, caption, canvas), size: 0 };
+    return { canvas, caption, box: element("figure", {}, caption, canvas), size: 0, layer: null };
   }
-  const keys = "Arrow keys move, Shift and arrows move the other patch, Home and End go along the row, Enter pins.";
-  const image = panel(`The image with its grid of ${side} by ${side} patches. ${keys}`);
-  const truth = panel(`The matrix of targets, ${N} by ${N}. Arrow keys move the cell.`);
-  const guess = trained ? panel(`The matrix of the model's answers, ${N} by ${N}. Arrow keys move the cell.`) : null;
-  const panels = [image, truth, guess].filter(Boolean);
-  const tasks = radios("Show", "task", Object.entries(data.tasks).map(([name, task]) => [name, task.title]),
-    s.task, (name) => change({ task: name }, true));
-  const bar = element("div", { class: "bar" }, tasks);
-  if (trained)
-    bar.append(radios("In the image", "model", [["", "what is true"], ["model", "what the model says"]], "",
-      (value) => change({ model: value === "model" })));
-  const through = element("input", { type: "checkbox" });
-  through.checked = s.through;
-  through.addEventListener("change", () => change({ through: through.checked }));
-  const last = data.p.length / N - 1;
-  const seed = element("input", { type: "number", min: 0, max: last, step: 1, "aria-label": "seed of the shuffle" });
-  seed.addEventListener("change", () =>
-    change({ shuffle: Math.max(0, Math.min(last, Math.round(Number(seed.value) || 0))) }, true));
-  const back = button("Unshuffle", () => change({ shuffle: 0 }, true));
-  bar.append(
-    button("Shuffle the patches", () => change({ shuffle: (s.shuffle % last) + 1 }, true)),
-    element("label", {}, "seed", seed), back,
-    element("label", {}, through, "image behind the colours"));
+  const image = panel(`The image with its grid of ${side} by ${side} patches.`);
+  const truth = panel(`The matrix of targets, ${N} by ${N}.`);
+  const guess = panel(`The matrix of the model's answers, ${N} by ${N}.`);
+  const matrices = trained ? [truth, guess] : [truth], panels = [image, ...matrices];
+  const choices = Object.entries(data.tasks).map(([name, { title }]) => [name, title]);
+  const tasks = radios("Show", choices, s.task, (name) => change({ task: name }));
+  const asks = radios("in the image", [["", "what is true"], ["model", "what the model says"]], "", (value) =>
+    change({ model: value === "model" }));
+  const seed = control("input", { type: "number", min: 0, max: last, "aria-label": "seed of the shuffle" }, () =>
+    change({ shuffle: between(0, Math.round(Number(seed.value) || 0), last) }));
+  const back = control("button", { type: "button" }, () => change({ shuffle: 0 }), "Unshuffle");
+  const shuffle = control("button", { type: "button" }, () => change({ shuffle: (s.shuffle % last) + 1 }), "Shuffle");
+  const range = { type: "range", min: 0, max: 1, step: 0.05, value: s.colour, "aria-label": "colours over the image" };
+  const colour = control("input", range, () => change({ colour: Number(colour.value) }));
+  const bar = element("div", { class: "bar" }, tasks, ...(trained ? [asks] : []), shuffle,
+    element("label", {}, "seed", seed), back, element("label", {}, "image", colour, "colours"));
   const legend = element("canvas", { role: "img" });
   const words = element("div", { class: "said", role: "status", "aria-live": "polite" });
-  const help = element("div", { class: "help" },
-    `Hover or use the arrow keys: the anchor j moves. Click or Enter pins it; then i moves (Shift + arrows do so at any
-    time), and Escape lets go. Hover over a matrix to see which two patches a cell is about. ${data.note}`);
-  const root = element("div", { class: "rr", "data-lm-suppress-shortcuts": "true" }, element("style", {}, CSS), bar,
+  const root = element("div", { class: "relvit-relations", "data-lm-suppress-shortcuts": "true" }, bar,
     element("div", { class: "panels" }, ...panels.map((each) => each.box)),
-    element("div", { class: "below" }, legend, words), help);
+    element("div", { class: "below" }, legend, words), element("div", { class: "help" }, `${HELP} ${data.note}`));
   el.append(root);
 
   // -- layers: drawn once for a task, a shuffle and a size ------------------------------------------------------------
   const at = (k, size, count) => Math.round((k * size) / count); // where cell k begins, in device pixels
+  function place(t, size) {
+    const [x, y] = [t % side, Math.floor(t / side)];
+    return [at(x, size, side), at(y, size, side), at(x + 1, size, side), at(y + 1, size, side)];
+  }
 
-  function imageLayer(size) {
-    const made = layer(size), ctx = made.getContext("2d"), c = picture.width / side;
-    ctx.imageSmoothingEnabled = picture.width >= 100;
+  const imageLayer = (size) => layer(size, (ctx) => {
+    const c = picture.width / side;
+    ctx.imageSmoothingEnabled = picture.width >= 100; // below, the pixels themselves are to be seen
     ctx.imageSmoothingQuality = "high";
     for (let t = 0; t < N; t++) {
-      const x = at(t % side, size, side), y = at(Math.floor(t / side), size, side), from = patchAt(t);
-      ctx.drawImage(picture, (from % side) * c, Math.floor(from / side) * c, c, c, x, y,
-        at((t % side) + 1, size, side) - x, at(Math.floor(t / side) + 1, size, side) - y);
+      const [x, y, right, bottom] = place(t, size), from = patchAt(t);
+      ctx.drawImage(picture, (from % side) * c, Math.floor(from / side) * c, c, c, x, y, right - x, bottom - y);
     }
-    return made;
-  }
+  });
 
-  /** One block of k x k pixels a cell; mistakes have a cross (a dot where there is no room), then scaled to size. */
-  function matrixLayer(size, predicted) {
+  /** One block of k x k pixels a cell, scaled to the size; mistakes are pale, and crossed where there is room. */
+  const matrixLayer = (size, predicted) => layer(size, (ctx) => {
     const k = Math.max(3, Math.floor(size / N)), width = N * k, pixels = new ImageData(width, width);
-    const numbers = new Uint32Array(pixels.data.buffer);
-    const packed = ([r, g, b]) => (255 << 24) | (b << 16) | (g << 8) | r;
-    const room = k >= 7 ? Math.round(k * 0.22) : Math.floor(k / 3);
-    const marked = (a, b) =>
-      a >= room && b >= room && a < k - room && b < k - room &&
-      (k < 7 || Math.abs(a - b) <= k / 14 || Math.abs(a + b - k + 1) <= k / 14);
-    const mark = Array.from({ length: k * k }, (_, n) => marked(n % k, Math.floor(n / k)));
-    const line = k >= 8;
+    const numbers = new Uint32Array(pixels.data.buffer), edge = Math.round(k * 0.22);
+    const packed = ([r, g, b]) => ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0, white = packed([255, 255, 255]);
+    const inCross = (a, b) => Math.min(a, b) >= edge && Math.max(a, b) < k - edge &&
+      (Math.abs(a - b) <= k / 14 || Math.abs(a + b - k + 1) <= k / 14);
+    const kinds = Array.from({ length: k * k }, (_, n) => { // of a cell's pixels: 0 body, 1 line, 2 cross
+      const a = n % k, b = Math.floor(n / k);
+      return k >= 8 && Math.max(a, b) === k - 1 ? 1 : k >= 7 && inCross(a, b) ? 2 : 0;
+    });
     for (let i = 0; i < N; i++)
       for (let j = 0; j < N; j++) {
-        const value = predicted ? said(i, j) : target(i, j);
-        let fill = s.task === "abspos" ? rgb(PLAIN) : colour(value), wrong = predicted && isWrong(i, j);
-        if (s.task === "abspos") {
-          if (value === j) fill = rgb(wrong ? WRONG : RIGHT);
-          wrong = wrong && value === j;
-        }
-        const body = packed(fill), ink = packed(rgb(inkOn(fill))), edge = packed([255, 255, 255]);
-        for (let n = 0; n < k * k; n++) {
-          const a = n % k, b = Math.floor(n / k);
-          numbers[(i * k + b) * width + j * k + a] =
-            line && (a === k - 1 || b === k - 1) ? edge : wrong && mark[n] ? ink : body;
-        }
+        const value = predicted ? said(i, j) : target(i, j), wrong = predicted && isWrong(i, j);
+        const hit = ofPlaces() && value === j; // AbsPos: the one class of place i
+        const fill = hit ? rgb(wrong ? WRONG : RIGHT) : ofPlaces() ? rgb(PLAIN) : colourOf(value);
+        const body = packed(wrong && !ofPlaces() ? pale(fill) : fill);
+        const ink = wrong && (hit || !ofPlaces()) ? packed(rgb(INK)) : body;
+        for (let n = 0; n < k * k; n++)
+          numbers[(i * k + Math.floor(n / k)) * width + j * k + (n % k)] = [body, white, ink][kinds[n]];
       }
-    const small = layer(width), made = layer(size), ctx = made.getContext("2d");
-    small.getContext("2d").putImageData(pixels, 0, 0);
     ctx.imageSmoothingEnabled = width > size;
-    ctx.imageSmoothingQuality = "high";
-    ctx.drawImage(small, 0, 0, size, size);
-    return made;
-  }
+    ctx.drawImage(layer(width, (small) => small.putImageData(pixels, 0, 0)), 0, 0, size, size);
+  });
 
-  function veiled(from) {
-    const made = layer(from.width), ctx = made.getContext("2d");
-    ctx.drawImage(from, 0, 0);
-    ctx.fillStyle = "#FFFFFF99";
-    ctx.fillRect(0, 0, made.width, made.width);
-    return made;
-  }
-
-  let signs = {};
-  /** A patch's colour and arrow, of side c, made when first asked for. */
-  function relationTile(relation, cross, c) {
-    const key = `${relation} ${cross} ${c} ${s.through}`;
-    if (!signs[key]) {
-      const made = (signs[key] = layer(c)), ctx = made.getContext("2d");
-      ctx.globalAlpha = s.through ? 0.62 : 1;
-      ctx.fillStyle = data.colours[relation];
+  let tiles = {};
+  /** A patch's colour and arrow (or cross), of side c, made when first asked for. */
+  function tile(relation, cross, c) {
+    return (tiles[`${relation} ${cross}`] ??= layer(c, (ctx) => {
+      ctx.globalAlpha = s.colour;
+      ctx.fillStyle = `rgb(${data.colours[relation]})`;
       ctx.fillRect(0, 0, c, c);
       ctx.globalAlpha = 1;
-      sign(ctx, 0, 0, c, relation, cross, inkOn(colours[relation]));
-    }
-    return signs[key];
+      sign(ctx, 0, 0, c, relation, cross, s.colour < 0.3 ? "#FFFFFF" : inkOn(data.colours[relation]));
+    }));
   }
 
   function build() {
-    if (!picture) return;
-    signs = {};
+    if (!picture || !image.canvas.clientWidth) return; // not yet, or hidden
+    tiles = {};
     for (const each of panels) {
-      each.size = Math.round(each.canvas.clientWidth * devicePixelRatio);
-      each.canvas.width = each.canvas.height = Math.max(1, each.size);
-      if (!each.size) return;
+      const size = Math.max(1, Math.round(each.canvas.clientWidth * devicePixelRatio));
+      each.canvas.width = each.canvas.height = each.size = size;
+      each.layer = each === image ? imageLayer(size) : each === truth || task().said ? matrixLayer(size, each === guess) : null;
     }
-    image.layer = imageLayer(image.size);
-    for (const each of panels.slice(1)) {
-      const shown = each !== guess || hasModel();
-      each.box.style.visibility = shown ? "visible" : "hidden";
-      if (!shown) continue;
-      each.layer = matrixLayer(each.size, each === guess);
-      each.veiled = veiled(each.layer);
-    }
-    captions();
-    paint();
-  }
-
-  function captions() {
+    image.under = layer(image.size, (ctx) => { // the more colour lies over it, the less it has itself,
+      ctx.filter = `saturate(${1 - s.colour})`;
+      ctx.drawImage(image.layer, 0, 0);
+      ctx.fillStyle = `rgba(255, 255, 255, ${s.colour / 2})`; // and lighter, or it darkens them
+      ctx.fillRect(0, 0, image.size, image.size);
+    });
     const say = (each, title, text) => each.caption.replaceChildren(element("b", {}, title), text);
-    const task = data.tasks[s.task], matrix = s.task === "abspos" ? "rows: place t, columns: class" : "rows i, columns j";
-    say(image, showsModel() ? `What the model says: ${task.title}` : `The image: ${task.title}`,
-      s.shuffle ? `shuffled with seed ${s.shuffle}: place t holds patch p[t]` : EMPTY);
-    say(truth, `Targets, ${N} x ${N}`, `${matrix}${s.shuffle ? "; they move with the patches" : ""}`);
-    if (guess && hasModel()) say(guess, `The model's answers, ${isClass() ? "" : "off by more than " + data.tolerance + " "}` +
-      "mistakes marked ×", task.verdicts[s.shuffle]);
+    say(image, showsModel() ? "The image: what the model says" : "The image",
+      s.shuffle ? `shuffle ${s.shuffle}: place t holds patch p[t]` : "every patch in its own place");
+    const axes = ofPlaces() ? "row: place, column: class" : "row i, column j";
+    say(truth, `${task().title} targets, ${N} x ${N}`, `${axes}: ${ASKS[s.task]}`);
+    if (!task().said) say(guess, "The model's answers", `it has no head for ${task().title}`);
+    else say(guess, "The model's answers", `${task().verdicts[s.shuffle]}. Mistakes: ${ofPlaces() ? "orange" : "pale"}`);
     seed.value = s.shuffle;
     back.disabled = !s.shuffle;
-    tasks.querySelectorAll("input").forEach((input) => (input.checked = input.value === s.task));
+    for (const input of tasks.querySelectorAll("input")) input.checked = input.value === s.task;
+    paint();
   }
 
   // -- what a hover draws -------------------------------------------------------------------------------------------
   function paint() {
     if (!image.layer) return;
-    paintImage();
-    for (const each of panels.slice(1)) if (each !== guess || hasModel()) paintMatrix(each);
-    paintLegend();
+    paintImage(image.canvas.getContext("2d"), image.size, devicePixelRatio);
+    for (const each of matrices) if (each.layer) paintMatrix(each, devicePixelRatio);
+    paintLegend(devicePixelRatio);
     const text = sentence();
     if (words.textContent !== text) words.textContent = text;
-    const pair = { task: s.task, anchor: s.j, other: s.i, shuffle: s.shuffle, pinned: s.pinned, model: showsModel() };
-    Object.assign(root.dataset, pair, { value: target(s.i, s.j), said: hasModel() ? said(s.i, s.j) : "" });
+    const { task: name, j: anchor, i: other, shuffle, pinned } = s;
+    const value = target(...(ofPlaces() ? [anchor] : [other, anchor]));
+    const answer = task().said ? said(...(ofPlaces() ? [anchor] : [other, anchor])) : "";
+    Object.assign(root.dataset, { task: name, anchor, other, shuffle, pinned, value, answer });
   }
 
-  function paintImage() {
-    const ctx = image.canvas.getContext("2d"), size = image.size, c = size / side, ratio = devicePixelRatio;
-    ctx.drawImage(image.layer, 0, 0);
-    const readable = c / ratio >= 25;
+  function paintImage(ctx, size, ratio) {
+    const c = size / side, readable = c / ratio >= 28 || ofPlaces();
+    ctx.drawImage(image.under, 0, 0);
     ctx.font = `${Math.min(c * 0.36, 15 * ratio)}px system-ui,sans-serif`;
     ctx.textAlign = "center";
     ctx.textBaseline = "middle";
+    ctx.lineWidth = 2.5 * ratio;
     for (let t = 0; t < N; t++) {
-      const x = at(t % side, size, side), y = at(Math.floor(t / side), size, side);
-      const w = at((t % side) + 1, size, side) - x, h = at(Math.floor(t / side) + 1, size, side) - y;
+      const [x, y, right, bottom] = place(t, size), w = right - x, h = bottom - y;
       const cross = showsModel() && isWrong(t, s.j), value = showsModel() ? said(t, s.j) : target(t, s.j);
-      if (s.task === "sprel") {
-        if (t !== s.j) ctx.drawImage(relationTile(value, cross, Math.ceil(c)), x, y, w, h);
-        continue;
-      }
-      const fill = s.task === "abspos" ? rgb(cross ? WRONG : PLAIN) : colour(value);
-      ctx.globalAlpha = s.through && t === s.j ? 0.2 : s.through ? 0.72 : 1;
+      if (t === s.j) ctx.drawImage(image.layer, x, y, w, h, x, y, w, h); // the anchor: as it is
+      else if (s.task === "sprel") ctx.drawImage(tile(value, cross, Math.ceil(c)), x, y, w, h);
+      if (s.task === "sprel") continue;
+      const fill = !ofPlaces() ? heat(value) : rgb(cross ? WRONG : PLAIN), bare = t === s.j || s.colour < 0.3;
+      const ink = bare ? "#FFFFFF" : inkOn(fill);
+      ctx.globalAlpha = t === s.j ? 0 : s.colour;
       ctx.fillStyle = `rgb(${fill})`;
       ctx.fillRect(x, y, w, h);
       ctx.globalAlpha = 1;
-      const ink = inkOn(fill);
-      if (cross && s.task !== "abspos") sign(ctx, x, y, c, 4, true, ink);
-      else if (readable || s.task === "abspos") {
-        ctx.strokeStyle = ink === "#FFFFFF" ? "#000A" : "#FFFC";
-        ctx.lineWidth = 2.5 * ratio;
+      if (cross && !ofPlaces()) sign(ctx, x, y, c, 4, true, ink);
+      else if (readable) {
+        const text = ofPlaces() ? value : value.toFixed(c / ratio >= 34 ? 2 : 1).replace("-0.0", "0.0");
+        ctx.strokeStyle = ink === "#FFFFFF" ? "#000B" : "#FFFC";
         ctx.fillStyle = ink;
-        const text = s.task === "abspos" ? value : value.toFixed(c / ratio >= 34 ? 2 : 1);
-        if (s.through) ctx.strokeText(text, x + c / 2, y + c / 2);
+        if (bare || s.colour < 1) ctx.strokeText(text, x + c / 2, y + c / 2);
         ctx.fillText(text, x + c / 2, y + c / 2);
       }
     }
@@ -333,119 +266,107 @@ function render({ model, el }) {
       ctx.fillRect(at(k, size, side), 0, ratio, size);
       ctx.fillRect(0, at(k, size, side), size, ratio);
     }
-    const around = (t, thin, dashed, tag) => {
-      const x = at(t % side, size, side), y = at(Math.floor(t / side), size, side), pad = thin * ratio;
-      frame(ctx, x + pad, y + pad, c - 2 * pad, c - 2 * pad, thin * ratio, dashed);
-      if (c / ratio < 18 || s.task === "abspos") return;
-      const box = Math.min(c * 0.42, 15 * ratio);
-      ctx.fillStyle = INK;
-      ctx.fillRect(x + pad, y + pad, box, box);
-      ctx.fillStyle = "#FFFFFF";
-      ctx.font = `italic bold ${box * 0.9}px serif`;
-      ctx.fillText(tag, x + pad + box / 2, y + pad + box / 2);
-    };
-    if (s.task === "abspos") around(patchAt(s.j), 1.5, true);
-    else if (s.i !== s.j) around(s.i, 1.5, true, "i");
-    around(s.j, 2.4, false, "j");
+    const other = ofPlaces() ? patchAt(s.j) : s.i;
+    for (const [t, thin, dashed] of [[other, 1.8, true], [s.j, 2.6, false]]) {
+      const [x, y, right, bottom] = place(t, size), pad = thin * ratio;
+      if (dashed && t === s.j) continue;
+      frame(ctx, x + pad, y + pad, right - x - 2 * pad, bottom - y - 2 * pad, thin * ratio, dashed);
+      if (c / ratio < 34 || ofPlaces()) continue;
+      ctx.font = `italic bold ${16 * ratio}px serif`;
+      ctx.lineWidth = 4 * ratio;
+      for (const [draw, ink] of [["strokeText", "#FFFFFF"], ["fillText", INK]]) {
+        ctx.strokeStyle = ctx.fillStyle = ink;
+        ctx[draw](dashed ? "i" : "j", x + 13 * ratio, y + 14 * ratio);
+      }
+    }
   }
 
-  function paintMatrix(each) {
-    const ctx = each.canvas.getContext("2d"), size = each.size, ratio = devicePixelRatio;
-    const [row, column] = cell();
-    const x = at(column, size, N), y = at(row, size, N), w = at(column + 1, size, N) - x, h = at(row + 1, size, N) - y;
-    ctx.drawImage(each.veiled, 0, 0);
+  function paintMatrix(each, ratio) {
+    const ctx = each.canvas.getContext("2d"), size = each.size, [row, column] = cell();
+    const [x, y] = [at(column, size, N), at(row, size, N)];
+    const [w, h] = [at(column + 1, size, N) - x, at(row + 1, size, N) - y];
+    ctx.drawImage(each.layer, 0, 0);
+    ctx.fillStyle = "#FFFFFF55"; // a veil, but over the row and the column
+    for (const [left, right] of [[0, x], [x + w, size]])
+      for (const [top, bottom] of [[0, y], [y + h, size]]) ctx.fillRect(left, top, right - left, bottom - top);
+    const out = ratio, wide = Math.max(0, 6 * ratio - w) / 2 + out;
+    frame(ctx, x - out, -9, w + 2 * out, size + 18, ratio);
+    frame(ctx, -9, y - out, size + 18, h + 2 * out, ratio);
     ctx.drawImage(each.layer, x, 0, w, size, x, 0, w, size);
     ctx.drawImage(each.layer, 0, y, size, h, 0, y, size, h);
-    ctx.strokeStyle = INK;
-    ctx.lineWidth = ratio;
-    ctx.strokeRect(x - ratio / 2, ratio / 2, w + ratio, size - ratio);
-    ctx.strokeRect(ratio / 2, y - ratio / 2, size - ratio, h + ratio);
-    const out = Math.max(0, 5 * ratio - w) / 2 + ratio;
-    frame(ctx, x - out, y - out, w + 2 * out, h + 2 * out, 1.8 * ratio);
+    frame(ctx, x - wide, y - wide, w + 2 * wide, h + 2 * wide, 2 * ratio);
   }
-  const cell = () => (s.task === "abspos" ? [s.j, patchAt(s.j)] : [s.i, s.j]);
 
-  function paintLegend() {
-    const ratio = devicePixelRatio, [w, h] = s.task === "sprel" ? [150, 96] : [280, s.task === "abspos" ? 28 : 52];
-    const ctx = legend.getContext("2d"), value = target(s.i, s.j);
+  function paintLegend(ratio) {
+    const value = target(s.i, s.j), [w, h] = s.task === "sprel" ? [150, 96] : ofPlaces() ? [290, 40] : [280, 52];
+    const ctx = legend.getContext("2d");
     if (legend.width !== w * ratio || legend.height !== h * ratio) {
-      legend.width = w * ratio;
-      legend.height = h * ratio;
-      legend.style.cssText = `width:${w}px;height:${h}px`;
+      Object.assign(legend, { width: w * ratio, height: h * ratio });
+      Object.assign(legend.style, { width: `${w}px`, height: `${h}px` });
     }
     ctx.setTransform(ratio, 0, 0, ratio, 0, 0);
     ctx.clearRect(0, 0, w, h);
     ctx.font = "12px system-ui,sans-serif";
     ctx.textBaseline = "middle";
     ctx.textAlign = "left";
-    let label = "dashed: where the patch belongs";
+    ctx.fillStyle = INK;
+    let label = "The number is the patch's own place; a dashed frame shows that place.";
     if (s.task === "sprel") {
-      label = "Colours of the nine classes, as seen from the anchor";
+      label = `The nine classes and their colours: ${data.names.map((name, k) => `${k} ${name}`).join(", ")}`;
       data.names.forEach((name, k) => {
         const x = (k % 3) * 50, y = Math.floor(k / 3) * 32;
-        ctx.fillStyle = data.colours[k];
+        ctx.fillStyle = `rgb(${data.colours[k]})`;
         ctx.fillRect(x + 1, y + 1, 48, 30);
-        sign(ctx, x + 2, y + 3, 26, k, false, inkOn(colours[k]));
-        ctx.fillStyle = inkOn(colours[k]);
+        sign(ctx, x + 2, y + 3, 26, k, false, inkOn(data.colours[k]));
+        ctx.fillStyle = inkOn(data.colours[k]);
         ctx.fillText(name, x + 29, y + 17);
       });
       frame(ctx, (value % 3) * 50 + 2, Math.floor(value / 3) * 32 + 2, 46, 28, 2);
-    } else if (s.task === "abspos") {
-      ctx.fillStyle = INK;
-      ctx.fillText("The number is the patch's own place; dashed: that place", 0, 14);
+    } else if (ofPlaces()) {
+      ctx.fillText("Number: the place where the patch belongs.", 0, 11);
+      ctx.fillText("Dashed frame: that place.", 0, 29);
     } else {
       label = `Colour bar from -1 to 1; the value is ${value.toFixed(2)}`;
+      const x = (v) => 12 + (v + 1) * 128;
+      ctx.textAlign = "center";
+      for (const tick of [-1, 0, 1]) ctx.fillText(tick, x(tick), 42);
+      ctx.beginPath(); // a pointer at the value
+      for (const [a, b] of [[-6, 2], [6, 2], [0, 13]]) ctx.lineTo(x(value) + a, b);
+      ctx.fill();
       for (let k = 0; k < 256; k++) {
         ctx.fillStyle = `rgb(${heat(k / 128 - 1)})`;
         ctx.fillRect(12 + k, 14, 1.5, 18);
       }
-      ctx.fillStyle = INK;
-      ctx.textAlign = "center";
-      for (const tick of [-1, 0, 1]) ctx.fillText(tick, 12 + (tick + 1) * 128, 42);
-      const x = 12 + (value + 1) * 128;
-      ctx.beginPath();
-      for (const [a, b] of [[x - 6, 2], [x + 6, 2], [x, 13]]) ctx.lineTo(a, b);
-      ctx.fill();
     }
     legend.setAttribute("aria-label", label);
   }
 
   /** The pair in words. */
   function sentence() {
-    const { i, j, task } = s, value = target(i, j);
-    const name = (t) => `patch ${patchAt(t)}${s.shuffle ? ` (now at place ${t})` : ""}`;
-    const capital = (text) => text[0].toUpperCase() + text.slice(1);
-    let text;
-    if (task === "abspos") {
-      const own = patchAt(j);
-      text = `Place ${j} holds patch ${own}: class ${own} of 0 to ${N - 1} (row ${Math.floor(own / side)}, column ${own % side}).`;
-    } else if (task === "sprel") {
-      text = i === j ? `${capital(name(j))} seen from itself: class 4 (CC).`
-        : `${capital(name(i))} lies ${data.words[value]} ${name(j)}: class ${value} (${data.names[value]}).`;
-    } else if (task === "dist") {
-      const far = ((value + 1) / 2) * data.furthest;
-      text = `${capital(name(i))} lies ${far.toFixed(2)} patches from ${name(j)}, of at most ${data.furthest.toFixed(2)}: ` +
-        `distance ${value.toFixed(2)}.`;
-    } else {
-      const wide = ((value + 1) / 2) * data.widest;
-      text = `From the origin, ${name(i)} and ${name(j)} are seen ${wide.toFixed(1)}° apart, of at most ` +
-        `${data.widest.toFixed(1)}°: angle ${value.toFixed(2)}.`;
+    const { i, j } = s, [a, b] = ofPlaces() ? [j, j] : [i, j], value = target(a, b);
+    const patch = (t) => `patch ${patchAt(t)}${s.shuffle ? ` (now at place ${t})` : ""}`, own = patchAt(j);
+    const scaled = (most, digits) => [((value + 1) / 2) * most, most].map((v) => v.toFixed(digits));
+    const far = scaled(data.furthest, 2), wide = scaled(data.widest, 0);
+    const text = {
+      sprel: i === j ? `${patch(j)} seen from itself: class 4 (CC).`
+        : `${patch(i)} lies ${data.words[value]} ${patch(j)}: class ${value} (${data.names[value]}).`,
+      dist: `${patch(i)} lies ${far[0]} patches from ${patch(j)}, of at most ${far[1]}: distance ${value.toFixed(2)}.`,
+      ang: `The origin sees ${patch(i)} and ${patch(j)} ${wide[0]}° apart, of at most ${wide[1]}°: angle ${value.toFixed(2)}.`,
+      abspos: `Place ${j} holds patch ${own}: class ${own} of 0 to ${N - 1} (row ${Math.floor(own / side)}, column ${own % side}).`,
+    }[s.task];
+    let answer = "";
+    if (task().said) {
+      const says = said(a, b), name = s.task === "sprel" ? ` (${data.names[says]})` : "";
+      answer = isClass() && !isWrong(a, b) ? " The model says so too."
+        : ` The model says ${isClass() ? `class ${says}${name}` : says.toFixed(2)}${isWrong(a, b) ? ": a mistake" : ""}.`;
     }
-    if (hasModel()) {
-      const [a, b] = task === "abspos" ? [j, j] : [i, j], answer = said(a, b);
-      if (!isClass()) text += ` The model says ${answer.toFixed(2)}${isWrong(a, b) ? ": a mistake." : "."}`;
-      else if (!isWrong(a, b)) text += " The model says so too.";
-      else text += ` The model says class ${answer}${task === "sprel" ? ` (${data.names[answer]})` : ""}: a mistake.`;
-    }
-    return text + (s.pinned ? " The anchor is pinned." : "");
+    return text[0].toUpperCase() + text.slice(1) + answer + (s.pinned ? " The anchor is pinned." : "");
   }
 
   // -- what moves it ------------------------------------------------------------------------------------------------
-  /** Take over a new state; `anew` where the layers change with it. */
-  function change(news, anew = false) {
+  function change(news) { // with new layers
     Object.assign(s, news);
-    if (anew) build();
-    else captions(), paint();
+    build();
     tell();
   }
   function tell() {
@@ -457,72 +378,59 @@ function render({ model, el }) {
     Object.assign(s, news);
     paint();
   }
-  function under(event, count) {
-    const box = event.currentTarget, clip = (v) => Math.max(0, Math.min(count - 1, Math.floor(v * count)));
-    return [clip(event.offsetY / box.clientHeight), clip(event.offsetX / box.clientWidth)];
-  }
-  function point(each, event) {
-    if (each === image) {
-      const [y, x] = under(event, side), t = y * side + x;
-      move(s.pinned && s.task !== "abspos" ? { i: t } : { j: t });
-    } else {
-      const [row, column] = under(event, N);
-      move(s.task === "abspos" ? { j: row } : { i: row, j: column });
-    }
-  }
-  function press(each, event) {
-    each.canvas.focus({ preventScroll: true });
-    const [y, x] = under(event, each === image ? side : N), t = y * side + x;
-    if (each !== image) point(each, event);
-    const pinned = each !== image || !s.pinned || t !== s.j;
-    Object.assign(s, { pinned }, each === image && s.pinned === false ? { j: t } : {});
-    if (each === image && pinned) s.j = t;
-    paint();
-    tell();
-  }
-  const STEPS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
-  function key(each, event) {
-    if (event.altKey || event.metaKey) return;
-    const k = event.key, grid = each === image ? side : N, name = s.pinned !== event.shiftKey ? "i" : "j";
-    let [y, x] = each === image ? [Math.floor(s[name] / side), s[name] % side] : cell();
-    if (k in STEPS) [y, x] = [y + STEPS[k][0], x + STEPS[k][1]];
-    else if (k === "Home") [y, x] = event.ctrlKey ? [0, 0] : [y, 0];
-    else if (k === "End") [y, x] = event.ctrlKey ? [grid - 1, grid - 1] : [y, grid - 1];
-    else if (k === "PageUp") y = 0;
-    else if (k === "PageDown") y = grid - 1;
-    else if (k === "Enter" || k === " ") (s.pinned = !s.pinned), paint(), tell();
-    else if (k === "Escape" && s.pinned) (s.pinned = false), paint();
-    else return;
-    event.preventDefault();
-    event.stopPropagation();
-    [y, x] = [y, x].map((v) => Math.max(0, Math.min(grid - 1, v)));
-    if (each === image) move({ [s.task === "abspos" ? "j" : name]: y * side + x });
-    else move(s.task === "abspos" ? { j: y } : { i: y, j: x });
+  /** The lit pair after going to row y, column x: in the image the patch `name` moves there, in a matrix the cell. */
+  function go(each, y, x, name) {
+    if (each === image) move({ [name]: y * side + x });
+    else move(ofPlaces() ? { j: y } : { i: y, j: x });
   }
   for (const each of panels) {
-    each.canvas.addEventListener("pointermove", (event) => point(each, event));
-    each.canvas.addEventListener("click", (event) => press(each, event));
-    each.canvas.addEventListener("keydown", (event) => key(each, event));
+    const count = each === image ? side : N, clip = (v) => between(0, Math.floor(v), count - 1);
+    const under = ({ offsetX, offsetY }) =>
+      [offsetY, offsetX].map((v) => clip((v * count * devicePixelRatio) / each.size));
+    each.canvas.addEventListener("pointermove", (event) => {
+      if (!(s.pinned && ofPlaces())) go(each, ...under(event), s.pinned ? "i" : "j");
+    });
+    each.canvas.addEventListener("click", (event) => {
+      const [y, x] = under(event), again = each === image && s.pinned && s.j === y * side + x;
+      each.canvas.focus({ preventScroll: true });
+      s.pinned = !again;
+      go(each, y, x, "j");
+      paint();
+      tell();
+    });
+    each.canvas.addEventListener("keydown", (event) => {
+      const { key, shiftKey, ctrlKey } = event, name = s.pinned !== shiftKey && !ofPlaces() ? "i" : "j";
+      let [y, x] = each === image ? [Math.floor(s[name] / side), s[name] % side] : cell();
+      if (event.altKey || event.metaKey) return;
+      if (key in STEPS) [y, x] = [clip(y + STEPS[key][0]), clip(x + STEPS[key][1])];
+      else if (key === "Home") [y, x] = [ctrlKey ? 0 : y, 0];
+      else if (key === "End") [y, x] = [ctrlKey ? count - 1 : y, count - 1];
+      else if (key === "PageUp") y = 0;
+      else if (key === "PageDown") y = count - 1;
+      else if (key === "Enter" || key === " ") s.pinned = !s.pinned;
+      else if (key === "Escape") s.pinned = false;
+      else return;
+      event.preventDefault();
+      event.stopPropagation();
+      if (["Enter", " ", "Escape"].includes(key)) paint(), tell();
+      else go(each, y, x, name);
+    });
   }
 
-  function follow() {
+  function follow() { // what Python has set
     const news = { task: model.get("task"), j: model.get("anchor"), shuffle: model.get("shuffle") };
-    const anew = news.task !== s.task || news.shuffle !== s.shuffle;
-    if (!anew && news.j === s.j) return;
-    Object.assign(s, news);
-    if (anew) build();
-    else paint();
+    if (Object.entries(news).some(([name, value]) => s[name] !== value)) Object.assign(s, news), build();
   }
   follow();
-  model.on("change:task change:anchor change:shuffle", follow);
-  const watcher = new ResizeObserver(build);
+  const traits = "change:task change:anchor change:shuffle", watcher = new ResizeObserver(build);
+  model.on(traits, follow);
   createImageBitmap(new Blob([data.png], { type: "image/png" })).then((bitmap) => {
     picture = bitmap;
-    panels.forEach((each) => watcher.observe(each.canvas));
+    for (const each of panels) watcher.observe(each.canvas);
   });
   return () => {
     watcher.disconnect();
-    model.off("change:task change:anchor change:shuffle", follow);
+    model.off(traits, follow);
   };
 }
 export default { render };

@@ -12,7 +12,29 @@ from relvit_lab.errors import RelvitError, nearest
 from relvit_lab.relations import RELATION_NAMES
 from relvit_lab.relations_data import SHUFFLES, TASKS, TITLES, TOLERANCE, WORDS, RelationsData, relations_data
 from relvit_lab.viz_relations import RELATION_COLOURS, default_anchors
-from relvit_lab.viz_style import HEAT
+from relvit_lab.viz_style import HEAT, INK, VERMILLION
+
+CSS = f"""
+.relvit-relations {{ background: #fff; color: {INK}; font: 14px/1.4 system-ui, sans-serif; padding: 8px;
+  max-width: 1560px; box-sizing: border-box }}
+.relvit-relations .bar {{ display: flex; flex-wrap: wrap; gap: 4px 16px; align-items: center; margin-bottom: 6px }}
+.relvit-relations fieldset {{ border: 0; margin: 0; padding: 0; display: flex; gap: 10px; align-items: center }}
+.relvit-relations legend {{ float: left; padding: 0; margin-right: 8px; font-weight: 600 }}
+.relvit-relations label {{ display: inline-flex; gap: 4px; align-items: center; cursor: pointer }}
+.relvit-relations button {{ font: inherit; padding: 2px 10px; cursor: pointer }}
+.relvit-relations input[type="number"] {{ font: inherit; width: 3em }}
+.relvit-relations input[type="range"] {{ width: 90px }}
+.relvit-relations .panels {{ display: flex; flex-wrap: wrap; gap: 12px }}
+.relvit-relations figure {{ flex: 1 1 240px; min-width: 0; max-width: 500px; margin: 0;
+  display: flex; flex-direction: column }}
+.relvit-relations figcaption {{ flex: 1; font-size: 13px; margin-bottom: 2px }}
+.relvit-relations figcaption b {{ display: block; font-size: 14px }}
+.relvit-relations figure canvas {{ width: 100%; aspect-ratio: 1; cursor: crosshair; touch-action: pan-y }}
+.relvit-relations .below {{ display: flex; flex-wrap: wrap; gap: 6px 20px; margin-top: 8px; align-items: center }}
+.relvit-relations .said {{ flex: 1 1 300px; font-size: 16px; min-height: 3em }}
+.relvit-relations .help {{ color: #555; font-size: 12.5px; margin-top: 4px }}
+.relvit-relations :focus-visible {{ outline: 3px solid {VERMILLION}; outline-offset: 2px }}
+"""
 
 
 class RelationsExplorer(anywidget.AnyWidget):
@@ -24,6 +46,7 @@ class RelationsExplorer(anywidget.AnyWidget):
     """
 
     _esm = Path(__file__).with_name("relations.js")
+    _css = CSS
 
     data = traitlets.Dict().tag(sync=True)
     task = traitlets.Unicode("sprel").tag(sync=True)
