@@ -88,7 +88,7 @@ def _transformer(ax: Axes) -> None:
     box(ax, 478, AXIS - 34, 50, 68, r"$\mathbf{E}$", fill="#EEF3F7", size=17)
     arrow(ax, (530, AXIS), (556, AXIS))
     _tokens(ax, 562, r"$\mathbf{z}_0$", r"$(N{+}1) \times D$")
-    box(ax, 492, 150, 180, 74, "$+\\;\\mathbf{E}_{pos}$\nnot in pre-training", size=11, color=SOFT, **LIGHT)
+    box(ax, 486, 150, 192, 74, "$+\\;\\mathbf{E}_{pos}$\nnot in pre-training", size=11, color=SOFT, **LIGHT)
     arrow(ax, (582, 226), (582, 250), FAINT, DEPENDS, thick=1.4)
     arrow(ax, (608, AXIS), (634, AXIS))
     box(ax, 638, 262, 196, 316, fill="#EEF3F7")

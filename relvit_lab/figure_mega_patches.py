@@ -73,7 +73,7 @@ def _cut(ax: Axes, pixels: np.ndarray, edges: list[list[int]], x: float, y: floa
             along, at = (-16, end + 16), (cut * P, cut * P)
             xs, ys = (along, at) if rows else (at, along)
             xs, ys = [x + v for v in xs], [y + v for v in ys]
-            for color, thick in (("white", 5.5), (INK, 2.6)):
+            for color, thick in (("white", 4.5), (INK, 1.4)):
                 line(ax, xs, ys, color, thick=thick)
 
 
@@ -85,7 +85,7 @@ def _follow(ax: Axes, edges: list[list[int]], cut: tuple[float, float], apart: t
         x, y = cut[0] + left * P, cut[1] + above * P
         width, height = (right - left) * P, (below - above) * P
         to_x, to_y = apart[0] + column * (P + GAP), apart[1] + row * (P + GAP)
-        frame(ax, x, y, width, height, color, style)
+        frame(ax, x, y, width, height, color, style, thick=4.5)
         frame(ax, to_x, to_y, P, P, color, style)
         for corner in ((x, y), (to_x, to_y)):
             label(ax, *corner, letter, color)

@@ -26,7 +26,7 @@ EXAMPLES = (
 )
 """Two pairs: the patch, and the one from which it is seen; eq. 5's class, and its words."""
 
-TOKEN, PITCH, FIRST, CLS = 48, 58, 648, 514  # pixels: a token, from one to the next, where the patches and CLS begin
+TOKEN, PITCH, FIRST, CLS = 48, 58, 650, 508  # pixels: a token, from one to the next, where the patches and CLS begin
 TOP, MIDDLE, BOTTOM = 232, 322, 466  # of the output tokens, the transformer, the patches
 
 
@@ -35,7 +35,7 @@ def tokens_figure() -> Drawing:
     """One image, its tokens, and two example relations, on the image and between the tokens."""
     drawing, ax = sheet(1600, 610)
     pixels = photograph(SIDE * CELL, "china")
-    _image(ax, pixels, 36, 100)
+    _image(ax, pixels, 26, 100)
     _transformer(ax, pixels)
     _losses(ax)
     credit(ax, "china")
@@ -50,7 +50,7 @@ def tokens_figure() -> Drawing:
 
 def _image(ax: Axes, pixels, x: float, y: float) -> None:
     side = SIDE * CELL
-    words(ax, x + side / 2, y - 50, "Where a patch lies is a label\nthat costs nothing", size=15, weight="bold")
+    words(ax, x + side / 2, y - 50, "Where a patch lies is a label\nthat costs nothing", size=14.5, weight="bold")
     picture(ax, pixels, x, y, side)
     grid(ax, x, y, side, SIDE, thick=1.6)
     for (name, patch, seen_from, anchor, relation, meaning), (color, style), row in zip(EXAMPLES, PAIRS, (0, 1)):
@@ -60,7 +60,7 @@ def _image(ax: Axes, pixels, x: float, y: float) -> None:
             frame(ax, left + 3, top + 3, CELL - 6, CELL - 6, color, style)
             label(ax, left + 20, top + 22, letter, color)
             centres.append((left + CELL / 2, top + CELL / 2))
-        arrow_on_picture(ax, centres[1], centres[0], color, style)
+        arrow_on_picture(ax, centres[1], centres[0], color, style)  # from the anchor, as it is seen from there
         at = y + side + 32 + 34 * row
         line(ax, (x, x + 44), (at, at), color, style, thick=3.2)
         words(ax, x + 56, at, f"{name}, seen from {seen_from}: {meaning}, {_symbol(name, seen_from, relation)}",
@@ -111,7 +111,7 @@ def _losses(ax: Axes) -> None:
     arrow(ax, (middle, TOP - 6), (middle, 156), thick=1.8)
     box(ax, CLS - 20, 104, TOKEN + 40, 48, "class", fill="white", size=13)
     words(ax, (FIRST + end) / 2, 38, "RelViT: a loss on every token", size=15, weight="bold")
-    words(ax, (FIRST + end) / 2, 70, "for every pair of tokens: which relation have their patches?", size=13)
+    words(ax, (FIRST + end) / 2, 70, "for every pair of tokens: how do their patches lie?", size=13)
     for (name, patch, seen_from, anchor, relation, _), (color, style) in zip(EXAMPLES, PAIRS):
         start, stop = _at(anchor) + TOKEN / 2, _at(patch) + TOKEN / 2
         height = 100 / abs(start - stop)  # both arcs equally high
@@ -119,4 +119,4 @@ def _losses(ax: Axes) -> None:
         words(ax, (start + stop) / 2, 154, _symbol(name, seen_from, relation), size=15, color=color,
               bbox={"facecolor": "white", "edgecolor": "none", "pad": 1})  # fmt: skip
     for above, below in ((30, MIDDLE - 8), (MIDDLE + 100, BOTTOM + 90)):
-        line(ax, (FIRST - 22, FIRST - 22), (above, below), FAINT, (0, (1, 3)), thick=1.2)
+        line(ax, (FIRST - 17, FIRST - 17), (above, below), FAINT, (0, (1, 3)), thick=1.2)

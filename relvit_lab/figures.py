@@ -1,15 +1,25 @@
 """The files in figures/: drawn from code, the same bytes each time. `python -m relvit_lab figures` writes them."""
 
+import io
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from xml.sax.saxutils import escape
 
+import matplotlib.style
 import numpy as np
 from matplotlib.image import AxesImage
 
+from relvit_lab.figure_architecture import architecture_figure
+from relvit_lab.figure_mega_patches import mega_patches_figure
+from relvit_lab.figure_tokens import tokens_figure
 from relvit_lab.paths import project_root
 from relvit_lab.photographs import photograph
 from relvit_lab.relations import absolute_positions, angles, distances, spatial_relations
+from relvit_lab.viz_diagram import CREDITS, DPI
 from relvit_lab.viz_relations import mark_anchor, show_relations
-from relvit_lab.viz_style import HEAT, Drawing, bare, ink_on, new_drawing, show_picture, styled
+from relvit_lab.viz_style import HEAT, STYLE, Drawing, bare, ink_on, new_drawing, show_picture, styled
 
 SIDE, ANCHOR = 7, 3 * 7 + 2
 
@@ -55,16 +65,75 @@ def _numbers(ax, values: np.ndarray) -> None:
         ax.text(x, y, str(value), ha="center", va="center", fontsize=10)
 
 
-FIGURES = {"four_targets": four_targets}
+@dataclass(frozen=True)
+class Plate:
+    """A figure as it is kept in files.
+
+    draw: makes it, from nothing but code and what comes with the package. title: its name for readers.
+    rights: whose photograph it shows, and the licence. dpi: of the PNG, and of pictures in the other files that have no
+    resolution of their own.
+    """
+
+    draw: Callable[[], Drawing]
+    title: str
+    rights: str = ""
+    dpi: int = DPI
+
+
+FIGURES = {
+    "four_targets": Plate(four_targets, "What the four tasks ask", CREDITS["flower"], dpi=100),
+    "figure_1_tokens": Plate(tokens_figure, "Figure 1: CLS and patch tokens", CREDITS["china"]),
+    "figure_2_architecture": Plate(architecture_figure, "Figure 2: the RelViT architecture", CREDITS["china"]),
+    "figure_3_mega_patches": Plate(mega_patches_figure, "Figure 3: patches and mega-patches", CREDITS["flower"]),
+}
+FORMATS = ("svg", "pdf", "png")
+
+SETTINGS = {
+    "svg.hashsalt": "relvit_lab",  # else ids in the SVG are random
+    "svg.fonttype": "path",  # letters as shapes: the same wherever it is shown; what they say stands in the description
+    "pdf.fonttype": 42,  # TrueType: the text can be searched and copied
+    "image.composite_image": False,  # each picture at its own resolution
+}
+
+
+def render(plate: Plate) -> dict[str, bytes]:
+    """The files of a figure, by format: svg, pdf, png. No dates, no random ids: the same bytes each time."""
+    drawing = plate.draw()
+    alt, rights = drawing.alt, plate.rights
+    metadata = {
+        "svg": {"Title": plate.title, "Description": alt, "Rights": rights or None, "Date": None},
+        "pdf": {"Title": plate.title, "Subject": alt, "Keywords": rights or None, "CreationDate": None},
+        "png": {"Title": plate.title, "Description": alt} | ({"Copyright": rights} if rights else {}),
+    }
+    files = {}
+    with matplotlib.style.context(["default", STYLE, SETTINGS]):
+        for kind in FORMATS:
+            data = io.BytesIO()
+            drawing.savefig(data, format=kind, dpi=plate.dpi, metadata=metadata[kind])
+            files[kind] = data.getvalue()
+    files["svg"] = _for_readers(files["svg"], plate.title, alt)
+    return files
+
+
+def _for_readers(svg: bytes, title: str, alt: str) -> bytes:
+    """Mark the drawing as one picture with a title and a description, for screen readers; smooth its pictures."""
+    text, name = svg.decode(), re.sub(r"\W+", "-", title.lower())  # a page may show several figures: ids differ
+    named = f"<title>{escape(title)}</title>"
+    assert text.count(named) == 1, "matplotlib writes the title once"
+    described = f'<title id="{name}-title">{escape(title)}</title>\n <desc id="{name}-text">{escape(alt)}</desc>'
+    text = text.replace(named, described)
+    text = text.replace("<svg ", f'<svg role="img" aria-labelledby="{name}-title" aria-describedby="{name}-text" ', 1)
+    return text.replace("image-rendering:crisp-edges;image-rendering:pixelated", "image-rendering:auto").encode()
 
 
 def write_figures(folder: Path | None = None) -> list[Path]:
-    """Draw all figures as PNG into `folder` (figures/ of the project where None). Returns their paths."""
+    """Draw all figures as SVG, PDF and PNG into `folder` (figures/ of the project where None). Returns their paths."""
     folder = folder or project_root() / "figures"
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for name, draw in FIGURES.items():
-        path = folder / f"{name}.png"
-        path.write_bytes(draw().png())
-        written.append(path)
+    for name, plate in FIGURES.items():
+        for kind, data in render(plate).items():
+            path = folder / f"{name}.{kind}"
+            path.write_bytes(data)
+            written.append(path)
     return written

@@ -80,12 +80,13 @@ def line(ax: Axes, xs: Sequence[float], ys: Sequence[float], color: str = INK, s
     ax.plot(xs, ys, color=color, linestyle=style, linewidth=thick, solid_capstyle="butt", zorder=3)
 
 
-def frame(ax: Axes, x: float, y: float, width: float, height: float, color: str, style=SOLID) -> None:
+def frame(
+    ax: Axes, x: float, y: float, width: float, height: float, color: str, style=SOLID, thick: float = 3.0
+) -> None:
     """A frame that is seen on light and on dark, on pictures."""
-    for colour, thick, shape in (("white", 6.0, SOLID), (color, 3.0, style)):
-        ax.add_patch(
-            Rectangle((x, y), width, height, fill=False, edgecolor=colour, linewidth=thick, linestyle=shape, zorder=6)
-        )
+    for colour, wide, shape in (("white", thick + 3, SOLID), (color, thick, style)):
+        look = {"edgecolor": colour, "linewidth": wide, "linestyle": shape, "zorder": 6}
+        ax.add_patch(Rectangle((x, y), width, height, fill=False, **look))
 
 
 def label(ax: Axes, x: float, y: float, text: str, color: str) -> None:
@@ -103,7 +104,7 @@ def picture(ax: Axes, pixels: np.ndarray, x: float, y: float, side: float, zorde
 
 def quiet(pixels: np.ndarray) -> np.ndarray:
     """Float in [0, 1] to uint8 in steps of 4: no eye sees it, and files are a quarter smaller."""
-    return (np.rint(np.asarray(pixels, dtype=np.float64) * 63) * 4 + 1.5).clip(0, 255).astype(np.uint8)
+    return (np.rint(np.asarray(pixels, dtype=np.float64) * 64) * 4).clip(0, 255).astype(np.uint8)
 
 
 def grid(ax: Axes, x: float, y: float, side: float, count: int, color: str = "white", thick: float = 1.2) -> None:
