@@ -73,7 +73,9 @@ function render({ model, el }) {
   let cell = -1; // the one that is looked at
 
   // What is asked, and what is shown. Until the kernel has answered, lines that it draws stay where they were.
-  const asked = () => model.get("asked");
+  // What is not sent yet is kept here: the model's own value is overwritten when the kernel echoes an earlier one.
+  let unsent = null;
+  const asked = () => unsent ?? model.get("asked");
   const shown = () => model.get("shown");
   const cuts = () => (asked().cuts ?? shown().cuts);
   const m = () => cuts()[0].length + 1;
@@ -83,11 +85,14 @@ function render({ model, el }) {
   let late = 0;
   let sent = -Infinity;
   function ask(changes) {
-    model.set("asked", { ...asked(), ...changes, number: asked().number + 1 });
+    unsent = { ...asked(), ...changes, number: asked().number + 1 };
+    draw();
     if (timer) return;
     const send = () => {
       timer = 0;
       sent = performance.now();
+      model.set("asked", unsent);
+      unsent = null;
       model.save_changes();
       clearTimeout(late);
       late = setTimeout(say, LATE);
