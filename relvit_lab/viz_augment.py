@@ -315,7 +315,7 @@ def against_none(table: Mapping[str, tuple[float, Mapping[int, float]]]) -> Draw
 
     table: by column, the accuracy without mega-patches and the accuracies by M, in %.
     """
-    figure = new_drawing(max(6.0, 1.55 * len(table) + 1.0), 4.0)
+    figure = new_drawing(max(7.2, 1.55 * len(table) + 1.0), 4.0)
     ax = figure.subplots()
     ax.axhline(0, color=INK, linewidth=1.2)
     words = []
