@@ -194,7 +194,8 @@ def shuffled(image, side: int, p) -> Drawing:
         _grid_lines(ax, side)
         ax.set_title(title)
     matrices = (target, permuted(target, torch.as_tensor(p)))
-    for ax, matrix, order, title in zip(axes[1::2], matrices, orders, ("target T", "target T[p][:, p]")):
+    titles = ("their relations", "the relations of its tokens")
+    for ax, matrix, order, title in zip(axes[1::2], matrices, orders, titles):
         show_relations(ax, matrix.numpy())
         ticks = np.arange(side * side)
         ax.set_xticks(ticks, order)

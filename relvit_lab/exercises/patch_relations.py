@@ -140,9 +140,9 @@ def _judge_relation(answer: Callable) -> str:
                 try:
                     number = int(value)
                 except (TypeError, ValueError):
-                    raise Mistake(f"{shown} should be a number from 0 to 8, got {str(value)[:40]!r}") from None
+                    raise Mistake(f"your {shown} should be a number from 0 to 8, got {str(value)[:40]!r}") from None
                 if number != value or not 0 <= number <= 8:
-                    raise Mistake(f"{shown} should be a whole number from 0 to 8, got {value}")
+                    raise Mistake(f"your {shown} should be a whole number from 0 to 8, got {value}")
                 got[i, j] = number
         if torch.equal(got, right):
             continue
@@ -209,7 +209,7 @@ def _judge_distance(answer: Callable) -> str:
         got = _tensor(call(answer, side, shown=shown), shown).double()
         right, raw, n = distances(side).double(), _raw_distances(side), side * side
         if got.shape != (n, n):
-            raise Mistake(f"{shown} should have the shape (N, N) = ({n}, {n}), got {tuple(got.shape)}")
+            raise Mistake(f"your {shown} should have the shape (N, N) = ({n}, {n}), got {tuple(got.shape)}")
         if _close(got, right):
             continue
         for wrong, says in (
@@ -276,7 +276,7 @@ def _judge_angle(answer: Callable) -> str:
         try:
             got.append(float(value))
         except (TypeError, ValueError):
-            raise Mistake(f"{shown} should be a number, got {str(value)[:40]!r}") from None
+            raise Mistake(f"your {shown} should be a number, got {str(value)[:40]!r}") from None
     right = [_turn(i, j, side) for i, j in pairs]
     # epsilon and rounding turn an angle of 0 into up to a degree: both forms are right
     if not all(abs(g - r) < 1 for g, r in zip(got, right)):
@@ -338,7 +338,7 @@ def _judge_shuffle(answer: Callable) -> str:
             raise Mistake("the target that came in was changed; make a new one")
         right = permuted(target, p)
         if got.shape != right.shape:
-            raise Mistake(f"{shown} should have the target's shape {tuple(right.shape)}, got {tuple(got.shape)}")
+            raise Mistake(f"your {shown} should have the target's shape {tuple(right.shape)}, got {tuple(got.shape)}")
         if torch.equal(got, right):
             continue
         inverse = p.argsort()
@@ -383,7 +383,7 @@ def _tensor(value: Any, shown: str) -> Tensor:
     try:
         return torch.as_tensor(value)
     except (TypeError, ValueError, RuntimeError):
-        raise Mistake(f"{shown} should give a tensor, got {type(value).__name__}") from None
+        raise Mistake(f"your {shown} should give a tensor, got {type(value).__name__}") from None
 
 
 def _close(got: Tensor, wanted: Tensor) -> bool:

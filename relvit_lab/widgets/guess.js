@@ -85,6 +85,7 @@ async function render({ model, el }) {
   compass.setAttribute("aria-label", "side of patch j; arrow keys move, Enter answers");
   middle.append(compass);
   const right = tag("div");
+  right.style.maxWidth = `${2.4 * TILE}px`;
   const mapCaption = tag("div", "caption");
   const map = canvas("map", 2.4 * TILE * 2, "");
   right.append(mapCaption, map);
@@ -183,10 +184,10 @@ async function render({ model, el }) {
     context.strokeStyle = colour;
     context.strokeRect(x, y, size, size);
     context.fillStyle = colour;
-    context.fillRect(x - 3, y - 3, 22, 26);
+    context.fillRect(x - 3, y - 3, 26, 36);
     context.fillStyle = "#fff";
-    context.font = "bold 22px sans-serif";
-    context.fillText(name, x + 3, y + 17);
+    context.font = "bold 30px sans-serif"; // 15 on the page: the canvas is drawn at twice its size
+    context.fillText(name, x + 6, y + 23);
   }
 
   function drawMap(i, j, show) {

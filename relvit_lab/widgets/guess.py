@@ -13,7 +13,7 @@ import torch
 import traitlets
 
 from relvit_lab.errors import RelvitError
-from relvit_lab.own_image import square_image
+from relvit_lab.own_image import USUAL, square_image
 from relvit_lab.photographs import photograph
 from relvit_lab.relations import RELATION_NAMES, spatial_relations
 from relvit_lab.viz_patches import guessed_pairs
@@ -171,7 +171,7 @@ def guess_data(
     side = side if trained is None else trained.model.backbone.side
     if isinstance(side, bool) or not isinstance(side, int) or not 2 <= side <= 16:
         raise RelvitError(f"side is the number of patches a side, from 2 to 16, not {side!r}")
-    square = square_image(photograph(28 * side, "china") if image is None else image, side)
+    square = square_image(photograph(USUAL // side * side, "china") if image is None else image, side)
     pixels = (square.image * 255).round().byte()  # (3,S,S)
     said, coarse = (None, None) if trained is None else _model_says(trained, pixels)
     truth = spatial_relations(side)
