@@ -18,7 +18,10 @@ SETTINGS = {
 }
 """The four settings of Figure 4, with colour, line and marker: two of them tell a line apart in grey."""
 
-PANELS = (("sprel", "Pre-training", "SpRel accuracy (%)"), ("accuracy", "Fine-tuning", "class accuracy (%)"))
+PANELS = (
+    ("sprel", "Pre-training with", "SpRel accuracy (%)"),
+    ("accuracy", "Fine-tuning, after pre-training with", "class accuracy (%)"),
+)
 End = tuple[float, float, str, str]  # of a line: its last epoch and value, its name and colour
 LABEL_ROOM = 0.30  # of a panel's width, right of its lines, for their names
 LINE_APART = 0.062  # of a panel's height, the least between two names
