@@ -44,7 +44,7 @@ def patches_apart(image, side: int) -> Drawing:
     _grid_lines(left, side)
     left.set_title(f"one image, {_pixels(picture)}")
     gap = 1.14
-    size = min(11, 66 / side)
+    size = min(11, 70 / side)
     for i, patch in enumerate(patches):
         y, x = divmod(i, side)
         _place(right, patch, x * gap, y * gap)
