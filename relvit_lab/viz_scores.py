@@ -213,7 +213,10 @@ def cost_bars(shares: Mapping[str, float], claim: float | None = None, title: st
     ax.barh(names, values, color=SKY, edgecolor=INK, linewidth=0.8, zorder=2)
     ax.invert_yaxis()
     for y, value in enumerate(values):
-        ax.text(value, y, f"  {value:.1f} %", va="center")
+        ax.annotate(
+            f"{value:.1f} %", (value, y), xytext=(6, 0), textcoords="offset points", va="center",
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8}, zorder=3,
+        )  # fmt: skip
     if claim is not None:
         ax.axvline(claim, color=VERMILLION, linestyle="--", zorder=1)
         ax.text(claim, -0.6, f"the paper: +{claim:g} %", color=VERMILLION, ha="center", va="bottom")
@@ -227,7 +230,8 @@ def cost_bars(shares: Mapping[str, float], claim: float | None = None, title: st
 def calibration(confidence, right, bins: int = 10, title: str = "") -> Drawing:
     """How often the predictions of each confidence are right, and how many there are of each.
 
-    confidence: any shape, in [0, 1]. right: of that shape, bool. Bins without a prediction are left out.
+    confidence: any shape, in [0, 1]. right: of that shape, bool. Bins that hold less than half a percent of the
+    predictions have no point: a share of a handful says nothing.
     Raises RelvitError where the shapes differ or there is nothing.
     """
     confidence, right = to_array(confidence).ravel().astype(float), to_array(right).ravel().astype(float)
@@ -235,13 +239,13 @@ def calibration(confidence, right, bins: int = 10, title: str = "") -> Drawing:
         raise RelvitError(f"{confidence.size} confidences and {right.size} verdicts: one each is needed, and some")
     of = np.minimum((confidence * bins).astype(int), bins - 1)
     count = np.bincount(of, minlength=bins)
-    there = count > 0
+    there = count >= max(1, 0.005 * count.sum())
     sure = np.bincount(of, confidence, bins)[there] / count[there]
     share = np.bincount(of, right, bins)[there] / count[there]
     figure = new_drawing(8.6, 3.9)
     left, below = figure.subplots(1, 2)
     left.plot([0, 1], [0, 1], color=FAINT, linestyle="--", linewidth=1.4)
-    left.text(0.3, 0.36, "as sure as right", rotation=45, color="#5A5A5A", ha="center", va="center")
+    left.text(0.8, 0.86, "as sure as right", rotation=45, color="#5A5A5A", ha="center", va="center")
     left.plot(sure, share, color=BLUE, marker="o")
     left.set(xlim=(0, 1), ylim=(0, 1.02), aspect="equal", xlabel="how sure (largest of nine)", ylabel="share right")
     middles = (np.arange(bins) + 0.5) / bins

@@ -1,4 +1,4 @@
-// A range input over the tokens; the kernel draws the picture. Left and right move by one token, up and down by a row.
+// A range input over the tokens; the kernel draws the picture. Left and right move by a token, up and down by a row.
 function render({ model, el }) {
   const box = document.createElement("div");
   box.style.cssText = "max-width:100%;font-size:14px";
@@ -6,6 +6,7 @@ function render({ model, el }) {
   style.textContent =
     ".relvit-token-slider input:focus-visible{outline:3px solid #0072B2;outline-offset:3px;border-radius:3px}";
   box.className = "relvit-token-slider";
+  box.dataset.lmSuppressShortcuts = "true"; // else JupyterLab takes the arrow keys: it moves among cells and headings
   const label = document.createElement("label");
   label.style.cssText = "display:flex;align-items:center;gap:.8em;padding:.3em .4em";
   const input = document.createElement("input");
@@ -33,7 +34,7 @@ function render({ model, el }) {
     input.setAttribute("aria-valuetext", words);
   }
   function choose(token) {
-    model.set("token", Math.min(last, Math.max(0, token)));
+    model.set("token", token);
     model.save_changes();
     say();
   }
@@ -45,13 +46,16 @@ function render({ model, el }) {
     image.alt = model.get("alt");
   }
   input.addEventListener("input", () => choose(Number(input.value)));
+  // All keys are handled here: JupyterLab keeps some from the input, and up is up in the image, not "more".
   input.addEventListener("keydown", (event) => {
-    const rows = { ArrowUp: -1, ArrowDown: 1 }[event.key];
-    if (rows === undefined) return;
-    event.preventDefault(); // a range input takes up for "more": here up is up in the image
+    const token = Number(input.value);
+    const to = {
+      ArrowLeft: token - 1, ArrowRight: token + 1, ArrowUp: token - side, ArrowDown: token + side, Home: 0, End: last,
+    }[event.key];
+    if (to === undefined || event.ctrlKey || event.altKey || event.metaKey) return;
+    event.preventDefault();
     event.stopPropagation();
-    const token = Number(input.value) + rows * side;
-    if (token >= 0 && token <= last) choose(token);
+    if (to >= 0 && to <= last) choose(to);
   });
   model.on("change:token", say);
   model.on("change:picture", show);
