@@ -24,8 +24,8 @@ PREDICTIONS.add(
         "The released code draws one set of cuts and uses it for the rows and for the columns. "
         "What is special about the cells on the diagonal then?",
         "all of them are square",
-        "Cell (k, k) reaches from cut k to cut k + 1 both ways, so it is as high as it is wide and keeps its shape when "
-        "it is resized, in every image. Cells off the diagonal are mostly distorted.",
+        "Cell (k, k) reaches from cut k to cut k + 1 both ways, so it is as high as it is wide, and keeps its shape "
+        "when it is resized, in every image. Cells off the diagonal are mostly distorted.",
     )
 )
 PREDICTIONS.add(
@@ -228,9 +228,9 @@ _CELL_MISTAKES = (
     (_cell_transposed, "row and column are mixed up: `row` counts downwards, along the height (axis 1 of the image)"),
     (
         _cell_without_antialias,
-        "no antialias, as in the released code: bilinear alone looks at 2 pixels each way and skips the others of a cell",
+        "no antialias, as in the released code: bilinear alone mixes 2 pixels each way and skips the others",
     ),
-    (_cell_nearest, 'nearest pixels: the paper\'s cells are resized smoothly; mode="bilinear", antialias=True'),
+    (_cell_nearest, 'nearest pixels: most pixels of a large cell are skipped; mode="bilinear", antialias=True'),
     (
         _cell_to_corners,
         "align_corners=True stretches the cell so that its corner pixels meet the corners: leave it out",
