@@ -16,8 +16,8 @@ from relvit_lab.relations import RELATION_NAMES, distances, permuted, spatial_re
 for prediction in (
     Prediction(
         "01-strips",
-        "image is (1, 6, 6), its pixels numbered 0 to 35 row by row. What are the first four numbers in "
-        "image.reshape(9, 1, 2, 2)?",
+        "numbers has the shape (1, 6, 6) and holds 0 to 35, row by row. What stands first in "
+        "numbers.reshape(9, 1, 2, 2)?",
         "0 1 2 3",
         "reshape never moves a number: it reads on in memory, along the first row. The left top patch is 0 1 6 7.",
     ),
