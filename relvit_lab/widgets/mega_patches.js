@@ -3,7 +3,6 @@ const SIZE = 390; // of both pictures, in CSS pixels
 const EDGE = 22; // room for the lines' handles
 const PAUSE = 100; // milliseconds between two questions to the kernel
 const LATE = 2000; // after so long without an answer it says that it waits
-const GAP = 4; // between cells, in CSS pixels
 const STYLE = `
 .mega-patches { color: var(--jp-ui-font-color1, #222); font: 14px/1.45 system-ui, sans-serif; max-width: 900px; }
 .mega-patches .bar { display: flex; flex-wrap: wrap; gap: .5em 1.4em; align-items: center; margin: .4em 0; }
@@ -22,15 +21,17 @@ const STYLE = `
 .mega-patches .cut::after { content: ""; position: absolute; width: var(--knob); height: var(--knob); border-radius: 50%;
   background: #fff; border: 3px solid #222; box-sizing: border-box; }
 .mega-patches .cut.row { left: -${EDGE}px; width: ${SIZE + EDGE}px; height: 14px; margin-top: -7px; cursor: ns-resize; }
-.mega-patches .cut.row::before { left: 14px; right: 0; top: calc(7px - var(--line) / 2); height: var(--line); }
+.mega-patches .cut.row::before { left: calc(var(--knob) - 2px); right: 0; top: calc(7px - var(--line) / 2); height: var(--line); }
 .mega-patches .cut.row::after { left: 0; top: calc(7px - var(--knob) / 2); }
 .mega-patches .cut.column { top: -${EDGE}px; height: ${SIZE + EDGE}px; width: 14px; margin-left: -7px; cursor: ew-resize; }
-.mega-patches .cut.column::before { top: 14px; bottom: 0; left: calc(7px - var(--line) / 2); width: var(--line); }
+.mega-patches .cut.column::before { top: calc(var(--knob) - 2px); bottom: 0; left: calc(7px - var(--line) / 2); width: var(--line); }
 .mega-patches .cut.column::after { top: 0; left: calc(7px - var(--knob) / 2); }
 .mega-patches .cut:focus-visible::after, .mega-patches .cut.held::after { background: #E69F00; }
 .mega-patches .cut:focus-visible::before, .mega-patches .cut.held::before
   { background: #E69F00; box-shadow: 0 0 0 2px #222, 0 0 0 4px #fff; }
 .mega-patches :is(input, button, canvas):focus-visible { outline: 3px solid #0072B2; outline-offset: 2px; }
+.mega-patches input[type=range] { width: 180px; }
+.mega-patches .tokens { margin-top: .6em; }
 .mega-patches .words { min-height: 3em; margin-top: .3em; }
 .mega-patches .note { color: var(--jp-ui-font-color2, #555); }
 `;
@@ -161,7 +162,8 @@ function render({ model, el }) {
   }
 
   // Cells, and the rectangle of the one that is looked at
-  const pitch = () => (SIZE + GAP) / shown().m;
+  const gap = () => (shown().m > 8 ? 2 : 4); // in CSS pixels
+  const pitch = () => (SIZE + gap()) / shown().m;
   function drawCells() {
     const { m, cells: bytes, number } = shown();
     if (inSource !== bytes) {
@@ -179,7 +181,7 @@ function render({ model, el }) {
     if (cell >= 0 && cell < m * m) frame(context, ...box(Math.floor(cell / m), cell % m));
     cells.dataset.number = number; // the question that this answers
   }
-  const box = (y, x) => [x * pitch(), y * pitch(), pitch() - GAP, pitch() - GAP];
+  const box = (y, x) => [x * pitch(), y * pitch(), pitch() - gap(), pitch() - gap()];
 
   function drawOverlay() {
     const context = sharp(overlay);
