@@ -154,7 +154,7 @@ async function render({ model, el }) {
     model.set("answers", [...model.get("answers"), entry]);
     model.save_changes();
     update();
-    next.focus();
+    (next.disabled ? level : next).focus(); // after the last pair: where other pairs are chosen
   }
 
   next.addEventListener("click", () => {

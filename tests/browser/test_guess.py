@@ -103,6 +103,7 @@ def test_play(book):
         if k < 3:
             going_on.click()
     assert "the last pair" in said.inner_text() and going_on.is_disabled()
+    assert book.page.evaluate("() => document.activeElement.tagName") == "SELECT"  # never lost
 
     book.run_cell("score")
     book.wait_until_done("score")
@@ -112,4 +113,3 @@ def test_play(book):
     assert "1 of 2 (50 %)" in table and "4 of 4 (100 %)" in table
     assert answers.count("('near', True, True, True)") == 4 and "('any', False, False, False)" in answers
     assert book.errors() == [] and book.complaints == []
-    book.page.screenshot(path=str(Path("/tmp/pr/lab.png")))
