@@ -133,9 +133,10 @@ function render({ model, el }) {
     element("label", {}, "seed", seed), back, element("label", {}, "image", colour, "colours"));
   const legend = element("canvas", { role: "img" });
   const words = element("div", { class: "said", role: "status", "aria-live": "polite" });
-  const root = element("div", { class: "relvit-relations", "data-lm-suppress-shortcuts": "true" }, bar,
+  const root = element("div", { class: "relvit-relations" }, bar,
     element("div", { class: "panels" }, ...panels.map((each) => each.box)),
     element("div", { class: "below" }, legend, words), element("div", { class: "help" }, `${HELP} ${data.note}`));
+  for (const each of root.querySelectorAll("input, button, canvas")) each.dataset.lmSuppressShortcuts = "true"; // keys stay
   el.append(root);
 
   // -- layers: drawn once for a task, a shuffle and a size ------------------------------------------------------------
@@ -193,7 +194,7 @@ function render({ model, el }) {
   }
 
   function build() {
-    if (!picture || !image.canvas.clientWidth) return; // not yet, or hidden
+    if (!picture || !image.canvas.clientWidth) return void (image.size = 0); // not yet, or hidden
     tiles = {};
     for (const each of panels) {
       const size = Math.max(1, Math.round(each.canvas.clientWidth * devicePixelRatio));
@@ -422,7 +423,9 @@ function render({ model, el }) {
     if (Object.entries(news).some(([name, value]) => s[name] !== value)) Object.assign(s, news), build();
   }
   follow();
-  const traits = "change:task change:anchor change:shuffle", watcher = new ResizeObserver(build);
+  const fit = () => Math.round(image.canvas.clientWidth * devicePixelRatio) !== image.size && build();
+  const traits = "change:task change:anchor change:shuffle", watcher = new ResizeObserver(fit);
+  window.addEventListener("resize", fit); // a zoom or another screen, too: more pixels in the same space
   model.on(traits, follow);
   createImageBitmap(new Blob([data.png], { type: "image/png" })).then((bitmap) => {
     picture = bitmap;
@@ -430,6 +433,7 @@ function render({ model, el }) {
   });
   return () => {
     watcher.disconnect();
+    window.removeEventListener("resize", fit);
     model.off(traits, follow);
   };
 }
