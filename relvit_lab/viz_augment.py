@@ -12,6 +12,7 @@ from matplotlib.ticker import NullFormatter
 
 from relvit_lab.errors import RelvitError
 from relvit_lab.viz_style import (
+    BLACK,
     BLUE,
     FAINT,
     INK,
@@ -65,11 +66,12 @@ def layouts(image, cuts: Mapping[str, object], patch: int, mark_squares: bool = 
             y, x = ys[row], xs[column]
             height, width = ys[row + 1] - y, xs[column + 1] - x
             squares += height == width
-            _frame(ax, (x - 0.5, y - 0.5), width, height, mark_squares and height == width)
-            # white on dark is read on any photograph
-            ax.text(
-                x - 0.5 + width / 2, y - 0.5 + height / 2, str(number), ha="center", va="center_baseline",
-                fontsize=10, color="white", bbox={"boxstyle": "round,pad=0.12", "facecolor": INK, "linewidth": 0},
+            marked = mark_squares and height == width
+            _frame(ax, (x - 0.5, y - 0.5), width, height, marked)
+            ax.text(  # its label is all that is seen of a very small cell
+                x - 0.5 + width / 2, y - 0.5 + height / 2, str(number), ha="center", va="center_baseline", fontsize=10,
+                color=BLACK if marked else "white",
+                bbox={"boxstyle": "round,pad=0.12", "facecolor": ORANGE if marked else INK, "linewidth": 0},
             )  # fmt: skip
         ax.set_title(title)
         total = (len(ys) - 1) * (len(xs) - 1)
@@ -174,7 +176,7 @@ def tokens_and_time(seconds: Mapping[int, float], what: str = "one step", compar
         axis.set_tick_params(which="minor", length=0)
     ax.legend(loc="upper left", frameon=False)
     ratio = seconds[ms[-1]] / seconds[compared]
-    ax.set_title(f"{what}: {ratio:.1f} times faster at {compared**2} tokens than at {tokens[-1]}", loc="left")
+    ax.set_title(f"{what}:\n{ratio:.1f} times faster at {compared**2} tokens than at {tokens[-1]}", loc="left")
     points = "; ".join(f"{n} tokens {time:.3g} ms" for n, time in zip(tokens, times))
     figure.alt = f"Time of {what} by the number of tokens, measured: {points}."
     return figure

@@ -26,7 +26,7 @@ def figures():
         "layouts": viz.layouts(PHOTO, {"one": CUTS, "two": draw_cuts(1, 5, 7)[0]}, 4, mark_squares=True),
         "numbered": viz.layouts(PHOTO, {"one": CUTS}, 4),
         "sizes": viz.cell_sizes({3: sizes, 5: sizes, 14: torch.ones(2, 30, 14, 14)}, 14),
-        "time": viz.tokens_and_time({3: 0.01, 5: 0.034, 8: 0.08, 14: 0.295}, "forward and backward, small ViT"),
+        "time": viz.tokens_and_time({3: 0.01, 5: 0.034, 8: 0.08, 14: 0.295}, "forward, backward, small ViT, 16 images"),
         "pair": viz.border_pair({"as they are": PATCHES, "crop": PATCHES.flip(-1), "all": PATCHES}),
         "gaps": viz.gap_histograms({k: (torch.rand(40) / 4, torch.rand(900)) for k in ("as they are", "crop")}),
         "found": viz.neighbours_found(
@@ -141,7 +141,7 @@ def test_times_are_the_measured_ones_and_the_lines_meet_in_the_last():
     assert np.allclose(lines["measured"].get_ydata(), [20, 50, 400])
     assert np.allclose(lines["as the tokens"].get_ydata(), [400 * 9 / 196, 400 * 25 / 196, 400])
     assert np.allclose(lines["as the pairs"].get_ydata(), [400 * (9 / 196) ** 2, 400 * (25 / 196) ** 2, 400])
-    assert ax.get_title(loc="left") == "a step: 8.0 times faster at 25 tokens than at 196"
+    assert ax.get_title(loc="left") == "a step:\n8.0 times faster at 25 tokens than at 196"
     assert "25 tokens 50 ms" in figure.alt
 
 
