@@ -1,10 +1,11 @@
 """§4.3, taken further: images that hold nothing but a leak. Whatever a model without PE learns on them about position,
 it read off the leak.
 
-The images are noise, 16 x 16 pixels, one channel; patches of 4 make a grid of 4 x 4. Importing this module adds a data
+The images are noise, 8 x 8 pixels, one channel; patches of 2 make a grid of 4 x 4. Importing this module adds a data
 set for each kind of image to data.DATASETS.
 """
 
+import math
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,8 +18,9 @@ from relvit_lab.augment import image_augment
 from relvit_lab.data import Dataset, Info, Source, Split, make_dataset
 from relvit_lab.experiment import Experiment
 from relvit_lab.randomness import generator
+from relvit_lab.relations import spatial_relations
 
-SIDE, PATCH = 16, 4  # pixels
+SIDE, PATCH = 8, 2  # pixels; patches of 2 are too small for the patch crop, so noise is the same in training and after
 TRAIN, TEST = 1024, 256  # images
 EPOCHS = 10
 
@@ -42,19 +44,19 @@ LEAKS = {
 
 
 def noise_images(kind: str, count: int, draws: torch.Generator) -> Tensor:
-    """(count, 1, 16, 16) uint8 noise. kind: plain; padded, shifted by up to 2 pixels with zeros coming in, as a padded
+    """(count, 1, 8, 8) uint8 noise. kind: plain; padded, shifted by up to a pixel with zeros coming in, as a padded
     crop does; vignette, darker towards the corners; or smooth, with no edges between neighbouring patches."""
     if kind == "smooth":
-        coarse = torch.rand(count, 1, 7, 7, generator=draws)
+        coarse = torch.rand(count, 1, 4, 4, generator=draws)
         fine = torch.nn.functional.interpolate(coarse, size=SIDE, mode="bicubic", align_corners=True)
         return fine.clamp(0, 1).mul(255).round().byte()
     images = torch.randint(64, 192, (count, 1, SIDE, SIDE), dtype=torch.uint8, generator=draws)
     if kind == "padded":
-        shifted = image_augment(images, SIDE, crop="padded", flip=False, generator=draws)  # (count,3,16,16)
+        shifted = image_augment(images, SIDE, crop="padded", flip=False, generator=draws)  # (count,3,8,8)
         return shifted[:, :1].mul(255).round().byte()
     if kind == "vignette":
         away = torch.linspace(-1, 1, SIDE).square()
-        return (images * (1 - 0.35 * (away[:, None] + away[None, :]))).byte()  # (16,1) (1,16) -> (16,16)
+        return (images * (1 - 0.35 * (away[:, None] + away[None, :]))).byte()  # (8,1) (1,8) -> (8,8)
     return images
 
 
@@ -80,3 +82,24 @@ def experiment(name: str, **fields: object) -> Experiment:
         stop_after="pretrain", preset="demo", epochs=EPOCHS, train_images=TRAIN, test_images=TEST, image_crop="none",
         **fields,
     )  # fmt: skip
+
+
+def floors(side: int = SIDE // PATCH) -> dict[str, float]:
+    """What a model that knows no place can reach on a grid of that side, in %.
+
+    AbsPos: 1 of N. SpRel: it can see that a patch is itself (the diagonal, 1 of N), and elsewhere answers one class.
+    """
+    target = spatial_relations(side)
+    apart = target[~torch.eye(side * side, dtype=torch.bool)]
+    share = 1 / side**2
+    return {"SpRel": 100 * (share + float(apart.bincount().max()) / target.numel()), "AbsPos": 100 * share}
+
+
+def kinds_of_token(side: int, window: int, stride: int, padding: int) -> Tensor:
+    """The tokens of a blank image, side x side pixels of 1, cut by sliding windows with zeros around: (n, n) int64, the
+    same number where two tokens hold the same, numbered from 0 in the order in which they are met."""
+    tokens = torch.nn.functional.unfold(torch.ones(1, 1, side, side), window, stride=stride, padding=padding)[0].T
+    met: dict[tuple, int] = {}
+    kinds = [met.setdefault(tuple(token), len(met)) for token in tokens.tolist()]
+    n = math.isqrt(len(kinds))
+    return torch.tensor(kinds).view(n, n)

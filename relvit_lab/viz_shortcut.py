@@ -13,7 +13,6 @@ from matplotlib.patches import FancyBboxPatch, Rectangle
 from relvit_lab.errors import RelvitError
 from relvit_lab.viz_style import (
     BLUE,
-    FAINT,
     GREEN,
     INK,
     ORANGE,
@@ -194,11 +193,12 @@ def symptoms(runs: Mapping[str, Mapping[str, object]], healthy: str = "healthy")
     top = max(max(run["loss"]) for run in runs.values())
     for column, name in zip(axes.T, others):
         for ax, key in zip(column, ("loss", "sprel")):
-            for run, colour, line, label in ((healthy, FAINT, "--", "healthy"), (name, VERMILLION, "-", name)):
+            looks = {healthy: {"color": "#BBBBBB", "linewidth": 5}, name: {"color": VERMILLION, "marker": "o"}}
+            for run, look in looks.items():
                 values = list(runs[run][key])
-                ax.plot(range(1, len(values) + 1), values, color=colour, linestyle=line, label=label,
-                        marker="o" if run == name else None, markersize=4)  # fmt: skip
+                ax.plot(range(1, len(values) + 1), values, markersize=4, **look)
             ax.grid(axis="y", color="#E4E4E4", linewidth=0.8)
+            ax.xaxis.get_major_locator().set_params(integer=True)
         column[0].set_title(f"run {name}", weight="bold")
         column[0].axhline(math.log(9), color=INK, linestyle=(0, (1, 2)), linewidth=1.3)
         column[1].axhline(runs[name]["floor"], color=INK, linestyle=(0, (1, 2)), linewidth=1.3)
@@ -214,7 +214,7 @@ def symptoms(runs: Mapping[str, Mapping[str, object]], healthy: str = "healthy")
     axes[0, 0].set_ylabel("training loss (log scale)")
     axes[1, 0].set_ylim(0, 105)
     axes[1, 0].set_ylabel("SpRel against the right\nlabels, test images, %")
-    figure.supxlabel("grey, dashed: the healthy run.   dotted: knowing nothing (loss ln 9 = 2.2; best constant answer)",
+    figure.supxlabel("broad, grey: the healthy run.   dotted: knowing nothing (loss ln 9 = 2.2; best constant answer)",
                      fontsize=10.5)  # fmt: skip
     figure.alt = "Runs that went wrong beside a healthy one. " + "; ".join(
         f"{name}: loss from {runs[name]['loss'][0]:.2f} to {runs[name]['loss'][-1]:.2f}, "
@@ -225,13 +225,13 @@ def symptoms(runs: Mapping[str, Mapping[str, object]], healthy: str = "healthy")
 
 
 @styled
-def border_kinds(images: Mapping[str, object], patch: int, size: int, padding: int) -> Drawing:
-    """How many kinds of token a blank image gives where windows reach into zeros around it.
+def border_kinds(images: Mapping[str, object]) -> Drawing:
+    """How many kinds of token a blank image gives: more than one where windows reach into zeros around it.
 
-    images: kinds (side, side) of whole numbers by title: tokens of one number hold the same. patch, size, padding: of
-    the windows, for the heading. Raises RelvitError for kinds that are not square.
+    images: kinds (side, side), whole numbers from 0, by title: tokens of one number hold the same. Raises RelvitError
+    for kinds that are not square.
     """
-    figure = new_drawing(3.2 * len(images) + 0.6, 3.5)
+    figure = new_drawing(3.4 * len(images) + 0.6, 3.7)
     said = []
     for ax, (title, kinds) in zip(np.atleast_1d(figure.subplots(1, len(images))), images.items()):
         kinds = to_array(kinds)
@@ -246,6 +246,6 @@ def border_kinds(images: Mapping[str, object], patch: int, size: int, padding: i
         ax.set_title(title)
         ax.set_xlabel(f"{count} kind{'s' if count > 1 else ''} of token")
         said.append(f"{title}: {count}")
-    figure.suptitle(f"Blank image, windows of {size} every {patch} pixels, {padding} zeros around", fontsize=11)
+    figure.suptitle("Tokens of a blank image: the same number, the same content", fontsize=12)
     figure.alt = f"Kinds of token on a blank image. {'; '.join(said)}."
     return figure
