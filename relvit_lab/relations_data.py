@@ -98,11 +98,11 @@ def relations_data(image: object = None, patch: int | None = None, model: object
         pixels, note = own_image.square_image(image, patch)
         side = pixels.shape[-1] // patch
     else:
-        side, size = trained.model.backbone.side, trained.experiment.image_size
-        if patch not in (None, size // side):
-            raise RelvitError(f"this model has patches of {size // side} pixels, not {patch!r}: leave patch out")
         seen, note = _seen_by(trained, image)
-        pixels = _for_the_eye(trained, seen)
+        pixels, side = _for_the_eye(trained, seen), trained.model.backbone.side
+        own_patch = pixels.shape[-1] // side
+        if patch not in (None, own_patch):
+            raise RelvitError(f"this model has patches of {own_patch} pixels, not {patch!r}: leave patch out")
     if not 2 <= side <= MOST:
         low, high = -(-pixels.shape[-1] // MOST), pixels.shape[-1] // 2
         advice = "" if trained is not None else f": try a patch of {low} to {high} pixels"
@@ -159,7 +159,9 @@ def _seen_by(trained, image: object) -> tuple[Tensor, str]:
     square = pixels[:, top : top + short, left : left + short]
     done = ["cropped to its centre"] if height != width else []
     done += [f"resized to the model's {size} x {size}"] if short != size else []
-    note = f"The image of {width} x {height} pixels was {' and '.join(done)}." if done else ""
+    m = trained.pipeline.mega_patches
+    done += [f"cut into {m} x {m} mega-patches"] if m else []
+    note = f"The image of {width} x {height} pixels was {', '.join(done)}." if done else ""
     return trained.transform((square * 255).round().byte()), note
 
 

@@ -13,6 +13,7 @@ from PIL import Image
 import relvit_lab
 from relvit_lab.errors import RelvitError
 from relvit_lab.photographs import photograph
+from relvit_lab.records import StageFinished
 from relvit_lab.relations import RELATION_NAMES
 from relvit_lab.relations_data import SHUFFLES, TASKS, TOLERANCE, WORDS, relations_data
 from relvit_lab.viz_relations import RELATION_COLOURS
@@ -172,6 +173,17 @@ def test_the_image_that_a_model_sees_has_the_models_size(digits):
     assert data.picture.shape == (8, 8, 3) and "the model's 8 x 8" in data.note and "cropped" in data.note
     assert np.abs(data.picture[..., 0].mean() - wide[:, 10:50].mean()) < 5
     assert relations_data(wide, patch=2, model=digits).side == 4
+
+
+def test_a_model_of_mega_patches_shows_the_cells_that_it_sees(monkeypatch, tmp_path):
+    monkeypatch.setenv("RELVIT_HOME", str(tmp_path))
+    experiment = relvit_lab.Experiment(
+        dataset="digits", preset="smoke", mega_patches=3, stop_after="pretrain", epochs=1
+    )
+    (finished,) = [event for event in relvit_lab.run(experiment) if isinstance(event, StageFinished)]
+    data = relations_data(photograph(100), model=finished.folder)
+    assert data.side == 3 and data.picture.shape == (6, 6, 3) and data.predictions["sprel"].shape == (10, 9, 9)
+    assert data.note == "The image of 100 x 100 pixels was resized to the model's 8 x 8, cut into 3 x 3 mega-patches."
 
 
 @pytest.mark.parametrize(
