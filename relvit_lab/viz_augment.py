@@ -164,7 +164,10 @@ def tokens_and_time(seconds: Mapping[int, float], what: str = "one step", compar
         ax.plot(tokens, line, style, color=colour, label=name)
     ax.plot(tokens, times, "o-", color=INK, linewidth=1, markersize=7, label="measured")
     for m, x, y in zip(ms, tokens, times):
-        ax.annotate(f"M = {m}", (x, y), xytext=(5, -12), textcoords="offset points", va="center", fontsize=10)
+        ax.annotate(
+            f"M = {m}", (x, y), xytext=(5, -12), textcoords="offset points", va="center", fontsize=10,
+            bbox={"facecolor": "white", "alpha": 0.85, "linewidth": 0, "pad": 1}, zorder=2.1,
+        )  # fmt: skip
     ax.set(xscale="log", yscale="log", xlabel="tokens, N = M²", ylabel="milliseconds")
     ax.set_xticks(tokens, [str(n) for n in tokens])
     low, high = min(times[0], times[-1] * tokens[0] / tokens[-1]) / 4, times.max() * 1.6

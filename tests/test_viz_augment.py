@@ -10,8 +10,13 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
 from relvit_lab import viz_augment as viz
+from relvit_lab.augment import patch_augment
 from relvit_lab.errors import RelvitError
-from relvit_lab.patches import draw_cuts
+from relvit_lab.exercises import EXERCISES
+from relvit_lab.exercises import mega_patches as _registers  # noqa: F401
+from relvit_lab.patches import draw_cuts, patchify
+from relvit_lab.photographs import photograph
+from relvit_lab.pipeline import Pipeline
 
 PHOTO = torch.rand(3, 28, 28, generator=torch.Generator().manual_seed(0))
 PATCHES = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(1))
@@ -198,3 +203,36 @@ def test_table_5_as_differences():
     # 5 and 8 lie too close to be drawn above each other
     places = {text.get_text(): text.get_position() for text in ax.texts[:3]}
     assert abs(places["5"][0] - places["8"][0]) > 0.15
+
+
+# What notebook 02 says of the photograph: its predictions hold only while these do
+
+
+def test_borders_give_most_neighbours_away_and_the_crop_leaves_half():
+    border_gaps = EXERCISES.get("02-borders").reference
+    patches = patchify(torch.tensor(photograph()).permute(2, 0, 1)[None].float(), 16)
+    inner = torch.arange(196)[torch.arange(196) % 14 < 13]
+
+    def found(seen):
+        best = border_gaps(seen[0]).fill_diagonal_(9).argmin(dim=1)
+        return 100 * (best[inner] == inner + 1).float().mean().item()
+
+    def changed(seed, **parts):
+        return patch_augment(patches, generator=torch.Generator().manual_seed(seed), **parts)
+
+    assert found(patches) == pytest.approx(88.5, abs=2)
+    assert np.mean([found(changed(k, jitter=False, grey=False)) for k in range(5)]) == pytest.approx(52, abs=5)
+    assert np.mean([found(changed(k)) for k in range(5)]) == pytest.approx(9, abs=4)
+
+
+def test_jitter_after_normalising_erases_more_than_a_third():
+    pixels = torch.tensor(photograph() * 255).round().permute(2, 0, 1)[None].to(torch.uint8)
+    flat = {}
+    for recipe in ("paper", "released"):
+        pipeline = Pipeline(
+            224, 16, (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616), recipe, "none", False, patch_augment=True
+        )
+        seen = pipeline.train(pixels, torch.zeros(1, dtype=torch.int64), torch.Generator().manual_seed(0)).images
+        values = patchify(seen, 16)[0].flatten(2)  # (N,3,P,P) -> (N,3,P*P)
+        flat[recipe] = ((values.amax(2) - values.amin(2)).amax(1) < 1e-6).float().mean().item()
+    assert flat["paper"] == 0 and 1 / 3 < flat["released"] < 0.45
