@@ -35,8 +35,8 @@ def square_image(image: object = None, patch: int = 16) -> Square:
     """
     patch = whole(patch, "patch (P, the side of a patch in pixels)", least=1)
     if image is None:
-        return Square(_to_tensor(photograph(_fitting(USUAL, patch))), "")
-    pixels = _to_tensor(image)
+        return Square(to_pixels(photograph(_fitting(USUAL, patch))), "")
+    pixels = to_pixels(image)
     height, width = pixels.shape[-2:]
     short = min(height, width)
     if short < patch:
@@ -72,8 +72,8 @@ def _fitting(side: int, patch: int) -> int:
     return min(max(1, side // patch), GRID) * patch
 
 
-def _to_tensor(image: object) -> Tensor:
-    """(3, H, W) float32 in [0, 1]."""
+def to_pixels(image: object) -> Tensor:
+    """Any image that square_image takes, but None, as it is: (3, H, W) float32 in [0, 1]. Raises RelvitError as that."""
     values = _to_array(image)
     if values.ndim == 4 and len(values) == 1:
         values = values[0]
@@ -98,6 +98,9 @@ def _to_tensor(image: object) -> Tensor:
         raise RelvitError(f"an image is uint8, or float in [0, 1], not {values.dtype}")
     values = np.repeat(values, 3, axis=2) if values.shape[2] == 1 else values[..., :3]
     return torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1), dtype=np.float32)).clamp(0, 1)
+
+
+_to_tensor = to_pixels  # its name in relations_data.py
 
 
 def _to_array(image: object) -> np.ndarray:
