@@ -245,7 +245,7 @@ def calibration(confidence, right, bins: int = 10, title: str = "") -> Drawing:
     figure = new_drawing(8.6, 3.9)
     left, below = figure.subplots(1, 2)
     left.plot([0, 1], [0, 1], color=FAINT, linestyle="--", linewidth=1.4)
-    left.text(0.8, 0.86, "as sure as right", rotation=45, color="#5A5A5A", ha="center", va="center")
+    left.text(0.03, 0.98, "dashed: as sure as right", color="#5A5A5A", va="top")
     left.plot(sure, share, color=BLUE, marker="o")
     left.set(xlim=(0, 1), ylim=(0, 1.02), aspect="equal", xlabel="how sure (largest of nine)", ylabel="share right")
     middles = (np.arange(bins) + 0.5) / bins
