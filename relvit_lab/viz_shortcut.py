@@ -118,7 +118,7 @@ def climb(
         ends.append((float(values[-1]), f"{name}: {values[-1]:.1f} %", colour))
     ax.axhline(floor, color=INK, linestyle=(0, (1, 2)), linewidth=1.5)
     ends.append((floor, f"knowing nothing: {floor:.1f} %", INK))
-    ax.set(xlim=(1, longest), ylim=(0, 103), xlabel="epoch", ylabel=f"{what}, %")
+    ax.set(xlim=(1, max(longest, 2)), ylim=(0, 103), xlabel="epoch", ylabel=f"{what}, %")
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.grid(axis="y", color="#E4E4E4", linewidth=0.8)
     ax.set_title(title, loc="left")
