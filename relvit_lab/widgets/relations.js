@@ -249,13 +249,13 @@ function render({ model, el }) {
       if (s.task === "sprel") continue;
       const fill = !ofPlaces() ? heat(value) : rgb(cross ? WRONG : PLAIN), bare = t === s.j || s.colour < 0.3;
       const ink = bare ? "#FFFFFF" : inkOn(fill);
-      ctx.globalAlpha = t === s.j ? 0 : s.colour;
+      ctx.globalAlpha = t === s.j ? 0 : ofPlaces() ? s.colour : Math.sqrt(s.colour); // near the colour bar
       ctx.fillStyle = `rgb(${fill})`;
       ctx.fillRect(x, y, w, h);
       ctx.globalAlpha = 1;
       if (cross && !ofPlaces()) sign(ctx, x, y, c, 4, true, ink);
       else if (readable) {
-        const text = ofPlaces() ? value : value.toFixed(c / ratio >= 34 ? 2 : 1).replace("-0.0", "0.0");
+        const text = ofPlaces() ? value : value.toFixed(c / ratio >= 42 ? 2 : 1).replace("-0.0", "0.0");
         ctx.strokeStyle = ink === "#FFFFFF" ? "#000B" : "#FFFC";
         ctx.fillStyle = ink;
         if (bare || s.colour < 1) ctx.strokeText(text, x + c / 2, y + c / 2);
@@ -272,7 +272,7 @@ function render({ model, el }) {
       const [x, y, right, bottom] = place(t, size), pad = thin * ratio;
       if (dashed && t === s.j) continue;
       frame(ctx, x + pad, y + pad, right - x - 2 * pad, bottom - y - 2 * pad, thin * ratio, dashed);
-      if (c / ratio < 34 || ofPlaces()) continue;
+      if (c / ratio < 44 || ofPlaces()) continue;
       ctx.font = `italic bold ${16 * ratio}px serif`;
       ctx.lineWidth = 4 * ratio;
       for (const [draw, ink] of [["strokeText", "#FFFFFF"], ["fillText", INK]]) {
