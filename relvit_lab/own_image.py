@@ -73,7 +73,10 @@ def _fitting(side: int, patch: int) -> int:
 
 
 def to_pixels(image: object) -> Tensor:
-    """Any image that square_image takes, but None, as it is: (3, H, W) float32 in [0, 1]. Raises RelvitError as that."""
+    """An image as square_image takes it (not None), neither cropped nor resized: (3, H, W) float32 in [0, 1].
+
+    Raises RelvitError as square_image does.
+    """
     values = _to_array(image)
     if values.ndim == 4 and len(values) == 1:
         values = values[0]
