@@ -58,7 +58,7 @@ def experiment(name: str, **fields: object) -> Experiment:
         TASKS.add(task)
     return Experiment(
         dataset="digits", tasks=(task.name if task else "sprel",), pos_embed=False, stop_after="pretrain",
-        preset="demo", epochs=EPOCHS, **{**changed, **fields},
+        preset="demo", **{"epochs": EPOCHS, **changed, **fields},
     )  # fmt: skip
 
 

@@ -225,6 +225,40 @@ def symptoms(runs: Mapping[str, Mapping[str, object]], healthy: str = "healthy")
 
 
 @styled
+def confusions(counts: Mapping[str, object], names: Sequence[str]) -> Drawing:
+    """Which answer is given where which is right: a square of shares for each run, true classes down, answers across.
+
+    counts: (K, K) whole numbers by the run's name, [true, said]; each row is shown as shares of its sum. names: of
+    the K classes. The diagonal, which is right, is framed. Raises RelvitError for other shapes.
+    """
+    k = len(names)
+    figure = new_drawing(4.1 * len(counts) + 0.9, 4.3)
+    axes = np.atleast_1d(figure.subplots(1, len(counts)))
+    said = []
+    for ax, (title, table) in zip(axes, counts.items()):
+        table = to_array(table).astype(float)
+        if table.shape != (k, k):
+            raise RelvitError(f"counts of {k} classes have the shape ({k}, {k}), not {table.shape}")
+        shares = 100 * table / np.maximum(table.sum(1, keepdims=True), 1)
+        heat = ax.imshow(shares, cmap="Greys", vmin=0, vmax=100, interpolation="nearest")
+        for (y, x), share in np.ndenumerate(shares):
+            ink = "white" if share > 55 else INK
+            ax.text(x, y, f"{share:.0f}" if share >= 0.5 else "", ha="center", va="center", fontsize=9, color=ink)
+        for at in range(k):
+            ax.add_patch(Rectangle((at - 0.5, at - 0.5), 1, 1, fill=False, edgecolor=VERMILLION, linewidth=1.8))
+        ax.set_xticks(range(k), names)
+        ax.set_yticks(range(k), names)
+        ax.tick_params(length=0)
+        right, opposite = (100 * part.sum() / table.sum() for part in (np.diag(table), np.diag(table[:, ::-1])))
+        ax.set(title=title, xlabel="answer")
+        said.append(f"{title}: {right:.1f} % of all pairs on the diagonal, {opposite:.1f} % on the other diagonal")
+    axes[0].set_ylabel("right class")
+    figure.colorbar(heat, ax=list(axes), ticks=[0, 50, 100], shrink=0.8, label="% of the row")
+    figure.alt = f"Answers by right class. {'; '.join(said)}."
+    return figure
+
+
+@styled
 def border_kinds(images: Mapping[str, object]) -> Drawing:
     """How many kinds of token a blank image gives: more than one where windows reach into zeros around it.
 

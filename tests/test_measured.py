@@ -50,14 +50,14 @@ def test_the_quantiles_are_those_of_students_t():
 @pytest.mark.parametrize(
     "ours, says",
     [
-        ([48.0, 49.0, 50.0], "+8.0 ± 0.0 points over 3 seeds (told apart"),
-        ([40.0, 42.0, 41.0], "+0.0 ± 1.0 points over 3 seeds (not told apart"),
-        ([48.0], "+8.0 points over 1 seed (one seed"),
+        ([48.0, 49.0, 50.0], "+8.0 ± 0.0 points over 3 seeds: told apart"),
+        ([40.0, 42.0, 41.0], "+0.0 ± 1.0 points over 3 seeds: not told apart"),
+        ([48.0], "+8.0 points over 1 seed: one seed"),
     ],
 )
 def test_gap_in_words(ours, says):
     said = measured.gap_in_words(report(pe_on=ours, supervised=[40.0, 41.0, 42.0]), "pe_on", "supervised")
-    assert says in said and said.startswith("PE on, no shuffle, less supervised, one stage: ")
+    assert says in said and said.startswith("[PE on, no shuffle] minus [supervised, one stage]: ")
 
 
 def test_what_has_no_records_is_left_out():
@@ -80,3 +80,10 @@ def test_against_the_paper_claim_by_claim():
         "not told apart: as in the paper",
     ]
     assert measured.against_the_paper(report(supervised=[40.0])).rows == ()
+
+
+@pytest.mark.parametrize("sprel, says", [(99.8, "as in the paper"), (94.3, "close, not reached"), (40.0, "differs")])
+def test_what_sprel_reached_is_judged(sprel, says):
+    ours = report(pe_on=[48.0], supervised=[40.0])
+    ours.find("pe_on", "first")[0]["metrics"]["sprel"] = sprel
+    assert measured.against_the_paper(ours).rows[0][1:] == (f"{sprel} %", says)

@@ -141,6 +141,18 @@ def test_symptoms_need_a_healthy_run_and_another(runs):
         viz_shortcut.symptoms(runs)
 
 
+def test_confusions_show_shares_of_each_row():
+    counts = torch.tensor([[3, 1, 0], [0, 0, 5], [4, 0, 0]])
+    figure = drawn(viz_shortcut.confusions({"healthy": torch.eye(3), "B": counts}, ("LT", "CT", "RT")))
+    healthy, b = figure.axes[:2]
+    np.testing.assert_allclose(b.images[0].get_array(), [[75, 25, 0], [0, 0, 100], [100, 0, 0]])
+    assert [text.get_text() for text in b.texts] == ["75", "25", "", "", "", "100", "100", "", ""]
+    assert [text.get_text() for text in healthy.get_yticklabels()] == ["LT", "CT", "RT"]
+    assert "B: 23.1 % of all pairs on the diagonal, 30.8 % on the other" in figure.alt
+    with pytest.raises(RelvitError, match=r"\(9, 9\)"):
+        viz_shortcut.confusions({"B": counts}, "abcdefghi")
+
+
 def test_border_kinds_count_and_number_the_tokens():
     kinds = torch.tensor([[0, 1, 2], [3, 4, 5], [6, 7, 8]])
     figure = drawn(viz_shortcut.border_kinds({"zeros": kinds, "none": torch.zeros(3, 3, dtype=torch.int64)}))
