@@ -41,7 +41,7 @@ def opened(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     nbformat.write(v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), folder / "relations.ipynb")
     with lab.server(folder) as address, lab.notebook(chromium, address, "relations.ipynb") as book:
         book.run_cell("large")
-        book.wait_until_done("large")
+        book.wait_until_done("large", seconds=180)  # it imports torch
         yield book
 
 
@@ -59,7 +59,7 @@ class Explorer:
         self.book, self.cell_id, self.page = book, cell_id, book.page
         before = book.number(cell_id) or 0
         book.run_cell(cell_id)
-        book.wait_until_done(cell_id, after=before)
+        book.wait_until_done(cell_id, after=before, seconds=120)
         book.show(cell_id)
         self.root = book.within(cell_id, ".relvit-relations")
         book.wait_until(lambda: self.root.count() == 1 and self.state("task"), "the explorer is drawn")
