@@ -184,10 +184,11 @@ async function render({ model, el }) {
     context.strokeStyle = colour;
     context.strokeRect(x, y, size, size);
     context.fillStyle = colour;
-    context.fillRect(x - 3, y - 3, 26, 36);
+    const high = Math.min(36, 0.46 * size); // the canvas is drawn at twice its size on the page
+    context.fillRect(x - 3, y - 3, 0.7 * high, high);
     context.fillStyle = "#fff";
-    context.font = "bold 30px sans-serif"; // 15 on the page: the canvas is drawn at twice its size
-    context.fillText(name, x + 6, y + 23);
+    context.font = `bold ${0.85 * high}px sans-serif`;
+    context.fillText(name, x + 0.15 * high, y + 0.65 * high);
   }
 
   function drawMap(i, j, show) {
@@ -254,7 +255,7 @@ async function render({ model, el }) {
     });
     if (mine) {
       const parts = [mine.said === truth ? "Right:" : "Not so:", `i lies ${words[truth]} j (${names[truth]}).`];
-      if (says >= 0) parts.push(says === truth ? "The model says so, too." : `The model says ${names[says]}.`);
+      if (says >= 0) parts.push(says === truth ? "The model is right." : `The model says ${names[says]}.`);
       if (over) parts.push("That was the last pair; the whole image is shown.");
       said.textContent = parts.join(" ");
     } else said.textContent = "";
