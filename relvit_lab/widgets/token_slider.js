@@ -43,8 +43,8 @@ function render({ model, el }) {
     if (address) URL.revokeObjectURL(address);
     address = URL.createObjectURL(new Blob([model.get("picture")], { type: "image/png" }));
     image.src = address;
-    image.alt = model.get("alt");
   }
+  const describe = () => (image.alt = model.get("alt"));
   input.addEventListener("input", () => choose(Number(input.value)));
   // All keys are handled here: JupyterLab keeps some from the input, and up is up in the image, not "more".
   input.addEventListener("keydown", (event) => {
@@ -59,13 +59,14 @@ function render({ model, el }) {
   });
   model.on("change:token", say);
   model.on("change:picture", show);
-  model.on("change:alt", show);
+  model.on("change:alt", describe);
   say();
   show();
+  describe();
   return () => {
     model.off("change:token", say);
     model.off("change:picture", show);
-    model.off("change:alt", show);
+    model.off("change:alt", describe);
     if (address) URL.revokeObjectURL(address);
   };
 }
