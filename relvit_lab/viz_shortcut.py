@@ -27,7 +27,7 @@ from relvit_lab.viz_style import (
     to_picture,
 )
 
-SERIES = ((VERMILLION, "X", "-"), (BLUE, "o", "-"), (ORANGE, "s", "--"), (GREEN, "^", ":"), (PURPLE, "D", "-."))
+SERIES = ((VERMILLION, "X", "-"), (ORANGE, "s", "--"), (BLUE, "o", "-"), (GREEN, "^", ":"), (PURPLE, "D", "-."))
 """Colour, marker and line of one curve after the other: told apart without colour, too."""
 
 FOUR = ("PE on, no shuffle", "PE on, shuffle", "PE off, no shuffle", "PE off, shuffle")
