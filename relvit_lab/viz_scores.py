@@ -109,7 +109,7 @@ def score_maps(scores, side: int, token: int, image=None, truth=None, probabilit
     heat = _nine_maps(
         figure.add_axes((0.24, 0.02, 0.44, 0.90)), shares if probabilities else column, side, token, probabilities
     )
-    _bar(figure, heat, (0.69, 0.2, 0.011, 0.52), [0, 0.5, 1] if probabilities else None)
+    _bar(figure, heat, (0.69, 0.28, 0.011, 0.52), [0, 0.5, 1] if probabilities else None)
     ax = figure.add_axes((0.755, 0.55, 0.19, 0.37))
     show_relations(ax, said, crossed=wrong)
     mark_anchor(ax, token, side)
