@@ -103,9 +103,6 @@ def to_pixels(image: object) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1), dtype=np.float32)).clamp(0, 1)
 
 
-_to_tensor = to_pixels  # its name in relations_data.py
-
-
 def _to_array(image: object) -> np.ndarray:
     from PIL import Image, ImageOps
 

@@ -124,7 +124,7 @@ def _usual_patch(image: object) -> int:
     """The paper's P where it has one: 32 at 224 pixels and more, 8 at 64, 4 at 32; else about an eighth of the side."""
     if image is None:
         return 32
-    short = min(own_image._to_tensor(image).shape[-2:])
+    short = min(own_image.to_pixels(image).shape[-2:])
     return 32 if short >= own_image.USUAL else max(1, round(short / 8)) if short >= 16 else max(1, short // 4)
 
 
@@ -152,7 +152,7 @@ def _seen_by(trained, image: object) -> tuple[Tensor, str]:
         return trained.transform(load("digits").test.images[0]), "The first test image of digits."
     if image is None:
         image = own_image.photograph(size)
-    pixels = own_image._to_tensor(image)
+    pixels = own_image.to_pixels(image)
     height, width = pixels.shape[-2:]
     short = min(height, width)
     top, left = (height - short) // 2, (width - short) // 2

@@ -18,6 +18,7 @@ function render({ model, el }) {
     input.name = group;
     input.value = choice;
     input.style.marginRight = ".5em";
+    input.dataset.lmSuppressShortcuts = "true"; // else JupyterLab takes the arrow keys
     label.append(input, choice);
     box.append(label);
     return input;
@@ -26,6 +27,7 @@ function render({ model, el }) {
   button.textContent = "That is my prediction";
   button.style.cssText = "margin-top:.5em;padding:.3em .8em";
   button.disabled = true;
+  button.dataset.lmSuppressShortcuts = "true";
   const answer = document.createElement("div");
   answer.setAttribute("aria-live", "polite");
   answer.style.marginTop = ".5em";
@@ -33,6 +35,7 @@ function render({ model, el }) {
   el.append(box);
 
   const picked = () => inputs.find((input) => input.checked)?.value ?? "";
+  box.addEventListener("keydown", (event) => event.stopPropagation());
   box.addEventListener("change", () => (button.disabled = !picked()));
   button.addEventListener("click", () => {
     model.set("chosen", picked());

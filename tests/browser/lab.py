@@ -87,7 +87,7 @@ def notebook(chromium: str, address: str, path: str) -> "Iterator[Notebook]":
         browser = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
         try:
             page = browser.new_page(viewport=VIEWPORT)
-            page.set_default_timeout(60_000)
+            page.set_default_timeout(180_000)  # a busy machine starts a kernel slowly
             opened = Notebook(page)
             page.goto(address.format(path=path), wait_until="domcontentloaded")
             opened.wait_for_kernel()
