@@ -27,18 +27,18 @@ def told_apart(gaps: Sequence[float]) -> bool | None:
     return abs(mean) > T_95[len(gaps)] * sd / math.sqrt(len(gaps))
 
 
-def gap_in_words(report: Report, one: str, other: str) -> str:
-    """One line: by how many points of accuracy a setting is ahead of another, and what that is worth."""
-    gaps = report.gaps(one, other)
-    if not gaps:
-        return f"[{WHAT[one]}] and [{WHAT[other]}] have no seed in common."
-    verdict = {
-        True: "told apart by the 95 % interval",
-        False: "not told apart: the 95 % interval holds 0",
-        None: "one seed: no spread, so this cannot be judged",
-    }[told_apart(gaps)]
-    seeds = f"{len(gaps)} seed{'s' if len(gaps) > 1 else ''}"
-    return f"[{WHAT[one]}] minus [{WHAT[other]}]: {plus_minus(gaps, sign=True)} points over {seeds}: {verdict}."
+def differences(report: Report, pairs: Sequence[tuple[str, str]]) -> Table:
+    """By how many points of accuracy one setting is ahead of another, seed by seed, and what that is worth.
+
+    pairs: of names of laptop.SETTINGS. Those without records are left out.
+    """
+    verdicts = {True: "told apart", False: "not told apart", None: "one seed: cannot be judged"}
+    rows = []
+    for one, other in pairs:
+        if len(available(report, (one, other))) == 2 and (gaps := report.gaps(one, other)):
+            points = plus_minus(gaps, sign=True)
+            rows.append((WHAT[one], WHAT[other], points, str(len(gaps)), verdicts[told_apart(gaps)]))
+    return Table(("accuracy of", "less that of", "points", "seeds", "verdict"), tuple(rows))
 
 
 def available(report: Report, names: Sequence[str]) -> list[str]:
