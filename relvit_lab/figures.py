@@ -13,6 +13,7 @@ from matplotlib.image import AxesImage
 
 from relvit_lab.figure_architecture import architecture_figure
 from relvit_lab.figure_mega_patches import mega_patches_figure
+from relvit_lab.figure_shortcut import shortcut_figure
 from relvit_lab.figure_tokens import tokens_figure
 from relvit_lab.paths import project_root
 from relvit_lab.photographs import photograph
@@ -69,9 +70,9 @@ def _numbers(ax, values: np.ndarray) -> None:
 class Plate:
     """A figure as it is kept in files.
 
-    draw: makes it, from nothing but code and what comes with the package. title: its name for readers.
-    rights: whose photograph it shows, and the licence. dpi: of the PNG, and of pictures in the other files that have no
-    resolution of their own.
+    draw: makes it, from code, what comes with the package and, for measured ones, results/. title: its name for
+    readers. rights: whose photograph it shows, and the licence. dpi: of the PNG, and of pictures in the other files
+    that have no resolution of their own.
     """
 
     draw: Callable[[], Drawing]
@@ -85,6 +86,7 @@ FIGURES = {
     "figure_1_tokens": Plate(tokens_figure, "Figure 1: CLS and patch tokens", CREDITS["china"]),
     "figure_2_architecture": Plate(architecture_figure, "Figure 2: the RelViT architecture", CREDITS["china"]),
     "figure_3_mega_patches": Plate(mega_patches_figure, "Figure 3: patches and mega-patches", CREDITS["flower"]),
+    "figure_4_shortcut": Plate(shortcut_figure, "Figure 4: positional embeddings and shuffling in pre-training"),
 }
 FORMATS = ("svg", "pdf", "png")
 

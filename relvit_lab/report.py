@@ -7,7 +7,8 @@
     {{best finetuned}}                accuracy of the best epoch on the test images (never the headline)
     {{table main}}                    a table
     {{shared epochs}}                 a field that all records but those of LONG share
-    {{long epochs}} {{chance sprel}} {{count records}} {{hours}} {{seconds supervised}} {{seeds}} {{commands}} {{made}}
+    {{long epochs}} {{chance sprel}} {{count records}} {{count_seeds pe_off}} {{points}} {{hours}}
+    {{minutes supervised}} {{seeds}} {{commands}} {{made}}
 """
 
 import re
@@ -69,6 +70,8 @@ class Report:
             "count": lambda _: str(len(self.used())),
             "hours": lambda: f"{sum(record['cost']['seconds'] for record in self.used()) / 3600:.1f}",
             "minutes": lambda name: f"{sum(self.seconds(name)) / 60 / len(self.seconds(name)):.1f}",
+            "count_seeds": lambda name: str(len(self.find(name))),
+            "points": lambda: _number(int(self.shared_by(self.find("finetuned"), "test_images")) // 100),
             "seeds": lambda: ", ".join(map(str, laptop.SEEDS)),
             "commands": lambda: "\n".join(laptop.commands()),
             "made": self.made,
