@@ -142,7 +142,7 @@ def rerun(words: Sequence[str]) -> None:
 
 
 def asset(words: Sequence[str]) -> None:
-    from relvit_lab.assets import make_asset
+    from relvit_lab.make_asset import make_asset
 
     options, names = _split(words, ("run_dir",))
     if len(names) != 2:

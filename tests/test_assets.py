@@ -7,9 +7,9 @@ import torch
 
 import relvit_lab
 from relvit_lab import assets, data
-from relvit_lab.assets import make_asset
 from relvit_lab.errors import RelvitError
 from relvit_lab.evaluate import evaluate
+from relvit_lab.make_asset import make_asset
 from relvit_lab.photographs import SQUARES, photograph
 from relvit_lab.results import parse_command
 from relvit_lab.training import run

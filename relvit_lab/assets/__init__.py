@@ -1,46 +1,12 @@
-"""Small trained models that come with the package: weights in float16, and the record of the stage that made them."""
+"""Small trained models that come with the package: weights in float16, and the record of the stage that made them.
 
-import json
+make_asset.py writes them, trained.py loads them."""
+
 from pathlib import Path
 
-from relvit_lab.errors import RelvitError
-
 FOLDER = Path(__file__).parent
-LARGEST = 2_000_000  # bytes
+LARGEST = 2_000_000  # bytes of weights
 
 
 def names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in FOLDER.glob("*.json")))
-
-
-def make_asset(run: str | Path, name: str, run_dir: str | Path = "runs", folder: Path = FOLDER) -> Path:
-    """Keep a finished stage as a model of the package. Returns the file of its weights.
-
-    Its metrics are measured again, on the weights as they are stored, and stand beside those of chance.
-    Raises RelvitError for a stage that is not finished, and for weights of more than 2 MB.
-    """
-    from safetensors.torch import save
-
-    from relvit_lab.evaluate import chance, evaluate
-    from relvit_lab.results import make_record
-    from relvit_lab.stage_parts import load_data
-    from relvit_lab.trained import load
-
-    trained = load(run, run_dir)
-    record = make_record(trained.folder)
-    weights = {key: value.half().contiguous() for key, value in trained.model.state_dict().items()}
-    data = save(weights, {"stage": record["id"]})
-    if len(data) > LARGEST:
-        raise RelvitError(f"{record['id']} has {len(data) / 1e6:.1f} MB of weights: an asset has at most 2")
-    trained.model.load_state_dict(weights)
-    metrics = evaluate(trained.model, trained.pipeline, load_data(trained.experiment).test)
-    side = trained.model.backbone.side
-    record["stored"] = {
-        "dtype": "float16",
-        "metrics": metrics,
-        "chance": {task.name: chance(task, side) for task in trained.model.tasks},
-    }
-    file = folder / f"{name}.safetensors"
-    file.write_bytes(data)
-    (folder / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    return file
