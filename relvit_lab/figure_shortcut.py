@@ -7,8 +7,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 
-from relvit_lab import laptop
 from relvit_lab.errors import RelvitError, nearest
+from relvit_lab.measured import shortcut_series
+from relvit_lab.report import Report
 from relvit_lab.results import Record, read_records
 from relvit_lab.viz_style import BLACK, BLUE, GREEN, ORANGE, VERMILLION, Drawing, new_drawing, styled
 
@@ -29,21 +30,10 @@ LABEL_ROOM = 0.30  # of a panel's width, right of its lines, for their names
 LINE_APART = 0.062  # of a panel's height, the least between two names
 
 
-RECORDED = {"PE": "pe_on", "PE + shuffle": "pe_on_shuffled", "no PE": "pe_off", "no PE + shuffle": "pe_off_shuffled"}
-
-
 def shortcut_figure(records: Mapping[str, Record] | None = None) -> Drawing:
-    """Figure 4 from the runs on record (results/ where None). Raises RelvitError where a setting has none."""
-    records = read_records() if records is None else records
-    series = {
-        setting: {
-            "sprel": laptop.curves(records, name, "first", "sprel"),
-            "accuracy": laptop.curves(records, name, "last", "accuracy"),
-        }
-        for setting, name in RECORDED.items()
-    }
-    scratch = laptop.find(records, "supervised")
-    runs = laptop.find(records, "pe_on")
+    """Figure 4 from the runs on record (results/ where None). Raises RelvitError where there are none."""
+    report = Report(read_records() if records is None else records)
+    runs = report.find("pe_on")
     e, seeds = runs[0]["experiment"], ", ".join(str(run["experiment"]["seed"]) for run in runs)
     note = (
         f"Measured on CIFAR-10 at laptop scale: {e['train_images']:,} training and {e['test_images']:,} test images, "
@@ -51,8 +41,9 @@ def shortcut_figure(records: Mapping[str, Record] | None = None) -> Drawing:
         f"Lines are means over seeds {seeds}, bands reach from the lowest to the highest. Dashed: supervised from "
         "scratch, one stage. The paper's own figure is at another scale."
     )
-    baseline = [record["metrics"]["accuracy"] for record in scratch]
-    return shortcut_curves(series, baseline, "Positional embeddings (PE) and shuffling in pre-training", note)
+    scratch = report.of("supervised", "accuracy")
+    title = "Positional embeddings (PE) and shuffling in pre-training"
+    return shortcut_curves(shortcut_series(report), scratch, title, note)
 
 
 @styled
