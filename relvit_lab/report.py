@@ -8,7 +8,7 @@
     {{table main}}                    a table
     {{shared epochs}}                 a field that all records but those of LONG share
     {{long epochs}} {{chance sprel}} {{count records}} {{count_seeds pe_off}} {{points}} {{hours}}
-    {{minutes supervised}} {{seeds}} {{commands}} {{made}}
+    {{minutes supervised}} {{seeds}} {{missing}} {{commands}} {{made}}
 """
 
 import re
@@ -70,6 +70,7 @@ class Report:
             "count": lambda _: str(len(self.used())),
             "hours": lambda: f"{sum(record['cost']['seconds'] for record in self.used()) / 3600:.1f}",
             "minutes": lambda name: f"{sum(self.seconds(name)) / 60 / len(self.seconds(name)):.1f}",
+            "missing": self.missing,
             "count_seeds": lambda name: str(len(self.find(name))),
             "points": lambda: _number(int(self.shared_by(self.find("finetuned"), "test_images")) // 100),
             "seeds": lambda: ", ".join(map(str, laptop.SEEDS)),
@@ -105,6 +106,15 @@ class Report:
         """Seconds of all stages of a run, by seed."""
         stages = ("first", "last") if self.find(name, "first") != self.find(name, "last") else ("last",)
         return [sum(r["cost"]["seconds"] for r in run) for run in zip(*(self.find(name, s) for s in stages))]
+
+    def missing(self) -> str:
+        """The runs of laptop.SETTINGS that are not on record."""
+        gaps = []
+        for name in laptop.SETTINGS:
+            there = {record["experiment"]["seed"] for record in self.find(name)}
+            lacking = [str(seed) for seed in laptop.seeds(name) if seed not in there]
+            gaps += [f"`{name}` (seed {' and '.join(lacking)})"] if lacking else []
+        return ", ".join(gaps) or "none"
 
     def shared(self, field: str) -> str:
         names = [name for name in laptop.SETTINGS if name not in laptop.LONG]
