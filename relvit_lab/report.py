@@ -8,7 +8,7 @@
     {{table main}}                    a table
     {{shared epochs}}                 a field that all records but those of LONG share
     {{long epochs}} {{chance sprel}} {{count records}} {{count_seeds pe_off}} {{points}} {{hours}}
-    {{minutes supervised}} {{seeds}} {{missing}} {{commands}} {{made}}
+    {{minutes supervised}} {{seeds}} {{grid}} {{chances}} {{missing}} {{commands}} {{made}}
 """
 
 import re
@@ -70,6 +70,8 @@ class Report:
             "count": lambda _: str(len(self.used())),
             "hours": lambda: f"{sum(record['cost']['seconds'] for record in self.used()) / 3600:.1f}",
             "minutes": lambda name: f"{sum(self.seconds(name)) / 60 / len(self.seconds(name)):.1f}",
+            "chances": self.chances,
+            "grid": lambda: "{0} x {0}".format(self.side()),
             "missing": self.missing,
             "count_seeds": lambda name: str(len(self.find(name))),
             "points": lambda: _number(int(self.shared_by(self.find("finetuned"), "test_images")) // 100),
@@ -126,12 +128,24 @@ class Report:
             raise RelvitError(f"{field} is not the same in all records: {', '.join(values)}")
         return next(iter(values.values()))
 
+    def side(self) -> int:
+        """Patches a side, without mega-patches."""
+        experiment = self.find("finetuned")[0]["experiment"]
+        return experiment["image_size"] // experiment["patch_size"]
+
     def chance(self, task: str) -> str:
         from relvit_lab.evaluate import chance
         from relvit_lab.tasks import TASKS
 
-        experiment = self.find("finetuned")[0]["experiment"]
-        return f"{chance(TASKS.get(task), experiment['image_size'] // experiment['patch_size']):.1f}"
+        return f"{chance(TASKS.get(task), self.side()):.1f}"
+
+    def chances(self) -> str:
+        """What one constant answer to SpRel has right, by M and on the standard grid."""
+        from relvit_lab.evaluate import chance
+        from relvit_lab.tasks import TASKS
+
+        values = [f"{chance(TASKS.get('sprel'), m):.1f} % (M = {m})" for m in laptop.MEGA]
+        return f"{', '.join(values)} and {self.chance('sprel')} % (no mega-patches)"
 
     def made(self) -> str:
         """What the records were made with."""
