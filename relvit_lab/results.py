@@ -5,8 +5,8 @@ environment, cost}. A record holds no weights, no path and no place of the machi
 """
 
 import json
-import math
 import shlex
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -166,7 +166,4 @@ def get_record(records: Mapping[str, Record], name: str) -> Record:
 
 def mean_sd(values: Sequence[float]) -> tuple[float, float | None]:
     """The mean and the sample standard deviation (n - 1), None for a single value."""
-    mean = math.fsum(values) / len(values)
-    if len(values) < 2:
-        return mean, None
-    return mean, math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
+    return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else None
