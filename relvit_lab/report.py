@@ -8,7 +8,7 @@
     {{table main}}                    a table
     {{shared epochs}}                 a field that all records but those of LONG share
     {{long epochs}} {{chance sprel}} {{count records}} {{count_seeds pe_off}} {{points}} {{hours}}
-    {{minutes supervised}} {{seeds}} {{grid}} {{chances}} {{missing}} {{commands}} {{made}}
+    {{minutes supervised}} {{seeds}} {{grid}} {{chances}} {{kept released}} {{missing}} {{commands}} {{made}}
 """
 
 import re
@@ -72,6 +72,7 @@ class Report:
             "minutes": lambda name: f"{sum(self.seconds(name)) / 60 / len(self.seconds(name)):.1f}",
             "chances": self.chances,
             "grid": lambda: "{0} x {0}".format(self.side()),
+            "kept": lambda name: ", ".join(str(record["stage"]["kept_epoch"]) for record in self.find(name, "first")),
             "missing": self.missing,
             "count_seeds": lambda name: str(len(self.find(name))),
             "points": lambda: _number(int(self.shared_by(self.find("finetuned"), "test_images")) // 100),
