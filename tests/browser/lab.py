@@ -111,10 +111,16 @@ class Notebook:
             self.complaints.append(f"{message.text} ({place})")
 
     def wait_for_kernel(self) -> None:
+        """Wait until the kernel is idle and no cell runs or waits.
+
+        The kernel's status alone won't do: a message on its control channel makes it idle in the midst of a cell.
+        A cell is idle once its reply and all its outputs are there.
+        """
         self.page.wait_for_function(
             """() => {
                 const panel = window.jupyterapp?.shell?.currentWidget;
-                return panel?.context?.isReady && panel.sessionContext?.session?.kernel?.status === 'idle';
+                return panel?.context?.isReady && panel.sessionContext?.session?.kernel?.status === 'idle'
+                    && [...panel.content.model.cells].every(cell => (cell.executionState ?? 'idle') === 'idle');
             }"""
         )
 
