@@ -21,8 +21,11 @@ from relvit_lab.paths import resolve
 from relvit_lab.tasks import BUILT_IN, TASKS
 from relvit_lab.values import check, coerce
 
-PLACES = ("preset", "run_dir", "data_dir", "device", "precision", "fresh", "checkpoint_minutes", "stop_after")
-"""Fields that say where and how, not what: they change no id."""
+PLACES = (
+    "preset", "run_dir", "data_dir", "device", "precision", "fresh", "checkpoint_minutes", "stop_after", "knn",
+    "linear_probe",
+)  # fmt: skip
+"""Fields that say where and how, or what is looked at in the end, not what is trained: they change no id."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,8 @@ class Experiment:
 
     dataset: str = "digits"  # a name, a folder of images, or an .npz
     data_dir: str = "data"  # where data sets are kept
+    data_source: str = "packed"  # of image files: packed (decoded once) or files (each cropped anew from its original)
+    train_on: str = "train"  # or train+val, for a data set that has both (flower102)
     scenario: str = "pretrain_finetune"  # or supervised, downstream_only (joint training)
     backbone: str | None = None  # None: Table 2's for the data set; vit_nano for presets demo and smoke
     tasks: tuple[str, ...] = ("sprel", "abspos")  # of sprel, dist, ang, abspos and your own
@@ -54,10 +59,14 @@ class Experiment:
     image_size: int | None = None  # side in pixels
     patch_size: int | None = None  # side in pixels; vit_nano only
     factored_heads: bool | None = None  # attention-score heads of rank D // K; None: by the recipe
+    pair_head: str | None = None  # scores (attention scores) or mlp for all tasks on pairs; None: each task's own
+    drloc_form: str = "paper"  # task drloc as in its paper, or as in its released code ("released")
     image_crop: str | None = None  # resized, padded or none; None: by the recipe
     flip: bool | None = None  # None: by the data set
     init_from: str | None = None  # a stage's id or a path: its backbone replaces pre-training
     stop_after: str | None = None  # end after this stage, for example pretrain
+    knn: int | None = None  # accuracy of so many nearest neighbours on the frozen features, too; None: not asked
+    linear_probe: bool = False  # accuracy of a linear classifier on the frozen features, too
     seed: int = 0
     device: str = "auto"  # auto, cpu, cuda, cuda:1
     precision: str = "auto"  # float32 or bf16; auto: bf16 on a GPU that has it

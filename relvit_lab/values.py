@@ -16,6 +16,10 @@ CHOICES = {
     "image_crop": ("resized", "padded", "none"),
     "stop_after": ("pretrain", "finetune", "supervised", "supervised2", "joint"),
     "precision": ("auto", "float32", "bf16"),
+    "data_source": ("packed", "files"),
+    "train_on": ("train", "train+val"),
+    "pair_head": ("scores", "mlp"),
+    "drloc_form": ("paper", "released"),
 }
 RANGES = {  # inclusive
     "mega_patches": (1, 1024), "supervised_stages": (1, 2), "epochs": (1, 100_000), "batch_size": (1, 1_000_000),
@@ -23,6 +27,7 @@ RANGES = {  # inclusive
     "clip": (0.0, 1e9), "train_images": (1, 10**9), "test_images": (1, 10**9), "image_size": (1, 4096),
     "patch_size": (1, 4096),
     "seed": (0, 2**31 - 1), "checkpoint_minutes": (0.0, 5.0), "label_fraction": (1e-9, 1.0),
+    "knn": (1, 10_000),
 }  # fmt: skip
 
 

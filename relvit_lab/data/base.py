@@ -21,12 +21,45 @@ class Split:
         return len(self.labels)
 
 
+@dataclass(frozen=True)
+class Files:
+    """A split that lies in files: their names relative to a root, with /, and their labels in 0..K-1."""
+
+    names: tuple[str, ...]
+    labels: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+@dataclass(frozen=True)
+class FileSet:
+    """A data set of image files, listed but not opened: what is packed (packed.py) or read file by file.
+
+    normalisation: (mean, std) where they are known; None: computed from the training images, once. The rest as in
+    Dataset.
+    """
+
+    name: str
+    root: Path
+    train: Files
+    test: Files
+    classes: tuple[str, ...]
+    val: Files | None = None
+    normalisation: tuple[tuple[float, float, float], tuple[float, float, float]] | None = None
+    test_split: str = "test"
+    notes: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Two splits and what a run must know about them.
+    """The splits and what a run must know about them.
 
     mean and std are three floats for images in [0, 1] (three equal ones for one channel). test_split ("test" or "val")
-    says which split `test` is. digest changes when an image or a label does. notes: what a person should be told.
+    says which split `test` is; val is a further one, where there is one beside the test images. digest changes when an
+    image or a label does. notes: what a person should be told. centre: the side, in stored pixels, of the middle square
+    that evaluation looks at (None: all of the image). files: the training images as files, where each is to be
+    cropped anew from its original (data_source "files"); train.images is then not used for training.
     """
 
     name: str
@@ -38,6 +71,9 @@ class Dataset:
     test_split: str
     digest: str
     notes: tuple[str, ...] = ()
+    val: Split | None = None
+    centre: int | None = None
+    files: FileSet | None = None
 
     @property
     def image_size(self) -> int:
@@ -53,7 +89,8 @@ class Info:
     """What is known of a data set before its images are read.
 
     image_size: the side of its images. paper: whether §4 uses it. backbone: the one of Table 2, or vit_nano.
-    flip: whether a mirrored image is still of its class.
+    flip: whether a mirrored image is still of its class. files: whether it lies in image files (else in arrays).
+    has_val: whether it has validation images beside the test images.
     """
 
     name: str
@@ -61,19 +98,23 @@ class Info:
     paper: bool
     backbone: str
     flip: bool
+    files: bool = False
+    has_val: bool = False
 
 
 @dataclass(frozen=True)
 class Source:
-    """An entry of the registry.
+    """An entry of the registry: a set stored as arrays has `read`, one of image files has `files`.
 
-    read(data_dir, image_size, progress) -> Dataset. fetch(data_dir, progress) downloads what is missing, verifies what
-    is there, and returns one line that says so; None where there is nothing to download.
+    read(data_dir, image_size, progress) -> Dataset. files(data_dir, progress) -> FileSet. Both download what is missing
+    where they can. fetch(data_dir, progress) downloads what is missing, verifies what is there, and returns one line
+    that says so; None where there is nothing to download.
     """
 
     info: Info
-    read: Callable[[Path, int, bool | None], Dataset]
+    read: Callable[[Path, int, bool | None], Dataset] | None = None
     fetch: Callable[[Path, bool | None], str] | None = None
+    files: Callable[[Path, bool | None], FileSet] | None = None
 
     @property
     def name(self) -> str:

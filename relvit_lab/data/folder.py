@@ -35,7 +35,7 @@ class Listing:
 
 def describe(root: Path, name: str) -> Info:
     """Without reading anything. Photographs: they may be flipped."""
-    return Info(name, IMAGE_SIZE, paper=False, backbone="vit_nano", flip=True)
+    return Info(name, IMAGE_SIZE, paper=False, backbone="vit_nano", flip=True, files=True)
 
 
 def read(root: Path, name: str, image_size: int = IMAGE_SIZE, progress: bool | None = None) -> Dataset:
