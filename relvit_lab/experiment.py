@@ -161,6 +161,10 @@ class Experiment:
         open_fields = [name for name, own in self.as_dict().items() if own is None and values[name] is not None]
         return ", ".join(f"{name} {values[name]}" for name in open_fields)
 
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know of how this run was resolved."""
+        return presets.notes(dataclasses.asdict(self), self.resolved().as_dict())
+
     def run_folder(self) -> Path:
         return resolve(self.run_dir)
 
@@ -170,6 +174,7 @@ _COMMON = (
     "lr", "weight_decay", "dropout", "drop_path", "clip", "image_crop", "flip", "seed",
 )  # fmt: skip
 _SELF_SUPERVISED = ("tasks", "task_weights", "mega_patches", "shuffle", "factored_heads")
+_WHERE_ASKED = {"data_source": "packed", "train_on": "train"}  # count where they are not this, which keeps older ids
 
 
 @dataclass(frozen=True)
@@ -214,8 +219,12 @@ class Stage:
     def augments_patches(self) -> bool:
         """§4.1: ViT and SSL tasks. The released code does so in pre-training only."""
         if self.name == "joint":
-            return self.experiment.recipe == "paper" and backbones.BACKBONES.get(self.experiment.backbone).is_vit
-        return self.name == "pretrain"
+            return self.experiment.recipe == "paper" and self._is_vit
+        return self.name == "pretrain" and self._is_vit
+
+    @property
+    def _is_vit(self) -> bool:
+        return backbones.BACKBONES.get(self.experiment.backbone).is_vit
 
     @property
     def keeps_best(self) -> bool:
@@ -228,6 +237,11 @@ class Stage:
         names = _COMMON + (_SELF_SUPERVISED if self.tasks else ()) + (("label_fraction",) if self.classifies else ())
         values = self.experiment.as_dict()
         fields = {"stage": self.name, "pos_embed": self.pos_embed} | {name: values[name] for name in names}
+        fields |= {name: values[name] for name, plain in _WHERE_ASKED.items() if values[name] != plain}
+        if self.tasks and self.experiment.pair_head:
+            fields["pair_head"] = self.experiment.pair_head
+        if "drloc" in self.tasks:
+            fields["drloc_form"] = self.experiment.drloc_form
         if self.parent is not None:
             fields["from"] = self.parent.id
         if self.init is not None:

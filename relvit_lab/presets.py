@@ -32,6 +32,7 @@ def resolve(given: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of an experiment with everything decided. Raises RelvitError for unknown names and for values that do
     not go together."""
     info = data.describe(given["dataset"], given["data_dir"])
+    _check_data(given, info)
     preset = given["preset"] or ("paper" if info.paper else "demo")
     if preset == "paper" and info.name == "digits":
         raise RelvitError("digits has no paper preset, for the paper does not use it: leave preset out, or use demo")
@@ -39,20 +40,37 @@ def resolve(given: Mapping[str, Any]) -> dict[str, Any]:
 
     backbone = given["backbone"] or (_paper_backbone(given["image_size"], info) if preset == "paper" else "vit_nano")
     spec = backbones.BACKBONES.get(backbone)
-    image_size = given["image_size"] or (info.image_size if backbone == "vit_nano" else spec.image_size)
+    if preset == "smoke" and getattr(spec, 'smoke', None):
+        spec = backbones.BACKBONES.get(getattr(spec, 'smoke', None))
+    image_size = given["image_size"] or (info.image_size if spec.name == "vit_nano" else spec.image_size)
     image_size, patch_size = spec.sizes(image_size, given["patch_size"])
 
     # the released code pads and crops 32 and 64 px images
     crop = "padded" if given["recipe"] == "released" and image_size <= 64 else "resized"
     defaults = {"batch_size": spec.batch_size, "image_crop": crop} | values | RECIPES[given["recipe"]]
+    if given["recipe"] == "released":
+        defaults["dropout"] = getattr(spec, 'released_dropout', 0.0)
     defaults["flip"] = info.flip
-    defaults["pos_embed"] = given["scenario"] != "pretrain_finetune"  # §4.2: off in pre-training, on elsewhere
+    # §4.2: off in pre-training, on elsewhere; Swin-T and T2T-ViT always know where a token lies
+    defaults["pos_embed"] = given["scenario"] != "pretrain_finetune" or not spec.is_vit
     chosen = {name: value for name, value in defaults.items() if given[name] is None}
-    sizes = {"preset": preset, "backbone": backbone, "image_size": image_size, "patch_size": patch_size}
-    tasks, weights = _order(given["tasks"], given["task_weights"])
-    resolved = {**given, **chosen, **sizes, "tasks": tasks, "task_weights": weights}
-    _check(resolved)
+    names = {"dataset": info.name, "preset": preset, "backbone": spec.name}
+    sizes = {"image_size": image_size, "patch_size": patch_size}
+    tasks, weights = _order(given["tasks"], given["task_weights"], spec.name)
+    resolved = {**given, **chosen, **names, **sizes, "tasks": tasks, "task_weights": weights}
+    _check(resolved, spec)
     return resolved
+
+
+def notes(given: Mapping[str, Any], resolved: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a person should know of the way in which an experiment was resolved."""
+    said = []
+    spec = backbones.BACKBONES.get(resolved["backbone"])
+    if given["backbone"] and spec.name != given["backbone"]:
+        said.append(f"preset smoke trains {spec.name}, a small form of {given['backbone']}")
+    if resolved["scenario"] == "pretrain_finetune" and not spec.is_vit:
+        said.append(f"pre-training {spec.label} on patch relations is outside the paper, which trains it jointly only")
+    return tuple(said)
 
 
 def _paper_backbone(image_size: int | None, info: data.Info) -> str:
@@ -64,18 +82,38 @@ def _paper_backbone(image_size: int | None, info: data.Info) -> str:
     return BY_IMAGE_SIZE[size]
 
 
-def _order(tasks: Sequence[str], weights: Sequence[float] | None) -> tuple[tuple[str, ...], tuple[float, ...]]:
+def _default_weight(name, backbone):
+    return 0.1 if name == "drloc" and backbone.startswith("t2t") else TASKS.get(name).weight
+
+
+def _check_data(given: Mapping[str, Any], info: data.Info) -> None:
+    if given["data_source"] == "files" and not info.files:
+        raise RelvitError(f"data_source files is for image files, and {info.name} is stored as arrays: leave it out")
+    if given["train_on"] == "train+val" and not info.has_val:
+        have = ", ".join(source.name for source in data.DATASETS if source.info.has_val)
+        raise RelvitError(f"{info.name} has no validation images beside its test images to train on (only {have} has)")
+
+
+def _order(
+    tasks: Sequence[str], weights: Sequence[float] | None, backbone: str
+) -> tuple[tuple[str, ...], tuple[float, ...]]:
     """Tasks in registry order, and their weights."""
-    given = dict(zip(tasks, weights or [TASKS.get(name).weight for name in tasks]))
+    given = dict(zip(tasks, weights or [_default_weight(name, backbone) for name in tasks]))
     for name in given:
         TASKS.get(name)
     ordered = tuple(name for name in TASKS.names() if name in given)
     return ordered, tuple(given[name] for name in ordered)
 
 
-def _check(e: Mapping[str, Any]) -> None:
+def _check(e: Mapping[str, Any], spec: backbones.Backbone) -> None:
     if e["scenario"] != "supervised" and not e["tasks"]:
         raise RelvitError(f"scenario {e['scenario']} needs at least one task: {', '.join(TASKS.names())}")
+    if not spec.is_vit:
+        for name, what in (("mega_patches", "mega-patches"), ("shuffle", "shuffled patches")):
+            if e[name]:
+                raise RelvitError(f"{spec.label} cannot be trained on {what}, only a ViT can: leave {name} out")
+        if not e["pos_embed"]:
+            raise RelvitError(f"{spec.label} always knows the positions of its tokens: leave pos_embed out")
     if e["mega_patches"] is None:
         return
     side = e["image_size"] // e["patch_size"]

@@ -16,7 +16,7 @@ from relvit_lab.experiment import PLACES, Experiment, Stage
 from relvit_lab.paths import resolve
 from relvit_lab.runs import RunFolder
 
-NOT_RECORDED = (*(name for name in PLACES if name not in ("preset", "stop_after")), "init_from")
+NOT_RECORDED = (*(name for name in PLACES if name not in ("preset", "stop_after", "knn", "linear_probe")), "init_from")
 NOTEBOOK = "papermill notebooks/04_train.ipynb out.ipynb"
 
 Record = dict[str, Any]
