@@ -38,11 +38,14 @@ def run(experiment: Experiment) -> Iterator[Record]:
         return loaded[0]
 
     for stage in stages:
-        yield from run_stage(stage, device, dataset)
+        yield from run_stage(stage, device, dataset, experiment.notes())
 
 
-def run_stage(stage: Stage, device: Device, dataset: Callable[[], data.Dataset]) -> Iterator[Record]:
-    """One stage. dataset() loads the data when it is needed: not for a stage that is only read back."""
+def run_stage(
+    stage: Stage, device: Device, dataset: Callable[[], data.Dataset], notes: tuple[str, ...] = ()
+) -> Iterator[Record]:
+    """One stage. dataset() loads the data when it is needed: not for a stage that is only read back. notes: on the
+    run."""
     folder = RunFolder(stage.folder)
     if not stage.experiment.fresh and folder.result() is not None:
         yield from replay(stage, folder, dataset)
@@ -54,7 +57,7 @@ def run_stage(stage: Stage, device: Device, dataset: Callable[[], data.Dataset])
         if folder.result() is not None:  # another process was faster
             yield from replay(stage, folder, dataset)
             return
-        yield from training.steps_to_the_end(folder)
+        yield from training.steps_to_the_end(folder, notes)
 
 
 def replay(stage: Stage, folder: RunFolder, dataset: Callable[[], data.Dataset]) -> Iterator[Record]:
@@ -95,8 +98,9 @@ class Training:
         train, test = dataset.train, dataset.test
         if stage.classifies and e.label_fraction < 1:
             train = data.label_subset(train, e.label_fraction, e.seed)
-        self.train, self.test = (
-            data.Split(split.images.to(device.torch), split.labels.to(device.torch)) for split in (train, test)
+        self.train, self.test, self.val = (
+            split and data.Split(split.images.to(device.torch), split.labels.to(device.torch))
+            for split in (train, test, dataset.val)
         )
         self.batch_size = min(e.batch_size, len(train))
         self.steps_per_epoch = math.ceil(len(train) / self.batch_size)
@@ -168,10 +172,10 @@ class Training:
 
     # -- the whole stage -------------------------------------------------------------------------------------------
 
-    def steps_to_the_end(self, folder: RunFolder) -> Iterator[Record]:
+    def steps_to_the_end(self, folder: RunFolder, notes: tuple[str, ...] = ()) -> Iterator[Record]:
         """From the checkpoint where there is one. Leaves result.json; on any exit before, a checkpoint if it can."""
         e = self.stage.experiment
-        notes = list(self.dataset.notes)
+        notes = [*notes, *self.dataset.notes]
         if self.batch_size < e.batch_size:
             notes.append(f"batch_size {e.batch_size} is more than there are images: clipped to {self.batch_size}")
         resumed = self._resume(folder, notes)
@@ -218,14 +222,20 @@ class Training:
         e = self.stage.experiment
         train = {name: float(value) / self.seen for name, value in self.sums.items()}
         seconds = pace.epoch_seconds()
-        test = evaluate(self.model, self.pipeline, self.test, e.batch_size, self.weights, self.device.autocast)
+        test, val = (
+            split and evaluate(self.model, self.pipeline, split, e.batch_size, self.weights, self.device.autocast)
+            for split in (self.test, self.val)
+        )
         timing = {"seconds": pace.epoch_seconds(), "images_per_second": self.seen / seconds}
         rate = learning_rate(self.step - 1, self.steps, e.lr, e.recipe)
         line = {"epoch": epoch, "step": self.step, "lr": rate, "train": train, "test": test, "timing": timing}
+        if val:
+            line["val"] = val
         self.history.append(line)
-        if self.stage.keeps_best and (self.best is None or test["loss"] < self.best["loss"]):
+        judged = (val or test)["loss"]  # the released code picks on the val images of Flower-102, else on the test images
+        if self.stage.keeps_best and (self.best is None or judged < self.best["loss"]):
             weights = {name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()}
-            self.best = {"epoch": epoch, "loss": test["loss"], "model": weights}
+            self.best = {"epoch": epoch, "loss": judged, "model": weights}
         self.seconds += timing["seconds"]
         self._forget_epoch()
         pace.start_epoch()
@@ -278,15 +288,22 @@ class Training:
         parent = self.stage.parent
         return {"name": self.stage.name, "id": self.stage.id, "parent": parent.id if parent else None}
 
+    def _best_accuracy(self, split: str) -> tuple[float, int]:
+        """The highest accuracy on a split's images, and the first epoch that had it."""
+        accuracies = [line[split]["accuracy"] for line in self.history]
+        best = max(accuracies)
+        return best, accuracies.index(best) + 1
+
     def _finish(self, folder: RunFolder) -> dict:
         from safetensors.torch import save
 
         last = self.history[-1]["test"]
-        accuracies = [line["test"].get("accuracy") for line in self.history]
         metrics = {"accuracy": None, "best_accuracy": None, "best_epoch": None} | last
         if self.stage.classifies:
-            metrics["best_accuracy"] = max(accuracies)
-            metrics["best_epoch"] = accuracies.index(metrics["best_accuracy"]) + 1
+            metrics["best_accuracy"], metrics["best_epoch"] = self._best_accuracy("test")
+            if self.val is not None:
+                metrics["val_accuracy"] = self.history[-1]["val"]["accuracy"]
+                metrics["best_val_accuracy"], metrics["best_val_epoch"] = self._best_accuracy("val")
         weights = self.best["model"] if self.best else self.model.state_dict()
         weights = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
         folder.write("model.safetensors", lambda path: path.write_bytes(save(weights, {"stage": self.stage.id})))
@@ -297,7 +314,8 @@ class Training:
             "experiment": self.stage.experiment.as_dict(),
             "stage": self._stage_names() | ({"kept_epoch": self.best["epoch"]} if self.best else {}),
             "metrics": metrics,
-            "units": {"accuracy": "%", "best_accuracy": "%"} | {task.name: task.unit for task in self.model.tasks},
+            "units": {name: "%" for name in metrics if name.endswith("accuracy")}
+            | {task.name: task.unit for task in self.model.tasks},
             "test_split": self.dataset.test_split,
             "counts": {
                 "steps_per_epoch": self.steps_per_epoch, "train_images": len(self.train), "test_images": len(self.test),

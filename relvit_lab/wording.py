@@ -6,8 +6,12 @@ from typing import Any
 
 from relvit_lab.records import EpochDone, StageFinished, StageStarted, StepDone
 
-TITLES = {"loss": "Loss", "accuracy": "Accuracy", "classification": "Classification"}
-EXTRA = ("accuracy", "best_accuracy", "best_epoch", "loss")  # of a result's metrics: all but the tasks'
+TITLES = {
+    "loss": "Loss", "accuracy": "Accuracy", "classification": "Classification", "val_accuracy": "Val accuracy",
+    "best_val_accuracy": "best", "linear_probe": "Linear probe",
+}  # fmt: skip
+EXTRA = ("accuracy", "best_accuracy", "best_epoch", "best_val_epoch", "loss")  # of a result's metrics: not shown as such
+ACCURACIES = dict.fromkeys(("accuracy", "best_accuracy", "val_accuracy", "best_val_accuracy", "linear_probe"), "%")
 
 
 def human_time(seconds: float | None) -> str:
@@ -40,12 +44,14 @@ def human_count(n: int) -> str:
 
 
 def known_units() -> dict[str, str]:
-    """The unit of every metric: percent for the accuracy, and what the registered tasks say."""
-    return {"accuracy": "%", "best_accuracy": "%"} | {task.name: getattr(task, "unit", "") for task in _tasks()}
+    """The unit of every metric: percent for the accuracies, and what the registered tasks say."""
+    return ACCURACIES | {task.name: getattr(task, "unit", "") for task in _tasks()}
 
 
 def title(name: str) -> str:
     """How a loss or metric is called in tables and figures: "SpRel" for "sprel", from the registry of tasks."""
+    if name.startswith("knn_"):
+        return f"{name.removeprefix('knn_')}-NN"
     titles = TITLES | {task.name: getattr(task, "title", task.name) for task in _tasks()}
     return titles.get(name, name)
 
@@ -124,7 +130,7 @@ def end_line(finished: StageFinished, units: Mapping[str, str]) -> str:
 
 
 def task_metrics(metrics: Mapping[str, Any]) -> list[str]:
-    """The names of the tasks' metrics in a result."""
+    """The names of a result's metrics beyond the accuracy on the test images: the tasks', and others that were asked."""
     return [name for name, value in metrics.items() if name not in EXTRA and isinstance(value, int | float)]
 
 
