@@ -1,18 +1,26 @@
 """Section 4.1, Table 1: the backbones, by name, behind one interface.
 
 A backbone takes images (B, 3, H, W), float, normalised, and gives `(feature, tokens)` after its last norm: what a
-classifier reads, (B, D), and its patch tokens, (B, N, D). It has the attributes dim (D), image_size, patch, side
-(N = side * side). A further backbone is a file here and an entry below.
+classifier reads, (B, D), and its patch tokens, (B, N, D), row by row. It has the attributes dim (D), image_size, patch,
+side (N = side * side), task_side (the side of the grid that the tasks use: T2T's 14 x 14 are averaged to 7 x 7).
+
+A further backbone is one file and one entry. The file defines an nn.Module that does the above, takes image_size,
+patch, dropout and drop_path (and pos_embed, if its entry says is_vit), and has `timm_state_dict()`, a copy of its
+weights under the names that its users know; see swin.py. The entry is a `Backbone(...)` in BACKBONES below, or from a
+notebook `BACKBONES.add(Backbone(...))`. A vision transformer of timm needs neither: `timm:vit_tiny_patch16_224` is a
+name.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from torch import Tensor, nn
 
 from relvit_lab.errors import RelvitError
 from relvit_lab.registry import Registry
+from relvit_lab.weights import backbone_weights, read_weights
 
 
 @dataclass(frozen=True)
@@ -22,7 +30,8 @@ class Backbone:
     build(image_size=..., patch=..., **options) -> nn.Module. image_size, patch: Table 1's, in pixels.
     label: for tables. batch_size: section 4.1's. any_patch: whether `patch` may be chosen (where it is None:
     default_patch of the image size). is_vit: each token is a patch of the image and PE can be left out, so patches can
-    be shuffled, cut as mega-patches and augmented one by one.
+    be shuffled, cut as mega-patches and augmented one by one. smoke: name of the small form that preset smoke trains in
+    its place. released_dropout: the rate in recipe "released".
     """
 
     name: str
@@ -33,6 +42,8 @@ class Backbone:
     batch_size: int = 256
     any_patch: bool = False
     is_vit: bool = True
+    smoke: str | None = None
+    released_dropout: float = 0.0
 
     def sizes(self, image_size: int | None = None, patch: int | None = None) -> tuple[int, int]:
         """The image size and patch in pixels, defaults filled in. Raises RelvitError where they do not go together."""
@@ -72,8 +83,23 @@ def _vit(**options) -> nn.Module:
     return ViT(**options)
 
 
+def _swin(**options) -> nn.Module:
+    from relvit_lab.backbones.swin import Swin
+
+    return Swin(**options)
+
+
+def _t2t(**options) -> nn.Module:
+    from relvit_lab.backbones.t2t import T2T
+
+    return T2T(**options)
+
+
 _vit_s = partial(_vit, dim=384, depth=12, heads=6)
 _vit_nano = partial(_vit, dim=96, depth=4, heads=3)
+_swin_nano = partial(_swin, width=16, depths=(2, 2, 2, 2), heads=(1, 2, 4, 8))
+_t2t_nano = partial(_t2t, dim=64, depth=2, heads=2, token_dim=16)
+_other = partial(Backbone, image_size=224, batch_size=64, is_vit=False)
 
 BACKBONES: Registry[Backbone] = Registry(
     "backbone",
@@ -84,29 +110,66 @@ BACKBONES: Registry[Backbone] = Registry(
         Backbone("vit_s_16", _vit_s, image_size=224, patch=16, label="ViT-S/16"),
         Backbone("vit_s_14", _vit_s, image_size=224, patch=14, label="ViT-S/14"),
         Backbone("vit_nano", _vit_nano, image_size=32, patch=4, label="ViT-nano", any_patch=True),
+        _other("swin_t", _swin, patch=32, label="Swin-T", smoke="swin_nano"),
+        _other("swin_nano", _swin_nano, patch=32, label="Swin-nano"),
+        _other("t2t_vit_14", _t2t, patch=16, label="T2T-ViT-14", smoke="t2t_nano", released_dropout=0.1),
+        _other("t2t_nano", _t2t_nano, patch=16, label="T2T-nano", released_dropout=0.1),
     ),
 )
 
 
-def create_backbone(name: str, *, image_size: int | None = None, patch: int | None = None, **options) -> nn.Module:
-    """Build a backbone with fresh weights and no classification head.
+def get(name: str) -> Backbone:
+    """The entry of a name: one of BACKBONES.names(), or `timm:` and the name of a vision transformer of timm's.
 
-    name: one of BACKBONES.names(). image_size: the side of its (square) images, None for Table 1's. patch: vit_nano
-    only, None for default_patch(image_size). options: pos_embed=True, dropout=0.0, drop_path=0.0 (see ViT).
-    Raises RelvitError for an unknown name, naming the nearest, and for sizes that do not go together.
+    Raises RelvitError, naming the nearest, where there is none.
     """
-    entry = BACKBONES.get(name)
+    if name.startswith("timm:"):
+        from relvit_lab.backbones import timm_vit
+
+        return timm_vit.entry(name.removeprefix("timm:"))
+    return BACKBONES.get(name)
+
+
+def create_backbone(
+    name: str,
+    *,
+    image_size: int | None = None,
+    patch: int | None = None,
+    checkpoint: str | Path | None = None,
+    **options,
+) -> nn.Module:
+    """Build a backbone without classification head, with fresh weights or those of a file.
+
+    name: as `get` takes it. image_size: the side of its (square) images, None for Table 1's. patch: vit_nano only, None
+    for default_patch(image_size). checkpoint: a file of weights (see read_weights), a classifier's among them left out.
+    options: pos_embed=True, dropout=0.0, drop_path=0.0 (see ViT, Swin, T2T). Raises RelvitError for an unknown name,
+    naming the nearest, for sizes that do not go together, for pos_embed=False where it cannot be, and for a checkpoint
+    that cannot be read or is another backbone's.
+    """
+    entry = get(name)
     image_size, patch = entry.sizes(image_size, patch)
-    return entry.build(image_size=image_size, patch=patch, **options)
+    if not entry.is_vit and not options.pop("pos_embed", True):
+        raise RelvitError(f"{name} always knows where its patches lie: leave pos_embed out, or take a ViT")
+    backbone = entry.build(image_size=image_size, patch=patch, **options)
+    if checkpoint is not None:
+        weights = backbone_weights(read_weights(checkpoint))
+        try:
+            load_weights(backbone, weights)
+        except RelvitError as error:
+            raise RelvitError(f"checkpoint {checkpoint} does not go into {name}: {error}") from None
+    return backbone
 
 
 def load_weights(backbone: nn.Module, state_dict: Mapping[str, Tensor]) -> tuple[str, ...]:
     """Section 4.2: give a backbone every weight of another, CLS token included, as fine-tuning does.
 
     The positional embedding ("pos_embed") is inherited where state_dict has one, stays fresh where it has none, and is
-    dropped where this backbone has none. Returns the names left fresh: ("pos_embed",) or ().
+    dropped where this backbone has none. Returns the names left fresh: ("pos_embed",) or (). Swin's published names are
+    taken as well as timm's.
     Raises RelvitError, and changes nothing, where anything else is missing, left over or of another shape.
     """
+    if hasattr(backbone, "from_published"):
+        state_dict = backbone.from_published(state_dict)
     own = backbone.state_dict()
     given = {name: value for name, value in state_dict.items() if name in own or name != "pos_embed"}
     fresh = tuple(name for name in own if name == "pos_embed" and name not in given)

@@ -47,7 +47,8 @@ class ViT(VisionTransformer):
             drop_path_rate=drop_path,
             norm_layer=partial(nn.LayerNorm, eps=1e-6),
         )
-        self.dim, self.image_size, self.patch, self.side = dim, image_size, patch, image_size // patch
+        self.dim, self.image_size, self.patch = dim, image_size, patch
+        self.side = self.task_side = image_size // patch
 
     def forward_features(self, images: Tensor) -> Tensor:
         """Eq. 1-4, for all tokens: images (B, 3, H, W) to (B, 1 + N, D), the CLS token first."""
