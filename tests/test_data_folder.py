@@ -6,7 +6,8 @@ import torch
 from PIL import Image
 
 from relvit_lab import data
-from relvit_lab.data.folder import decode_image, list_images
+from relvit_lab.data.folder import list_images
+from relvit_lab.data.images import decode_image
 from relvit_lab.errors import RelvitError
 
 
@@ -73,7 +74,7 @@ def test_large_photographs_are_decoded_small_but_the_same(tmp_path):
 
 def test_default_size(given):
     assert data.load(given).image_size == 64
-    assert data.describe(given) == data.Info(str(given), 64, paper=False, backbone="vit_nano", flip=True)
+    assert data.describe(given) == data.Info(str(given), 64, paper=False, backbone="vit_nano", flip=True, files=True)
 
 
 def modes():
@@ -209,7 +210,7 @@ def test_unequal_classes(given):
 
 def test_progress_bar(given, capsys):
     data.load(given, image_size=8, progress=True)
-    assert "reading images" in capsys.readouterr().err
+    assert "packing images" in capsys.readouterr().err
     for progress in (None, False):
         data.load(given, image_size=8, progress=progress)
         assert capsys.readouterr().err == ""

@@ -5,7 +5,7 @@ A further set is one entry: a `Source` with its `Info` and a function that reads
 
 from pathlib import Path
 
-from relvit_lab.data import cifar10, digits, folder, npz
+from relvit_lab.data import cifar10, digits, folder, npz, packed
 from relvit_lab.data.base import Dataset, Info, Source, Split, make_dataset
 from relvit_lab.data.subsets import label_subset, subset
 from relvit_lab.errors import RelvitError, nearest
@@ -35,7 +35,8 @@ def load(
     if isinstance(found, Source):
         return found.read(resolve(data_dir), image_size or found.info.image_size, progress)
     if found.is_dir():
-        return folder.read(found, str(name), image_size or folder.IMAGE_SIZE, progress)
+        fileset = folder.files(found, str(name))
+        return packed.load(fileset, resolve(data_dir), image_size or folder.IMAGE_SIZE, progress)
     return npz.read(found, str(name))
 
 

@@ -2,25 +2,16 @@
 
 import hashlib
 import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
-
-from relvit_lab.data.base import Dataset, Info, Split, bar, make_dataset
+from relvit_lab.data.base import Files, FileSet, Info
 from relvit_lab.errors import RelvitError
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 IMAGE_SIZE = 64  # where the caller names none
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 LAYOUT = "train/<class>/<image> with val/ or test/ beside train/, or <class>/<image> alone"
 TEST_SHARE = 0.2  # of each class, where the folder has no splits
-MANY_BROKEN = 5  # so many broken images are named before giving up
 
 
 @dataclass(frozen=True)
@@ -38,22 +29,21 @@ def describe(root: Path, name: str) -> Info:
     return Info(name, IMAGE_SIZE, paper=False, backbone="vit_nano", flip=True, files=True)
 
 
-def read(root: Path, name: str, image_size: int = IMAGE_SIZE, progress: bool | None = None) -> Dataset:
-    """The images under root: RGB, turned as their EXIF says, the short side resized to image_size, the middle cropped.
+def files(root: Path, name: str) -> FileSet:
+    """The images under root, by the layout of their folders. Classes are the folders' names, sorted.
 
-    Classes are the folders' names, sorted. Raises RelvitError for another layout, a class without images, splits with
-    different classes, and, by name, for images that cannot be read.
+    Raises RelvitError for another layout, a class without images, and splits with different classes.
     """
     listing = list_images(root)
-    classes = sorted(listing.train)
+    classes = tuple(sorted(listing.train))
     train, test = (
-        [(name, n) for n, c in enumerate(classes) for name in part[c]] for part in (listing.train, listing.test)
+        Files(
+            tuple(name for c in classes for name in part[c]),
+            tuple(label for label, c in enumerate(classes) for _ in part[c]),
+        )
+        for part in (listing.train, listing.test)
     )
-    labels = torch.tensor([label for _, label in train + test])
-    images = torch.from_numpy(_decode_all(root, [name for name, _ in train + test], image_size, progress))
-    cut = len(train)
-    splits = Split(images[:cut], labels[:cut]), Split(images[cut:], labels[cut:])
-    return make_dataset(name, *splits, classes, test_split=listing.test_split, notes=listing.notes)
+    return FileSet(name, root, train, test, classes, test_split=listing.test_split, notes=listing.notes)
 
 
 def list_images(root: Path) -> Listing:
@@ -152,67 +142,3 @@ def _shown(name: str) -> bool:
 
 def _raise(error: OSError) -> None:
     raise error
-
-
-def _decode_all(root: Path, names: list[str], size: int, progress: bool | None) -> np.ndarray:
-    """(n, 3, size, size) uint8. Threads: Pillow decodes and resizes outside Python's lock."""
-    from PIL import Image
-
-    Image.init()  # loads its formats, which threads must not do at once
-    try:
-        images = np.empty((len(names), 3, size, size), np.uint8)
-    except MemoryError:
-        need = len(names) * 3 * size * size / 2**30
-        raise RelvitError(f"{root}: {len(names):,} images of {size} x {size} take {need:.0f} GiB: too much") from None
-
-    def decode(index: int) -> str | None:
-        try:
-            images[index] = decode_image(root / names[index], size)
-        except Exception as error:  # a damaged file can make Pillow raise nearly anything
-            return f"{root / names[index]} ({str(error) or type(error).__name__})"
-
-    broken = []
-    workers = ThreadPoolExecutor(min(16, max(4, os.cpu_count() or 1)))
-    try:
-        for problem in bar(workers.map(decode, range(len(names))), len(names), "reading images", progress):
-            if problem:
-                broken.append(problem)
-            if len(broken) == MANY_BROKEN:
-                break
-    finally:
-        workers.shutdown(cancel_futures=True)
-    if broken:
-        more = "\n(there may be more)" if len(broken) == MANY_BROKEN else ""
-        raise RelvitError("cannot read these images; mend or remove them:\n" + "\n".join(broken) + more)
-    return images
-
-
-def decode_image(path: Path, size: int) -> np.ndarray:
-    """One image as uint8 (3, size, size): torchvision's Resize(size) and CenterCrop(size) of the upright RGB image.
-
-    Photographs of four times the size and more are decoded at a lower resolution first (at least twice the size).
-    """
-    from PIL import Image, ImageOps
-
-    with Image.open(path) as image:
-        image.draft(None, (2 * size, 2 * size))
-        image = _rgb(ImageOps.exif_transpose(image))
-        width, height = image.size
-        short = min(width, height)
-        wide, high = (size * side // short for side in (width, height))
-        image = image.resize((wide, high), Image.Resampling.BILINEAR)  # Pillow's filters are antialiased
-        left, top = round((wide - size) / 2), round((high - size) / 2)
-        pixels = np.asarray(image.crop((left, top, left + size, top + size)))
-    return pixels.transpose(2, 0, 1)  # (H,W,C) -> (C,H,W)
-
-
-def _rgb(image: "Image.Image") -> "Image.Image":
-    from PIL import Image
-
-    if image.mode.startswith("I"):  # 16 bits a pixel; convert() would cut all above 255 off
-        image = Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8))
-    elif image.mode == "F":
-        raise ValueError("its pixels are floats, of which the range is not known")
-    elif image.mode == "P" and "transparency" in image.info:
-        image = image.convert("RGBA")
-    return image.convert("RGB")

@@ -1,0 +1,162 @@
+"""§4 (data sets): image files decoded once into a packed store: uint8 images of one size in one file, mapped, not read.
+
+    data_dir/packed/<name>-<side>-<digest of the listing>/     see packing.py for what lies in it
+
+A store is made once and shared by all runs on that machine. It is found by the names, labels, sizes and times of the
+files, so that a changed data set gets a store of its own.
+
+What packing changes against cropping each original anew (data_source "files"): an image keeps only its middle square,
+shrunk to `stored_side`. So the ends of the longer sides of photographs are never seen in training, and a crop of a
+small part of an image is enlarged from the stored pixels, where the original may have had more of them.
+"""
+
+import hashlib
+import os
+import re
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from relvit_lab.data.base import Dataset, Files, FileSet, Split
+from relvit_lab.data.locks import alone
+from relvit_lab.data.packing import MANY_BROKEN, Job, explained, intact, pack, read_json
+from relvit_lab.errors import RelvitError
+
+DECODING = 1  # counts up where images are decoded in another way: older stores are then not used
+
+
+def stored_side(image_size: int) -> int:
+    """The side at which photographs are packed for a run at image_size: from 224 px on there is room to crop."""
+    return image_size if image_size < 224 else round(image_size * 256 / 224)
+
+
+def load(
+    fileset: FileSet,
+    data_dir: Path,
+    image_size: int,
+    progress: bool | None = None,
+    source: str = "packed",
+    workers: int | None = None,
+) -> Dataset:
+    """The data set of a FileSet, packed in data_dir if it is not yet: its images (n, 3, side, side) uint8 lie in a map
+    of the file, which may only be read and is not copied.
+
+    source "files": training crops the originals, so they are packed only where their mean and std are to be computed;
+    train.images are zeros otherwise. workers: threads that decode (None: a core each). Raises RelvitError for images
+    that cannot be read, a full disk, and a data_dir that cannot be written.
+    """
+    side = stored_side(image_size)
+    splits = {"train": fileset.train, "test": fileset.test} | ({"val": fileset.val} if fileset.val else {})
+    if source == "files" and fileset.normalisation is not None:
+        del splits["train"]
+    listing = _listing(fileset.root, splits)
+    name = re.sub(r"[^\w.-]+", "_", Path(fileset.name).name) or "images"
+    job = Job(
+        fileset.name,
+        data_dir / "packed" / f"{name}-{side}-{listing[:12]}",
+        tuple(fileset.root / file for files in splits.values() for file in files.names),
+        len(fileset.train) if "train" in splits else 0,
+        side,
+    )
+    about = {
+        "name": fileset.name,
+        "side": side,
+        "counts": {split: len(files) for split, files in splits.items()},
+        "classes": list(fileset.classes),
+        "listing": listing,
+    }
+    index = _whole(job, about, progress)
+    if index is None:
+        with explained(job):
+            job.folder.mkdir(parents=True, exist_ok=True)
+            with alone(job.folder / "lock", f"packs {fileset.name}", progress):
+                if _whole(job, about, progress) is None:  # else another process was faster
+                    pack(job, about, progress, workers)
+        index = read_json(job.folder / "index.json")
+    images = map_images(job.images_file, len(job.paths), side)
+    ends = np.cumsum([0, *map(len, splits.values())]).tolist()
+    found = {
+        split: Split(images[start:end], torch.tensor(files.labels))
+        for (split, files), start, end in zip(splits.items(), ends, ends[1:])
+    }
+    digest = index["digest"]
+    if "train" not in found:
+        nothing = torch.zeros((), dtype=torch.uint8).expand(len(fileset.train), 3, side, side)  # one byte
+        found["train"] = Split(nothing, torch.tensor(fileset.train.labels))
+    if source == "files":
+        digest += _listing(fileset.root, {"train": fileset.train}, times=False)
+    mean, std = fileset.normalisation or _mean_std(index["sums"], len(fileset.train) * side * side)
+    return Dataset(
+        fileset.name,
+        found["train"],
+        found["test"],
+        fileset.classes,
+        mean,
+        std,
+        fileset.test_split,
+        _digest(digest, *found.values()),
+        fileset.notes,
+        found.get("val"),
+        centre=image_size if side > image_size else None,
+        files=fileset if source == "files" else None,
+    )
+
+
+def _whole(job: Job, about: dict, progress: bool | None) -> dict | None:
+    """The index of a store that is there and intact."""
+    index = read_json(job.folder / "index.json")
+    if index is None or any(index.get(key) != value for key, value in about.items()):
+        return None
+    return index if intact(job, index["digest"], progress) else None
+
+
+def _listing(root: Path, splits: dict[str, Files], times: bool = True) -> str:
+    """sha256 of what the file system knows of the images and labels. Raises RelvitError where a file is missing."""
+    state, missing = hashlib.sha256(f"{DECODING}".encode()), []
+    for split, files in splits.items():
+        state.update(f"\n{split} {len(files)}\n".encode())
+        for name, label in zip(files.names, files.labels, strict=True):
+            try:
+                about = os.stat(root / name)
+            except OSError as error:
+                missing.append(f"{root / name} ({error.strerror or error})")
+                if len(missing) == MANY_BROKEN:
+                    break
+                continue
+            when = about.st_mtime_ns if times else ""
+            state.update(f"{name}\0{label} {about.st_size} {when}\n".encode("utf-8", "surrogateescape"))
+    if missing:
+        raise RelvitError("these images of the data set cannot be read:\n" + "\n".join(missing))
+    return state.hexdigest()
+
+
+def map_images(path: Path, count: int, side: int) -> Tensor:
+    """(count, 3, side, side) uint8 of the file, of which pages are read when they are first looked at.
+
+    The map is for reading only: writing into it ends the process. (A private, writable one, as torch.from_file makes
+    it, is refused by Linux where the file is larger than all memory.)
+    """
+    pixels = np.memmap(path, np.uint8, "r", shape=(count, 3, side, side))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        return torch.from_numpy(pixels)
+
+
+def _mean_std(sums: list, pixels: int) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+    """As data.base.mean_std, from the sums of pixels and of squares by channel."""
+    total, squares = torch.tensor(sums, dtype=torch.float64)
+    mean = total / pixels
+    std = (squares / pixels - mean.square()).clamp(min=1).sqrt()
+    return tuple((mean / 255).tolist()), tuple((std / 255).tolist())
+
+
+def _digest(images: str, *splits: Split) -> str:
+    """Of the data set: `images` stands for all pixels."""
+    state = hashlib.sha256(images.encode())
+    for split in splits:
+        state.update(repr(tuple(split.images.shape)).encode())
+        state.update(split.labels.numpy().data)
+    return state.hexdigest()

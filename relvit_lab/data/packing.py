@@ -1,0 +1,270 @@
+"""§4 (data sets): decoding image files into a packed store (packed.py), in parallel, to be gone on with after any end.
+
+images.bin     the decoded images, in chunks
+chunks.jsonl   a line for each chunk that is whole: its number, digest, and sums
+index.json     what the store holds; written last, at once: its presence is the only sign of a whole store
+verified.json  size and time of an images.bin whose digests have been checked
+"""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from relvit_lab.data.base import bar
+from relvit_lab.data.images import decode_image
+from relvit_lab.errors import RelvitError
+
+CHUNK = 64  # images: few enough that a kill costs little
+MANY_BROKEN = 5  # so many broken images are named before giving up
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be in a store: files, of which the first `train` count for mean and std, as side x side pixels."""
+
+    name: str
+    folder: Path
+    paths: tuple[Path, ...]
+    train: int
+    side: int
+
+    @property
+    def image_bytes(self) -> int:
+        return 3 * self.side * self.side
+
+    @property
+    def bytes(self) -> int:
+        return len(self.paths) * self.image_bytes
+
+    @property
+    def chunks(self) -> int:
+        return -(-len(self.paths) // CHUNK)
+
+    @property
+    def images_file(self) -> Path:
+        return self.folder / "images.bin"
+
+    def chunk_paths(self, chunk: int) -> tuple[Path, ...]:
+        return self.paths[chunk * CHUNK : (chunk + 1) * CHUNK]
+
+
+def pack(job: Job, index: dict, progress: bool | None, workers: int | None = None) -> None:
+    """Fill the store, keeping the chunks that are whole already, and write `index` with its digest and sums.
+
+    The caller holds the store's lock. Raises RelvitError for images that cannot be read, by name, and for a full disk.
+    """
+    from PIL import Image
+
+    Image.init()  # loads its formats, which threads must not do at once
+    (job.folder / "index.json").unlink(missing_ok=True)
+    _reserve(job)
+    done = read_chunks(job)
+    records, broken = [], []
+    pool = ThreadPoolExecutor(workers or cores())
+    try:
+        with open(job.folder / "chunks.jsonl", "a", encoding="utf-8") as log:
+            log.write("\n")  # ends a line that a kill tore
+            tasks = [pool.submit(_chunk, job, chunk, done.get(chunk)) for chunk in range(job.chunks)]
+            for record in bar(_each_image(job, tasks), len(job.paths), "packing images", progress):
+                if record is None:
+                    continue
+                if record.get("broken"):
+                    broken += record["broken"]
+                    if len(broken) >= MANY_BROKEN:
+                        break
+                    continue
+                if record is not done.get(record["chunk"]):
+                    log.write(json.dumps(record) + "\n")
+                    log.flush()
+                records.append(record)
+    finally:
+        pool.shutdown(cancel_futures=True)
+    if broken:
+        more = "\n(there may be more)" if len(broken) >= MANY_BROKEN else ""
+        named = "\n".join(broken[:MANY_BROKEN])
+        raise RelvitError(f"cannot read these images; mend or remove them:\n{named}{more}")
+    _sync(job.images_file)
+    sums = torch.tensor([record["sums"] for record in records], dtype=torch.float64).sum(0).tolist()  # (k,2,3)
+    write_json(
+        job.folder / "index.json", index | {"digest": combined([record["sha256"] for record in records]), "sums": sums}
+    )
+    remember(job)
+
+
+def _each_image(job: Job, tasks: list) -> Iterator:
+    """The chunks' results in their order, and None for every further image, so that a bar counts images."""
+    for chunk, task in enumerate(tasks):
+        yield task.result()
+        yield from (None for _ in job.chunk_paths(chunk)[1:])
+
+
+def _chunk(job: Job, chunk: int, done: dict | None) -> dict:
+    """The record of a chunk: `done` where the file still holds that, else of the chunk newly decoded and written.
+
+    Where images are broken it is {"broken": their names and what is wrong}, and nothing is written.
+    """
+    if done is not None and _digest_in_file(job, chunk) == done["sha256"]:
+        return done
+    paths = job.chunk_paths(chunk)
+    images, broken = np.empty((len(paths), 3, job.side, job.side), np.uint8), []
+    for image, path in zip(images, paths):
+        try:
+            image[...] = decode_image(path, job.side)
+        except MemoryError:
+            raise
+        except Exception as error:  # a damaged file can make Pillow raise nearly anything
+            broken.append(f"{path} ({str(error) or type(error).__name__})")
+            if len(broken) == MANY_BROKEN:
+                break
+    if broken:
+        return {"broken": broken}
+    with open(job.images_file, "r+b") as file:
+        file.seek(chunk * CHUNK * job.image_bytes)
+        file.write(images.data)
+    train = torch.from_numpy(images[: max(0, job.train - chunk * CHUNK)])
+    return {"chunk": chunk, "sha256": hashlib.sha256(images.data).hexdigest(), "sums": _sums(train)}
+
+
+def _sums(images: Tensor) -> list[list[float]]:
+    """The sums of all pixels and of their squares, by channel: whole numbers, exact in float64."""
+    sums = torch.zeros(2, 3, dtype=torch.float64)
+    for image in images:  # one at a time stays in the cache
+        values = image.flatten(1).double()  # (3,H,W) -> (3,H*W)
+        sums += torch.stack([values.sum(1), torch.linalg.vecdot(values, values)])
+    return sums.tolist()
+
+
+def cores() -> int:
+    """How many this process may use, at most 16: more would not be fed by one disk."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(16, max(2, usable or 1))
+
+
+# -- what lies on the disk ---------------------------------------------------------------------------------------------
+
+
+def _reserve(job: Job) -> None:
+    """images.bin in its full length, where the disk has room for what is still to be written."""
+    job.images_file.touch()
+    held = min(job.bytes, getattr(job.images_file.stat(), "st_blocks", 0) * 512)
+    free = shutil.disk_usage(job.folder).free
+    if free < job.bytes - held:
+        raise RelvitError(no_room(job, f", of which {size(free)} are free"))
+    with open(job.images_file, "r+b") as file:
+        file.truncate(job.bytes)  # sparse: takes no room yet
+
+
+def no_room(job: Job, what: str) -> str:
+    return (
+        f"the disk of {job.folder} is full: {job.name} packed at {job.side} px takes {size(job.bytes)}{what}. Make "
+        "room and start again (what is packed so far is kept), or give another data_dir"
+    )
+
+
+def size(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.2g} MB"
+
+
+@contextmanager
+def explained(job: Job) -> Iterator[None]:
+    """OSErrors of the store as one sentence that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise RelvitError(no_room(job, "")) from error
+        raise RelvitError(
+            f"{job.folder} cannot be written ({error.strerror or error}), and {job.name} is to be packed there "
+            f"({size(job.bytes)}): make data_dir writable, or give another data_dir"
+        ) from error
+
+
+def read_chunks(job: Job) -> dict[int, dict]:
+    """The records of chunks.jsonl by chunk, the latest of each; lines that a kill tore are passed over."""
+    found = {}
+    try:
+        lines = (job.folder / "chunks.jsonl").read_text("utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        return found
+    for line in lines:
+        try:
+            record = json.loads(line)
+            found[int(record["chunk"])] = record
+        except (ValueError, KeyError, TypeError):
+            continue
+    return found
+
+
+def combined(digests: list[str]) -> str:
+    """One digest of all chunks."""
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def _digest_in_file(job: Job, chunk: int) -> str:
+    with open(job.images_file, "rb") as file:
+        file.seek(chunk * CHUNK * job.image_bytes)
+        return hashlib.sha256(file.read(len(job.chunk_paths(chunk)) * job.image_bytes)).hexdigest()
+
+
+def intact(job: Job, digest: str, progress: bool | None) -> bool:
+    """Whether images.bin holds what `digest` says. All of it is read, unless it was checked and has not changed."""
+    try:
+        stamp = _stamp(job)
+    except OSError:
+        return False
+    if stamp["size"] != job.bytes:
+        return False
+    if read_json(job.folder / "verified.json") == stamp:
+        return True
+    with ThreadPoolExecutor(cores()) as pool:
+        tasks = [pool.submit(_digest_in_file, job, chunk) for chunk in range(job.chunks)]
+        found = bar(_each_image(job, tasks), len(job.paths), "checking packed images", progress)
+        same = combined([digest for digest in found if digest is not None]) == digest
+    if same:
+        remember(job)
+    return same
+
+
+def remember(job: Job) -> None:
+    """That images.bin, as it is now, has been checked. Where that cannot be written it is checked each time."""
+    try:
+        write_json(job.folder / "verified.json", _stamp(job))
+    except OSError:
+        pass
+
+
+def _stamp(job: Job) -> dict:
+    about = job.images_file.stat()
+    return {"size": about.st_size, "mtime_ns": about.st_mtime_ns}
+
+
+def read_json(path: Path) -> dict | None:
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def write_json(path: Path, value: dict) -> None:
+    partial = path.with_name(path.name + ".partial")
+    with open(partial, "w", encoding="utf-8") as file:
+        json.dump(value, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+
+
+def _sync(path: Path) -> None:
+    with open(path, "r+b") as file:
+        os.fsync(file.fileno())
