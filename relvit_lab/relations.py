@@ -1,4 +1,4 @@
-"""Section 3.1, eq. 5-7: the four targets, all known from where the patches lie.
+"""Section 3.1, eq. 5-7: the four targets, and Table 3's peer's; all are known from where the patches lie.
 
 Patch i of N = side * side lies at row y = i // side and column x = i % side; [i, j] asks about i, seen from j.
 """
@@ -73,12 +73,22 @@ def absolute_positions(side: int) -> Tensor:
     return torch.arange(_rows_columns(side)[0].numel())
 
 
+def offsets(side: int) -> Tensor:
+    """The peer's target (Liu et al., NeurIPS 2021). Returns (N, N, 2) float32: (|x_i - x_j|, |y_i - y_j|) in patches.
+
+    The diagonal is 0, the largest is side - 1. Raises RelvitError for side < 1. Side 1 gives [[[0, 0]]].
+    """
+    y, x = _rows_columns(side)
+    p = torch.stack([x, y], 1)  # (N,2)
+    return (p[:, None] - p[None, :]).abs().float()  # (N,1,2) (1,N,2) -> (N,N,2)
+
+
 def permuted(target: Tensor, p: Tensor) -> Tensor:
     """The target after shuffling, where token t holds patch p[t].
 
     target: (N, N), any pair target (values may be vectors: (N, N, ...)), or (N,), a token target.
     p: (N,) or (B, N) int64, a permutation each.
-    Returns T[p][:, p], (N, N) or (B, N, N), or T[p], (N,) or (B, N), of the target's dtype.
+    Returns T[p][:, p], (N, N, ...) or (B, N, N, ...), or T[p], (N,) or (B, N), of the target's dtype.
     Raises RelvitError where the numbers of tokens differ.
     """
     n = p.shape[-1]

@@ -1,4 +1,4 @@
-"""Section 3.1, eq. 10-13: the pretext tasks, as data.
+"""Section 3.1, eq. 10-13: the pretext tasks, as data; the loss of Table 3's peer is one of them.
 
 A task is a record. The model's head, the loss, the metric, a table's column and a plot follow from it, and a
 further task is one entry: TASKS.add(Task("quadrant", make_head=..., target=...)).
@@ -7,15 +7,16 @@ further task is one entry: TASKS.add(Task("quadrant", make_head=..., target=...)
 import hashlib
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from relvit_lab import relations
-from relvit_lab.heads import PairScores, TokenScores
+from relvit_lab import drloc, relations
+from relvit_lab.errors import RelvitError, nearest
+from relvit_lab.heads import PairMLP, PairScores, TokenScores
 from relvit_lab.registry import Registry
 
 
@@ -70,8 +71,10 @@ class Task:
         mean squared error for others. A task may fuse the two (for memory), or sample pairs with the generator.
     metric(predictions, targets) -> scalar, shown as it is. None: accuracy in %, or MSE x 100.
     weight: of its loss in the sum.
-    target(grid) -> (N, N) or (N,), of the standard order: permuted(target, p) follows a shuffle.
+    target(grid) -> (N, N) or (N,), of the standard order: permuted(target, p) follows a shuffle. A pair may have a
+        vector of values, (N, N, V): then loss and metric are the task's own.
     title, unit: for tables and plots. higher: whether a higher metric is better.
+    ramp_epochs: the weight rises linearly from 0 over the first so many epochs; 0: it is constant.
     """
 
     name: str
@@ -83,6 +86,7 @@ class Task:
     title: str = ""
     unit: str = ""
     higher: bool | None = None
+    ramp_epochs: int = 0
 
     def __post_init__(self):
         if self.target is None:
@@ -102,7 +106,12 @@ class Task:
     def fingerprint(self) -> str:
         """A digest of the task's own code: a task that was changed in a notebook is another experiment."""
         parts = [_source(part) for part in (self.make_head, self.loss, self.metric, self.target)]
-        return hashlib.sha256(repr((parts, self.weight)).encode()).hexdigest()[:16]
+        scalars = (self.weight, self.ramp_epochs) if self.ramp_epochs else (self.weight,)
+        return hashlib.sha256(repr((parts, *scalars)).encode()).hexdigest()[:16]
+
+    def ramp(self, epoch: float) -> float:
+        """The share of its weight that counts after so many epochs (fractions too): 0 at first, then up to 1."""
+        return min(1.0, epoch / self.ramp_epochs) if self.ramp_epochs else 1.0
 
 
 def _source(function: Callable) -> str:
@@ -115,10 +124,31 @@ def _source(function: Callable) -> str:
         return getattr(function, "__qualname__", repr(function))
 
 
-BUILT_IN = (
+RELVIT = (
     Task("sprel", lambda dim, grid: PairScores(dim, 9), target=relations.spatial_relations, title="SpRel"),
     Task("dist", lambda dim, grid: PairScores(dim, 1), target=relations.distances, title="Dist"),
     Task("ang", lambda dim, grid: PairScores(dim, 1), target=relations.angles, title="Ang"),
     Task("abspos", lambda dim, grid: TokenScores(dim, grid**2), target=relations.absolute_positions, title="AbsPos"),
 )
+"""The four tasks of the paper."""
+DRLOC = Task(
+    "drloc", lambda dim, grid: PairMLP(dim, 2), drloc.sampled_l1, drloc.normalised_error_in_patches, drloc.WEIGHT,
+    drloc.normalised_offsets, "DRLoc", "L1 in patches", higher=False,
+)  # fmt: skip
+DRLOC_FORMS = {
+    "paper": DRLOC,
+    "released": replace(DRLOC, metric=drloc.error_in_patches, target=relations.offsets, ramp_epochs=drloc.RAMP_EPOCHS),
+}
+BUILT_IN = (*RELVIT, DRLOC)
 TASKS: Registry[Task] = Registry("task", BUILT_IN)
+
+
+def get(name: str, drloc_form: str = "paper") -> Task:
+    """The task of that name; the built-in drloc as in its paper or as in its released code ("released").
+
+    Raises RelvitError for an unknown name or form, naming the nearest.
+    """
+    if drloc_form not in DRLOC_FORMS:
+        raise RelvitError(f"unknown form of drloc '{drloc_form}': {nearest(drloc_form, DRLOC_FORMS)}")
+    task = TASKS.get(name)
+    return DRLOC_FORMS[drloc_form] if task is DRLOC else task

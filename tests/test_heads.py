@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from relvit_lab import heads
 from relvit_lab.errors import RelvitError
-from relvit_lab.heads import PairScores, TokenScores
+from relvit_lab.heads import PAIR_HEADS, PairMLP, PairScores, TokenScores
 
 B, N, D, K = 2, 5, 12, 3
 
@@ -117,6 +118,94 @@ def test_every_weight_and_token_gets_a_gradient(z, rank):
     assert torch.autograd.gradcheck(head, z[:1, :3].detach().requires_grad_())
 
 
+# -- the peer's head, and chosen pairs -----------------------------------------------------------------------------
+
+
+def concatenated(head, z):
+    """The peer's MLP, one real concatenated pair after the other."""
+    out = torch.empty(len(z), head.outputs, z.shape[1], z.shape[1])
+    for b in range(len(z)):
+        for i in range(z.shape[1]):
+            for j in range(z.shape[1]):
+                hidden = torch.cat([z[b, i], z[b, j]])
+                for layer in (head.fc1, head.fc2):
+                    hidden = (layer.weight @ hidden + layer.bias).clamp(min=0)
+                out[b, :, i, j] = head.fc3.weight @ hidden + head.fc3.bias
+    return out
+
+
+def test_pair_mlp_is_the_mlp_on_concatenated_pairs(z):
+    head = PairMLP(D, K, hidden=16)
+    slow = concatenated(head, z)
+    assert (slow - slow.mT).abs().max() > 0.01  # so that i and j cannot change places unseen
+    assert head(z).shape == (B, K, N, N)
+    torch.testing.assert_close(head(z), slow)
+
+
+def test_pair_mlp_has_the_published_sizes():
+    with torch.device("meta"):
+        head = PairMLP(768, 2)
+    shapes = [tuple(p.shape) for p in head.parameters()]
+    assert shapes == [(512, 1536), (512,), (512, 512), (512,), (2, 512), (2,)]
+
+
+def test_pair_mlp_in_blocks_of_images(z, monkeypatch):
+    head = PairMLP(D, K, hidden=16).double()
+    z = z.double().repeat(3, 1, 1).requires_grad_()  # 6 images
+
+    def gradients():
+        return torch.autograd.grad(head(z).square().sum(), [z, *head.parameters()])
+
+    whole, expected, calls = head(z), gradients(), []
+    monkeypatch.setattr(heads, "BLOCK", 2 * N * N * 16)  # two images
+    all_pairs = head._all_pairs
+    monkeypatch.setattr(head, "_all_pairs", lambda part: calls.append(len(part)) or all_pairs(part), raising=False)
+    torch.testing.assert_close(head(z), whole)
+    assert calls == [2, 2, 2]
+    torch.testing.assert_close(gradients(), expected)
+    assert calls == [2, 2, 2] * 3  # hidden layers are computed again in the backward pass
+    with torch.no_grad():
+        torch.testing.assert_close(head(z), whole)
+    monkeypatch.setattr(heads, "BLOCK", 1)  # less than an image: one at a time
+    torch.testing.assert_close(head(z), whole)
+
+
+@pytest.mark.parametrize("head", [PairScores(D, K), PairScores(D, K, 4), PairMLP(D, K, 16)], ids=repr)
+class TestPairHeads:
+    def test_chosen_pairs_are_those_of_all(self, head, z):
+        pairs = torch.tensor([[[0, 1], [1, 0], [2, 2]], [[4, 3], [4, 3], [0, 4]]])  # twice the same, too
+        all_of_them, chosen = head(z), head.pairs(z, pairs)
+        assert chosen.shape == (B, 3, K)
+        for b in range(B):
+            for m, (i, j) in enumerate(pairs[b].tolist()):
+                torch.testing.assert_close(chosen[b, m], all_of_them[b, :, i, j])
+
+    def test_chosen_pairs_see_no_other_token(self, head, z):
+        z.requires_grad_()
+        head.pairs(z, torch.tensor([[[0, 1]], [[3, 3]]])).sum().backward()
+        assert z.grad.abs().sum(-1).bool().tolist() == [[True, True, False, False, False], [False] * 3 + [True, False]]
+
+    def test_they_follow_a_permutation(self, head, z):
+        p = torch.tensor([3, 0, 4, 1, 2])
+        torch.testing.assert_close(head(z[:, p]), head(z)[:, :, p][..., p])
+
+    def test_bfloat16(self, head, z):
+        with torch.autocast("cpu", torch.bfloat16):
+            rounded, chosen = head(z), head.pairs(z, torch.tensor([[[1, 2]], [[0, 3]]]))
+        torch.testing.assert_close(rounded.float(), head(z), atol=0.05, rtol=0.05)
+        torch.testing.assert_close(chosen[1, 0].float(), head(z)[1, :, 0, 3], atol=0.05, rtol=0.05)
+
+
+def test_gradients_of_the_pair_mlp(z):
+    head, z = PairMLP(D, K, 8).double(), z.double()[:1, :3].requires_grad_()
+    assert torch.autograd.gradcheck(head, z)
+    assert torch.autograd.gradcheck(lambda z: head.pairs(z, torch.tensor([[[0, 2], [1, 1]]])), z)
+
+
+def test_heads_by_name():
+    assert {name: type(head(D, 2)) for name, head in PAIR_HEADS.items()} == {"scores": PairScores, "mlp": PairMLP}
+
+
 def test_token_scores_are_equation_9(z):
     head, p = TokenScores(D, K), torch.tensor([3, 0, 4, 1, 2])
     scores = head(z)
@@ -143,6 +232,12 @@ def test_bfloat16_stays_close(head):
 def test_sizes_below_one(sizes):
     with pytest.raises(RelvitError, match="at least 1, not 0"):
         PairScores(*sizes)
+
+
+@pytest.mark.parametrize("sizes", [(0, 9), (8, 0), (8, 9, 0)])
+def test_sizes_of_the_pair_mlp_below_one(sizes):
+    with pytest.raises(RelvitError, match="of PairMLP is at least 1, not 0"):
+        PairMLP(*sizes)
 
 
 def test_no_rank_is_left_where_there_are_more_outputs_than_dimensions():

@@ -11,6 +11,7 @@ from relvit_lab.relations import (
     absolute_positions,
     angles,
     distances,
+    offsets,
     permuted,
     spatial_relations,
 )
@@ -76,6 +77,14 @@ def test_known_values_on_a_three_by_three_grid():
     assert a[0].tolist() == pytest.approx(first, abs=1e-4)
 
 
+@pytest.mark.parametrize("side", [1, 2, 3, 7, 14])
+def test_offsets_of_the_peer(side):
+    target = offsets(side)
+    assert target.shape == (side**2, side**2, 2) and target.dtype == torch.float32
+    for i, j, x_i, y_i, x_j, y_j in pairs(side):
+        assert target[i, j].tolist() == [abs(x_i - x_j), abs(y_i - y_j)]
+
+
 @pytest.mark.parametrize("side", SIDES)
 def test_symmetries_and_ranges(side):
     r, d, a = spatial_relations(side), distances(side), angles(side)
@@ -102,24 +111,24 @@ def test_one_patch_is_no_division_by_zero():
     assert distances(1).tolist() == angles(1).tolist() == [[-1.0]]
 
 
-@pytest.mark.parametrize("make", [spatial_relations, distances, angles, absolute_positions])
+@pytest.mark.parametrize("make", [spatial_relations, distances, angles, absolute_positions, offsets])
 @pytest.mark.parametrize("side", [0, -1, 2.5])
 def test_no_grid_without_a_side(make, side):
     with pytest.raises(RelvitError, match=f"at least 1, not {side}"):
         make(side)
 
 
-@pytest.mark.parametrize("make", [spatial_relations, distances, angles])
+@pytest.mark.parametrize("make", [spatial_relations, distances, angles, offsets])
 def test_permuted_pairs(make):
     target, n = make(3), 9
     generator = torch.Generator().manual_seed(0)
     p = torch.stack([torch.randperm(n, generator=generator) for _ in range(4)])
     batch = permuted(target, p)
-    assert batch.shape == (4, n, n) and batch.dtype == target.dtype
+    assert batch.shape == (4, *target.shape) and batch.dtype == target.dtype
     for b in range(4):
         for s in range(n):
             for t in range(n):  # tokens s and t hold patches p[s] and p[t]
-                assert batch[b, s, t] == target[p[b, s], p[b, t]]
+                assert torch.equal(batch[b, s, t], target[p[b, s], p[b, t]])
         assert torch.equal(permuted(target, p[b]), batch[b])
         assert torch.equal(permuted(batch[b], p[b].argsort()), target)  # shuffled back
     assert torch.equal(permuted(target, torch.arange(n)), target)

@@ -6,12 +6,14 @@ import pytest
 import torch
 from torch import nn
 
+from relvit_lab import tasks
 from relvit_lab.backbones import create_backbone
+from relvit_lab.errors import RelvitError
 from relvit_lab.heads import PairScores, TokenScores
 from relvit_lab.model import RelViT
 from relvit_lab.registry import Registry
 from relvit_lab.relations import permuted
-from relvit_lab.tasks import BUILT_IN, TASKS, Task
+from relvit_lab.tasks import BUILT_IN, DRLOC, RELVIT, TASKS, Task
 
 B, SIDE, D = 2, 3, 8
 N = SIDE * SIDE
@@ -66,12 +68,13 @@ def test_token_loss_is_eq_11(tokens):
 
 
 def test_the_order_of_the_registry():
-    assert TASKS.names()[:4] == ("sprel", "dist", "ang", "abspos")
+    assert TASKS.names()[:5] == ("sprel", "dist", "ang", "abspos", "drloc")
+    assert BUILT_IN == (*RELVIT, DRLOC) and [task.weight for task in BUILT_IN] == [1, 1, 1, 1, 0.5]
 
 
 def test_shuffling_changes_no_loss_without_positional_embeddings():
     torch.manual_seed(0)
-    model = RelViT(create_backbone("vit_nano", pos_embed=False), BUILT_IN).eval()
+    model = RelViT(create_backbone("vit_nano", pos_embed=False), RELVIT).eval()
     images, p = torch.randn(3, 3, 32, 32), torch.stack([torch.randperm(64) for _ in range(3)])
     from relvit_lab.patches import permute
 
@@ -114,7 +117,7 @@ def test_a_task_may_bring_its_own_loss_and_sample():
 
 
 def test_adding_the_same_name_again_replaces(tokens):
-    registry = Registry("task", BUILT_IN)
+    registry = Registry("task", RELVIT)
     registry.add(Task("mine", lambda dim, grid: TokenScores(dim, 4), target=quadrant))
     registry.add(Task("mine", lambda dim, grid: TokenScores(dim, 5), target=quadrant))
     assert registry.names()[-1] == "mine" and len(registry) == 5
@@ -133,8 +136,41 @@ def test_predictions_have_the_shape_of_targets():
     model = RelViT(create_backbone("vit_nano", image_size=8), BUILT_IN, classes=3).eval()
     images = torch.randn(2, 3, 8, 8)
     assert model(images).logits.shape == (2, 3)
-    for task in BUILT_IN:
-        assert model.predictions(images, task.name).shape == (2, *task.target(4).shape)
+    for task in RELVIT:
+        predicted, target = model.predictions(images, task.name), task.target(4)
+        assert predicted.shape == (2, *target.shape) and predicted.dtype == target.dtype
+
+
+def test_the_two_forms_of_drloc():
+    paper, released = tasks.get("drloc"), tasks.get("drloc", "released")
+    assert paper is tasks.get("drloc", drloc_form="paper") is TASKS.get("drloc")
+    assert torch.equal(released.target(7), 7 * paper.target(7)) and released.target(7).max() == 6
+    assert (paper.name, paper.title, paper.unit, paper.weight) == (
+        released.name, released.title, released.unit, released.weight,
+    )  # fmt: skip
+    assert paper.title == "DRLoc" and not paper.higher and not released.higher
+    assert all(tasks.get(task.name, "released") is task for task in RELVIT)
+    with pytest.raises(RelvitError, match="form of drloc 'relased': did you mean 'released'"):
+        tasks.get("drloc", "relased")
+    with pytest.raises(RelvitError, match="did you mean 'sprel'"):
+        tasks.get("sprl")
+
+
+def test_a_drloc_of_ones_own_stays_as_it_is(monkeypatch):
+    monkeypatch.setattr(TASKS, "_entries", dict(TASKS._entries))
+    own = TASKS.add(Task("drloc", lambda dim, grid: TokenScores(dim, 4), target=quadrant))
+    assert tasks.get("drloc", "released") is own
+
+
+def test_a_ramp_rises_linearly_and_counts_in_the_fingerprint():
+    released = tasks.get("drloc", "released")
+    assert released.ramp_epochs == 20
+    assert [released.ramp(epoch) for epoch in (0, 0.5, 10, 20, 100)] == [0, 0.025, 0.5, 1, 1]
+    assert all(task.ramp_epochs == 0 and task.ramp(0) == 1 for task in BUILT_IN)
+    plain, ramped = (
+        Task("mine", lambda dim, grid: TokenScores(dim, 4), target=quadrant, ramp_epochs=e) for e in (0, 5)
+    )
+    assert plain.fingerprint() != ramped.fingerprint()
 
 
 def test_a_task_without_a_target_says_so():
