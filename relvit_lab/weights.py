@@ -54,12 +54,12 @@ def _read(file: Path) -> object:
 
 
 def _explain(file: Path, error: Exception) -> str:
-    text = str(error)
-    found = re.search(r"GLOBAL ([\w.]+)", text) if isinstance(error, pickle.UnpicklingError) else None
+    found = re.search(r"GLOBAL ([\w.]+)", str(error)) if isinstance(error, pickle.UnpicklingError) else None
     if found:
         return (
             f"{file} holds Python objects ({found[1]}) beside weights, and reading those could run any code: write "
             "model.state_dict() alone to a file with torch.save"
         )
-    reason = (text.splitlines() or [""])[0][:120] or type(error).__name__
-    return f"the weights {file} cannot be read ({reason}): the file is damaged or of another kind, fetch it again"
+    if isinstance(error, OSError):
+        return f"the weights {file} cannot be read: {error.strerror or error}"
+    return f"the weights {file} cannot be read: the file is damaged, or neither safetensors nor of torch.save"
