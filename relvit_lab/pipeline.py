@@ -29,7 +29,10 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class Pipeline:
-    """The path of a stage's images. Sizes in pixels; mean and std for images in [0, 1]."""
+    """The path of a stage's images. Sizes in pixels; mean and std for images in [0, 1].
+
+    centre: images larger than that are looked at in their middle square of that side only, except for resized crops.
+    """
 
     image_size: int
     patch_size: int
@@ -41,6 +44,7 @@ class Pipeline:
     mega_patches: int | None = None  # M
     patch_augment: bool = False
     shuffle: bool = False
+    centre: int | None = None
 
     def normalise(self, images: Tensor) -> Tensor:
         mean, std = (_by_channel(values, images.device) for values in (self.mean, self.std))
@@ -52,6 +56,8 @@ class Pipeline:
             return self._train(images, labels, draws)
 
     def _train(self, images: Tensor, labels: Tensor, draws: torch.Generator | None) -> Batch:
+        if self.crop != "resized":
+            images = self._middle(images)
         x = image_augment(images, self.image_size, crop=self.crop, flip=self.flip, generator=draws)
         if self.recipe == "released":
             x = self.normalise(x)
@@ -71,15 +77,22 @@ class Pipeline:
         return Batch(x, labels, permutation)
 
     def evaluate(self, images: Tensor, labels: Tensor, first: int = 0) -> Batch:
-        """Images as they are: no augmentation, no shuffle. `first` is the index in its split of the first image: the
-        cuts of mega-patches are fixed by an image's index."""
-        x = image_augment(images, self.image_size, crop="none", flip=False)
+        """Images as they are, or the middle of them: no augmentation, no shuffle. `first` is the index in its split of
+        the first image: the cuts of mega-patches are fixed by an image's index."""
+        x = image_augment(self._middle(images), self.image_size, crop="none", flip=False)
         if self.mega_patches is not None:
             own = [generator("mega-patch cuts", self.mega_patches, first + i) for i in range(len(x))]
             side, shared = grid_side(x, self.patch_size), self.recipe == "released"
             cuts = torch.cat([draw_cuts(1, self.mega_patches, side, draws, shared) for draws in own])
             x = self._mega(x, cuts=cuts)
         return Batch(self.normalise(x), labels)
+
+    def _middle(self, images: Tensor) -> Tensor:
+        side = images.shape[-1]
+        if self.centre is None or side <= self.centre:
+            return images
+        start = round((side - self.centre) / 2)  # as torchvision's CenterCrop
+        return images[..., start : start + self.centre, start : start + self.centre]
 
     def _mega(self, x: Tensor, draws: torch.Generator | None = None, cuts: Tensor | None = None) -> Tensor:
         """With the released code's two departures in its recipe: no antialias, one set of cuts for both axes."""

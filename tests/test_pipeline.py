@@ -42,6 +42,31 @@ def test_another_size_is_resized_and_one_channel_becomes_three(images):
     assert batch.images.shape == (6, 3, 64, 64)
 
 
+@pytest.mark.parametrize("side, centre", [(40, 32), (37, 32), (37, 24), (32, 32)])
+def test_evaluation_looks_at_the_middle(side, centre):
+    from torchvision.transforms.v2.functional import center_crop, resize
+
+    images = torch.randint(0, 256, (3, 3, side, side), dtype=torch.uint8)
+    batch = Pipeline(**PLAIN, centre=centre).evaluate(images, LABELS[:3])
+    middle = resize(center_crop(images, centre).float(), 32, antialias=True) / 255
+    torch.testing.assert_close(batch.images, normalised(255 * middle), atol=2e-5, rtol=1e-5)
+    assert torch.equal(Pipeline(**PLAIN, centre=centre).train(images, LABELS[:3]).images, batch.images)
+
+
+def test_resized_crops_see_all_of_a_larger_image(images):
+    resized = PLAIN | {"image_size": 24, "crop": "resized", "flip": True}
+    whole, centred = (Pipeline(**resized, centre=c).train(images, LABELS, generator("a")).images for c in (None, 24))
+    assert torch.equal(whole, centred)
+
+
+@pytest.mark.parametrize("m", [None, 3])
+def test_mega_patches_of_the_middle(images, m):
+    """A larger image gives at evaluation what its middle gives."""
+    larger = torch.nn.functional.pad(images, (3, 3, 3, 3), value=7)
+    pipeline = Pipeline(**PLAIN, mega_patches=m, centre=32)
+    assert torch.equal(pipeline.evaluate(larger, LABELS).images, pipeline.evaluate(images, LABELS).images)
+
+
 @pytest.mark.parametrize("recipe", ["paper", "released"])
 def test_patch_augmentation_comes_before_or_after_normalising(images, recipe):
     """In the paper's order pixels stay in [0, 1] until they are normalised; the released code jitters normalised ones,
