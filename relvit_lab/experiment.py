@@ -224,7 +224,7 @@ class Stage:
 
     @property
     def _is_vit(self) -> bool:
-        return backbones.BACKBONES.get(self.experiment.backbone).is_vit
+        return backbones.get(self.experiment.backbone).is_vit
 
     @property
     def keeps_best(self) -> bool:

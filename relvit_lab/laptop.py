@@ -1,7 +1,8 @@
 """Real runs at laptop scale, as data: what results/README.md reports, by name. `python -m relvit_lab laptop` lists the
 commands; with OMP_NUM_THREADS=1 a stage takes two to three minutes on one CPU core.
 
-The real CIFAR-10, cut down by preset demo to a fixed 4,000 training and 2,000 test images, and the small ViT vit_nano.
+The real CIFAR-10, cut down by preset demo to a fixed 4,000 training and 2,000 test images, and the small ViT vit_nano;
+and a few short runs of Swin-T and T2T-ViT-14 at 224 px (FULL_SIZE).
 """
 
 from collections.abc import Iterator, Mapping
@@ -39,20 +40,29 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 LONG = ("long_twice", "long_finetuned")  # one seed
 
+# Table 3's other backbones at their full size, on a few images: that each row runs, and what it costs. One seed.
+FULL_DATA = {"dataset": "cifar10", "preset": "paper", "train_images": 320, "test_images": 200, "epochs": 3}
+FULL_SIZE: dict[str, dict[str, Any]] = {
+    f"{backbone}_{name}": {"backbone": backbone, **fields}
+    for backbone in ("swin_t", "t2t_vit_14")
+    for name, fields in {"supervised": SUPERVISED, "joint": JOINT, "drloc": {**JOINT, "tasks": "drloc"}}.items()
+}
+
 
 def experiment(name: str, seed: int = 0) -> Experiment:
     """The experiment of a setting."""
-    return Experiment.create({**DATA, **SETTINGS[name], "seed": seed})
+    fields = {**FULL_DATA, **FULL_SIZE[name]} if name in FULL_SIZE else {**DATA, **SETTINGS[name]}
+    return Experiment.create({**fields, "seed": seed})
 
 
 def seeds(name: str) -> tuple[int, ...]:
-    return SEEDS[:1] if name in LONG else SEEDS
+    return SEEDS[:1] if name in LONG or name in FULL_SIZE else SEEDS
 
 
 def commands() -> Iterator[str]:
     """A command for each run, in an order in which shared stages are made once: seed by seed."""
     for seed in SEEDS:
-        for name in SETTINGS:
+        for name in (*SETTINGS, *FULL_SIZE):
             if seed in seeds(name):
                 yield command(experiment(name, seed).resolved().as_dict()).replace(NOTEBOOK, _out(name, seed))
 

@@ -25,6 +25,7 @@ RECIPES = {  # FACTS of the text, and of the released code's commands
     "paper": {"weight_decay": 0.0, "dropout": 0.0, "drop_path": 0.0, "clip": 1.0, "factored_heads": False},
     "released": {"weight_decay": 0.1, "dropout": 0.0, "drop_path": 0.1, "clip": 1.0, "factored_heads": True},
 }
+T2T_DRLOC_WEIGHT = 0.1
 BY_IMAGE_SIZE = {32: "vit_s_4", 64: "vit_s_8", 224: "vit_s_32"}  # Table 1
 
 
@@ -39,9 +40,9 @@ def resolve(given: Mapping[str, Any]) -> dict[str, Any]:
     values = PRESETS[preset] | (DIGITS_DEMO if info.name == "digits" and preset == "demo" else {})
 
     backbone = given["backbone"] or (_paper_backbone(given["image_size"], info) if preset == "paper" else "vit_nano")
-    spec = backbones.BACKBONES.get(backbone)
-    if preset == "smoke" and getattr(spec, 'smoke', None):
-        spec = backbones.BACKBONES.get(getattr(spec, 'smoke', None))
+    spec = backbones.get(backbone)
+    if preset == "smoke" and spec.smoke:
+        spec = backbones.get(spec.smoke)
     image_size = given["image_size"] or (info.image_size if spec.name == "vit_nano" else spec.image_size)
     image_size, patch_size = spec.sizes(image_size, given["patch_size"])
 
@@ -49,7 +50,7 @@ def resolve(given: Mapping[str, Any]) -> dict[str, Any]:
     crop = "padded" if given["recipe"] == "released" and image_size <= 64 else "resized"
     defaults = {"batch_size": spec.batch_size, "image_crop": crop} | values | RECIPES[given["recipe"]]
     if given["recipe"] == "released":
-        defaults["dropout"] = getattr(spec, 'released_dropout', 0.0)
+        defaults["dropout"] = spec.released_dropout
     defaults["flip"] = info.flip
     # §4.2: off in pre-training, on elsewhere; Swin-T and T2T-ViT always know where a token lies
     defaults["pos_embed"] = given["scenario"] != "pretrain_finetune" or not spec.is_vit
@@ -65,7 +66,7 @@ def resolve(given: Mapping[str, Any]) -> dict[str, Any]:
 def notes(given: Mapping[str, Any], resolved: Mapping[str, Any]) -> tuple[str, ...]:
     """What a person should know of the way in which an experiment was resolved."""
     said = []
-    spec = backbones.BACKBONES.get(resolved["backbone"])
+    spec = backbones.get(resolved["backbone"])
     if given["backbone"] and spec.name != given["backbone"]:
         said.append(f"preset smoke trains {spec.name}, a small form of {given['backbone']}")
     if resolved["scenario"] == "pretrain_finetune" and not spec.is_vit:
@@ -82,8 +83,11 @@ def _paper_backbone(image_size: int | None, info: data.Info) -> str:
     return BY_IMAGE_SIZE[size]
 
 
-def _default_weight(name, backbone):
-    return 0.1 if name == "drloc" and backbone.startswith("t2t") else TASKS.get(name).weight
+def _default_weight(task: str, backbone: str) -> float:
+    """A task's own weight; L_drloc's paper has another lambda for T2T-ViT."""
+    if task == "drloc" and backbone.startswith("t2t"):
+        return T2T_DRLOC_WEIGHT
+    return TASKS.get(task).weight
 
 
 def _check_data(given: Mapping[str, Any], info: data.Info) -> None:

@@ -6,7 +6,8 @@
     {{wins finetuned twice}}          in how many of the seeds the first is ahead
     {{best finetuned}}                accuracy of the best epoch on the test images (never the headline)
     {{table main}}                    a table
-    {{shared epochs}}                 a field that all records but those of LONG share
+    {{shared epochs}}                 a field that all records but those of LONG and FULL_SIZE share
+    {{full epochs}}                   a field that all records of FULL_SIZE share
     {{long epochs}} {{chance sprel}} {{count records}} {{count_seeds pe_off}} {{points}} {{hours}}
     {{minutes supervised}} {{seeds}} {{grid}} {{chances}} {{kept released}} {{missing}} {{commands}} {{made}}
 """
@@ -65,6 +66,7 @@ class Report:
             "wins": lambda a, b: str(sum(gap > 0 for gap in self.gaps(a, b))),
             "table": self.table,
             "shared": self.shared,
+            "full": lambda field: _number(self.shared_by([self.find(n)[0] for n in laptop.FULL_SIZE], field)),
             "long": lambda field: _number(self.shared_by(laptop.find(self.records, "long_finetuned"), field)),
             "chance": self.chance,
             "count": lambda _: str(len(self.used())),
@@ -86,7 +88,8 @@ class Report:
 
     def used(self) -> list[Record]:
         """All records that the report speaks of, each once."""
-        found = [r for name in laptop.SETTINGS for stage in ("first", "last") for r in self.find(name, stage)]
+        names = (*laptop.SETTINGS, *laptop.FULL_SIZE)
+        found = [r for name in names for stage in ("first", "last") for r in self.find(name, stage)]
         return list({record["id"]: record for record in found}.values())
 
     def find(self, name: str, stage: str = "last") -> list[Record]:
@@ -111,9 +114,9 @@ class Report:
         return [sum(r["cost"]["seconds"] for r in run) for run in zip(*(self.find(name, s) for s in stages))]
 
     def missing(self) -> str:
-        """The runs of laptop.SETTINGS that are not on record."""
+        """The planned runs that are not on record."""
         gaps = []
-        for name in laptop.SETTINGS:
+        for name in (*laptop.SETTINGS, *laptop.FULL_SIZE):
             there = {record["experiment"]["seed"] for record in self.find(name)}
             lacking = [str(seed) for seed in laptop.seeds(name) if seed not in there]
             gaps += [f"`{name}` (seed {' and '.join(lacking)})"] if lacking else []
@@ -162,9 +165,11 @@ class Report:
     def table(self, name: str) -> str:
         if name == "labels":
             return self.labels()
+        if name == "backbones":
+            return self.backbones()
         names = TABLES.get(name)
         if names is None:
-            raise RelvitError(f"unknown table '{name}': {nearest(name, (*TABLES, 'labels'))}")
+            raise RelvitError(f"unknown table '{name}': {nearest(name, (*TABLES, 'labels', 'backbones'))}")
         rows = [self.row(name, setting) for setting in names]
         headers = ["trained", "epochs", "accuracy by seed, %", "mean ± sd", "SpRel, %", "AbsPos, %"]
         return _markdown(headers, rows)
@@ -196,6 +201,21 @@ class Report:
                  plus_minus(self.gaps(other, one), sign=True)]
             )  # fmt: skip
         headers = ["labels", "labelled images", "supervised", "pre-trained on all images, fine-tuned", "difference"]
+        return _markdown(headers, rows)
+
+    def backbones(self) -> str:
+        rows = []
+        for name in laptop.FULL_SIZE:
+            (record,) = self.find(name)
+            metrics, cost = record["metrics"], record["cost"]
+            trained = "nothing else" if record["stage"]["name"] == "supervised" else ", ".join(record["fields"]["tasks"])
+            tasks = [f"{metrics[task]:.2f}" if task in metrics else "-" for task in ("sprel", "abspos", "drloc")]
+            rows.append(
+                [record["experiment"]["backbone"], trained, f"{record['counts']['parameters']:,}",
+                 f"{metrics['accuracy']:.1f}", *tasks, f"{cost['seconds'] / 60:.1f}", f"{cost['images_per_second']:.1f}"]
+            )  # fmt: skip
+        headers = ["backbone", "trained on the classes and", "parameters", "accuracy, %", "SpRel, %", "AbsPos, %",
+                   "DRLoc, patches", "minutes", "img/s in training"]  # fmt: skip
         return _markdown(headers, rows)
 
     def shared_count(self, name: str) -> str:

@@ -16,7 +16,8 @@ from relvit_lab.model import RelViT
 from relvit_lab.paths import resolve
 from relvit_lab.pipeline import Pipeline
 from relvit_lab.runs import RunFolder
-from relvit_lab.stage_parts import build_model, read_weights
+from relvit_lab.stage_parts import build_model
+from relvit_lab.weights import read_weights
 
 
 @dataclass(frozen=True)

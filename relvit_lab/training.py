@@ -139,7 +139,8 @@ class Training:
             logits, tokens = self.model(batch.images)
             losses = self.model.task_losses(tokens, batch.permutation, draws)
         losses = {task: loss.float() for task, loss in losses.items()}
-        total = sum(self.weights[task] * loss for task, loss in losses.items())
+        weights = self._weights_now()
+        total = sum(weights[task] * loss for task, loss in losses.items())
         values = dict(losses)
         if logits is not None:
             values["classification"] = F.cross_entropy(logits.float(), batch.labels)
@@ -160,6 +161,11 @@ class Training:
         self.bad_step = torch.where((self.bad_step == 0) & ~total.detach().isfinite(), self.step, self.bad_step)
         if not self.device.waits:
             self._check_loss()
+
+    def _weights_now(self) -> dict[str, float]:
+        """The weights of the tasks' losses in this step: those of a task that ramps up grow."""
+        epoch = self.step / self.steps_per_epoch
+        return {task.name: self.weights[task.name] * task.ramp(epoch) for task in self.model.tasks}
 
     def _check_loss(self) -> None:
         bad = int(self.bad_step)

@@ -66,7 +66,7 @@ def test_values_are_checked_when_made(fields, says):
     "fields, says",
     [
         ({"tasks": "sprle"}, "did you mean 'sprel'"),
-        ({"dataset": "cifar100x"}, "did you mean 'cifar10'"),
+        ({"dataset": "cifar11"}, "did you mean 'cifar10'"),
         ({"backbone": "vit_s4"}, "did you mean 'vit_s_4'"),
         ({"preset": "paper"}, "digits has no paper preset"),
         ({"mega_patches": 5}, "at most 4"),
@@ -131,6 +131,8 @@ def test_places_do_not_change_an_id_and_every_other_field_does():
         "precision": "bf16",
         "fresh": True,
         "stop_after": "pretrain",
+        "knn": 20,
+        "linear_probe": True,
     }.items():
         assert name in PLACES and Experiment(**{name: value}).id == base
     other = {
@@ -138,11 +140,72 @@ def test_places_do_not_change_an_id_and_every_other_field_does():
         "mega_patches": 3, "pos_embed": True, "shuffle": True, "recipe": "released", "supervised_stages": 2,
         "epochs": 7, "batch_size": 8, "lr": 0.1, "weight_decay": 0.1, "dropout": 0.1, "drop_path": 0.1, "clip": 2,
         "label_fraction": 0.5, "train_images": 99, "test_images": 99, "image_size": 16, "patch_size": 4,
-        "factored_heads": True, "image_crop": "padded", "flip": True, "seed": 1,
+        "factored_heads": True, "image_crop": "padded", "flip": True, "pair_head": "mlp", "drloc_form": "released",
+        "seed": 1,
     }  # fmt: skip
-    assert set(other) | set(PLACES) | {"init_from"} == set(Experiment.names())
+    of_some = {"data_source", "train_on"}  # of image files, and of a set with validation images: below
+    assert set(other) | set(PLACES) | of_some | {"init_from"} == set(Experiment.names())
     ids = [Experiment(**{name: value}).id for name, value in other.items()]
     assert len(set(ids)) == len(ids) and base not in ids
+
+
+def test_fields_that_count_only_where_they_mean_something():
+    assert stage_ids(drloc_form="released") == stage_ids()  # no task drloc
+    assert stage_ids(tasks="drloc", drloc_form="released")["pretrain"] != stage_ids(tasks="drloc")["pretrain"]
+    assert stage_ids(scenario="supervised", pair_head="mlp") == stage_ids(scenario="supervised")
+    assert stage_ids(pair_head="mlp")["pretrain"] != stage_ids()["pretrain"]
+    flowers = {"dataset": "flower102", "preset": "smoke"}
+    ids = [stage_ids(**flowers, **more)["pretrain"] for more in ({}, {"data_source": "files"}, {"train_on": "train+val"})]
+    assert len(set(ids)) == 3
+
+
+@pytest.mark.parametrize("backbone", ["swin_t", "t2t_vit_14"])
+def test_backbones_that_are_no_plain_vit(backbone):
+    e = Experiment(dataset="cifar10", backbone=backbone, scenario="downstream_only").resolved()
+    assert (e.backbone, e.image_size, e.batch_size, e.pos_embed, e.drop_path, e.dropout) == (backbone, 224, 64, True, 0, 0)
+    assert [stage.augments_patches for stage in e.stages()] == [False]  # §4.1: image augmentation only
+    released = Experiment(dataset="cifar10", backbone=backbone, recipe="released").resolved()
+    assert (released.drop_path, released.dropout) == (0.1, 0.1 if backbone == "t2t_vit_14" else 0.0)
+    for wrong in ({"shuffle": True}, {"mega_patches": 3}, {"pos_embed": False}):
+        with pytest.raises(RelvitError, match=f"leave {next(iter(wrong))} out"):
+            Experiment(dataset="cifar10", backbone=backbone, **wrong).resolved()
+
+
+def test_notes_say_what_a_person_may_not_expect():
+    assert Experiment().notes() == ()
+    nano, outside = Experiment(dataset="cifar10", backbone="swin_t", preset="smoke").notes()
+    assert "swin_nano" in nano and "outside the paper" in outside
+    assert Experiment(dataset="cifar10", backbone="t2t_vit_14", scenario="supervised").notes() == ()
+
+
+def test_drloc_weighs_what_its_paper_gives_it():
+    assert Experiment(dataset="cifar10", backbone="swin_t", tasks="drloc").resolved().task_weights == (0.5,)
+    assert Experiment(dataset="cifar10", backbone="t2t_vit_14", tasks="drloc").resolved().task_weights == (0.1,)
+    assert Experiment(tasks="drloc,sprel", task_weights="2,1").resolved().task_weights == (1.0, 2.0)  # registry order
+
+
+@pytest.mark.parametrize("backbone, largest", [("vit_s_32", 6), ("vit_s_16", 10), ("vit_s_14", 10)])
+def test_mega_patches_of_table_5(backbone, largest):
+    for m in (3, 4, 5, 6, 8, 10):
+        fields = {"dataset": "imagenet100", "backbone": backbone, "mega_patches": m, "preset": "paper"}
+        if m <= largest:
+            assert Experiment(**fields).stages()[0].mega_patches == m
+        else:
+            with pytest.raises(RelvitError, match="at most 7"):
+                Experiment(**fields).stages()
+
+
+@pytest.mark.parametrize(
+    "fields, says",
+    [
+        ({"dataset": "cifar10", "data_source": "files"}, "stored as arrays"),
+        ({"dataset": "cifar10", "train_on": "train+val"}, "only flower102 has"),
+        ({"backbone": "timm:vit_tiny_patch16_225"}, "vit_tiny_patch16_224"),
+    ],
+)
+def test_what_does_not_go_together(fields, says):
+    with pytest.raises(RelvitError, match=says):
+        Experiment(**fields).resolved()
 
 
 def test_the_preset_is_what_it_resolves_to():
