@@ -1,13 +1,16 @@
 """§4 (data sets): images and labels by name, from a folder, or from an .npz.
 
-A further set is one entry: a `Source` with its `Info` and a function that reads it, added to DATASETS.
+A further set is one entry: a `Source` with its `Info` and a function that reads it, or lists its files, added to
+DATASETS.
 """
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
-from relvit_lab.data import cifar10, digits, folder, npz, packed
-from relvit_lab.data.base import Dataset, Info, Source, Split, make_dataset
-from relvit_lab.data.subsets import label_subset, subset
+from relvit_lab.data import cifar, digits, flower102, folder, imagenet100, npz, packed, svhn, tiny_imagenet
+from relvit_lab.data.base import Dataset, Files, FileSet, Info, Source, Split, make_dataset
+from relvit_lab.data.subsets import label_subset, subset, subset_files
 from relvit_lab.errors import RelvitError, nearest
 from relvit_lab.paths import resolve
 from relvit_lab.registry import Registry
@@ -17,27 +20,64 @@ __all__ = [
     "subset",
 ]  # fmt: skip
 
-DATASETS: Registry[Source] = Registry("data set", (digits.SOURCE, cifar10.SOURCE))
+DATASETS: Registry[Source] = Registry(
+    "data set",
+    (
+        digits.SOURCE, cifar.CIFAR_10.source(), cifar.CIFAR_100.source(), svhn.SVHN_DIGITS.source(), flower102.SOURCE,
+        tiny_imagenet.SOURCE, imagenet100.SOURCE,
+    ),
+)  # fmt: skip
+SPELLINGS = {  # other names that people write, in the form of _plain
+    "flowers102": "flower102", "oxfordflowers102": "flower102", "oxford102flowers": "flower102",
+    "tinyimagenet200": "tiny_imagenet", "streetviewhousenumbers": "svhn",
+}  # fmt: skip
 
 
 def load(
-    name: str | Path, data_dir: str | Path = "data", image_size: int | None = None, progress: bool | None = None
+    name: str | Path,
+    data_dir: str | Path = "data",
+    image_size: int | None = None,
+    progress: bool | None = None,
+    source: str = "packed",
+    train_on: str = "train",
+    train_images: int | None = None,
+    test_images: int | None = None,
 ) -> Dataset:
     """A data set with uint8 images on the CPU, by a registered name, a folder of images, or an .npz.
 
-    image_size is the side to which the photographs of a folder are brought (default 64); images that are stored as
-    arrays keep theirs. progress: True shows a bar at once, None where it takes more than two seconds, False never.
-    Relative paths are taken from the project root, then from data_dir. Raises RelvitError.
+    image_size is the side of the run's images, for which photographs are packed (packed.stored_side; by default the
+    set's own, 64 for a folder); images that are stored as arrays keep theirs. progress: True shows a bar at once, None
+    where it takes more than two seconds, False never. source "files": training crops each original anew (image files
+    only). train_on "train+val": the validation images are trained on too. train_images, test_images: use a fixed subset
+    of that size (`subset`, keys "train" and "test"; a further val split is cut down to test_images too); of image files
+    nothing else is decoded. Relative paths are taken from the project root, then from data_dir. Raises RelvitError.
     """
     if image_size is not None and (isinstance(image_size, bool) or int(image_size) != image_size or image_size < 1):
         raise RelvitError(f"image_size is {image_size!r}, but must be a whole number of pixels, 1 or more")
+    for what, value, known in (("source", source, ("packed", "files")), ("train_on", train_on, ("train", "train+val"))):
+        if value not in known:
+            raise RelvitError(f"unknown {what} '{value}': {nearest(value, known)}")
     found = _find(name, data_dir)
+    data_dir = resolve(data_dir)
+    fileset = None
     if isinstance(found, Source):
-        return found.read(resolve(data_dir), image_size or found.info.image_size, progress)
-    if found.is_dir():
+        size = image_size or found.info.image_size
+        if found.files is not None:
+            fileset = found.files(data_dir, progress)
+    elif found.is_dir():
+        size = image_size or folder.IMAGE_SIZE
         fileset = folder.files(found, str(name))
-        return packed.load(fileset, resolve(data_dir), image_size or folder.IMAGE_SIZE, progress)
-    return npz.read(found, str(name))
+    if train_on == "train+val" and (fileset is None or fileset.val is None):
+        have = ", ".join(entry.name for entry in DATASETS if entry.info.has_val)
+        raise RelvitError(f"{name} has no validation images beside its test images to train on: leave train_on out "
+                          f"(only {have} has them)")  # fmt: skip
+    if fileset is not None:
+        fileset = _cut_files(fileset, train_on, train_images, test_images)
+        return packed.load(fileset, data_dir, size, progress, source)
+    if source == "files":
+        raise RelvitError(f"{name} is stored as arrays: source 'files' is for image files, leave it out")
+    whole = found.read(data_dir, size, progress) if isinstance(found, Source) else npz.read(found, str(name))
+    return _cut(whole, train_images, test_images)
 
 
 def describe(name: str | Path, data_dir: str | Path = "data") -> Info:
@@ -49,7 +89,7 @@ def describe(name: str | Path, data_dir: str | Path = "data") -> Info:
 
 
 def fetch(name: str | Path, data_dir: str | Path = "data", progress: bool | None = None) -> str:
-    """Download a data set ahead of a run and verify it. Returns one line that says what is where, or RelvitError."""
+    """Download a data set ahead of a run and verify it. Returns what is where, in a line or more, or RelvitError."""
     found = _find(name, data_dir)
     if isinstance(found, Path):
         return f"nothing to download: {found} is on this machine"
@@ -59,9 +99,13 @@ def fetch(name: str | Path, data_dir: str | Path = "data", progress: bool | None
 
 
 def _find(name: str | Path, data_dir: str | Path) -> Source | Path:
-    """The entry of that name, else the folder or .npz of that path."""
+    """The entry of that name however it is spelt, else the folder or .npz of that path."""
     if name in DATASETS:
         return DATASETS.get(name)
+    plain = _plain(name)
+    for entry in DATASETS:
+        if plain and plain in (_plain(entry.name), *(other for other, own in SPELLINGS.items() if own == entry.name)):
+            return entry
     if str(name).strip():  # "" would be the project root
         tried = dict.fromkeys((resolve(name), resolve(data_dir) / name))
     else:
@@ -74,3 +118,32 @@ def _find(name: str | Path, data_dir: str | Path) -> Source | Path:
     places = " or ".join(map(str, tried))
     message = f"unknown data set '{name}': {nearest(name, DATASETS.names())}"
     raise RelvitError(f"{message}; and there is no folder or .npz at {places}" if places else message)
+
+
+def _plain(name: str | Path) -> str:
+    """ "CIFAR-100" and "cifar_100" -> "cifar100". "" for what can only be a path."""
+    if not isinstance(name, str) or not re.fullmatch(r"[\w -]+", name):
+        return ""
+    return re.sub(r"[\W_]", "", name).lower()
+
+
+def _cut_files(fileset: FileSet, train_on: str, train_images: int | None, test_images: int | None) -> FileSet:
+    """The part of the files that a run looks at."""
+    train, test, val = fileset.train, fileset.test, fileset.val
+    if train_on == "train+val":
+        train, val = Files(train.names + val.names, train.labels + val.labels), None
+    if train_images is not None:
+        train = subset_files(train, train_images, "train")
+    if test_images is not None:
+        test = subset_files(test, test_images, "test")
+        val = val and subset_files(val, test_images, "val")
+    return replace(fileset, train=train, test=test, val=val)
+
+
+def _cut(whole: Dataset, train_images: int | None, test_images: int | None) -> Dataset:
+    train, test = whole.train, whole.test
+    if train_images is not None:
+        train = subset(train, train_images, "train")
+    if test_images is not None:
+        test = subset(test, test_images, "test")
+    return replace(whole, train=train, test=test)

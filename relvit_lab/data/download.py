@@ -6,13 +6,15 @@ import io
 import os
 import shutil
 import socket
-import sys
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from relvit_lab.data.archives import unpack
+from relvit_lab.data.base import FileSet
+from relvit_lab.data.locks import alone
 from relvit_lab.errors import RelvitError
 
 SILENCE = 30  # seconds without a byte after which a connection counts as dead
@@ -30,60 +32,121 @@ FAILURES = (
 def download_once(
     name: str,
     data_dir: Path,
-    whole: Callable[[Path], bool],
+    amiss: Callable[[Path], str],
     get: Callable[[Path], None],
     otherwise: str = "",
     progress: bool | None = None,
 ) -> bool:
     """Bring a data set into data_dir if it is not there. True where it had to be downloaded.
 
-    whole(folder) verifies that all is there. get(folder) downloads into an empty folder; what it leaves there is moved
-    into data_dir only once it is whole. One process downloads, others wait for it and use the result. `otherwise` is
-    the end of the RelvitError of a failed download: what else the user can do.
+    amiss(folder) says what is not as it should be ("": all is). get(folder) downloads into an empty folder; what it
+    leaves there is moved into data_dir only once nothing is amiss. One process downloads, others wait for it and use
+    the result. `otherwise` is the end of the RelvitError of a failed download: what else the user can do.
     """
     part = data_dir / f".{name}.part"
+    missing = ""
     try:
-        if whole(data_dir):  # before any lock: the folder may be read-only
+        missing = amiss(data_dir)
+        if not missing:  # before any lock: the folder may be read-only
             return False
         data_dir.mkdir(parents=True, exist_ok=True)
-        with _alone(data_dir / f".{name}.lock", name, progress):
-            if whole(data_dir):  # another process was faster
+        with alone(data_dir / f".{name}.lock", f"downloads {name}", progress):
+            if not amiss(data_dir):  # another process was faster
                 return False
             shutil.rmtree(part, ignore_errors=True)  # of a download that was killed
             part.mkdir()
             try:
                 with _patience(), _quiet(progress is False):
                     get(part)
-                if not whole(part):
-                    raise RuntimeError("the downloaded files fail their check")
+                if wrong := amiss(part):
+                    raise RuntimeError(f"the downloaded files fail their check: {wrong}")
                 _move(part, data_dir)
             finally:
                 shutil.rmtree(part, ignore_errors=True)
     except FAILURES as error:
         raise RelvitError(
-            f"{name} is not whole in {data_dir} and could not be downloaded ({str(error) or type(error).__name__}). "
-            "Where there is network, fetch it ahead: "
-            f"python -m relvit_lab fetch {name} --data-dir {data_dir}{otherwise}"
+            f"{name} is not whole in {data_dir}{f' ({missing})' if missing else ''} and could not be downloaded "
+            f"({_words(error)}). Where there is network, fetch it ahead: {_command(name, data_dir)}{otherwise}"
         ) from error
     return True
 
 
-@contextlib.contextmanager
-def _alone(path: Path, name: str, progress: bool | None) -> Iterator[None]:
-    """Holds a lock that dies with this process."""
-    from filelock import FileLock, Timeout
+def files_once(
+    name: str,
+    root: Path,
+    list_files: Callable[[Path], FileSet],
+    get: Callable[[Path], None],
+    otherwise: str = "",
+    progress: bool | None = None,
+) -> tuple[FileSet, bool]:
+    """The listed files of a data set that is one folder, and whether it had to be downloaded.
 
-    lock = FileLock(path)
+    list_files(root) raises RelvitError where something is missing. A folder that is there is never replaced: people
+    keep their own things in such. `get` and `otherwise` as in download_once.
+    """
+
+    def amiss(folder: Path) -> str:
+        if not (folder / root.name).is_dir():
+            return f"there is no {root.name}"
+        return _problem(list_files, folder / root.name)
+
     try:
-        lock.acquire(timeout=1)
-    except Timeout:
-        if progress is not False:
-            print(f"waiting for another process that downloads {name} ...", file=sys.stderr)
-        lock.acquire()
+        there = root.is_dir()
+        fresh = not there and download_once(name, root.parent, amiss, get, otherwise, progress)
+        return list_files(root), fresh
+    except OSError as error:
+        raise RelvitError(f"{root} cannot be read: {_words(error)}") from error
+    except RelvitError as error:
+        if not there:
+            raise
+        raise RelvitError(
+            f"{error}. Mend it, or remove {root} and fetch the set anew: {_command(name, root.parent)}"
+        ) from error
+
+
+def obtain(url: str, md5: str, folder: Path, data_dir: Path) -> Path:
+    """The file of that address, with that MD5: from data_dir where someone put it there, else downloaded into `folder`.
+
+    Raises RuntimeError, with the reason, where neither is to be had.
+    """
+    from torchvision.datasets.utils import check_integrity, download_url
+
+    name = url.rsplit("/", 1)[-1]
+    given = data_dir / name
+    if check_integrity(given, md5):
+        return given
     try:
-        yield
-    finally:
-        lock.release()
+        download_url(url, folder, name)
+        if not check_integrity(folder / name, md5):
+            raise RuntimeError(f"what came from {url} is cut short or something else: its MD5 is not {md5}")
+    except FAILURES as error:
+        damaged = f"{given} is damaged, its MD5 is not {md5}; and " if given.is_file() else ""
+        raise RuntimeError(f"{damaged}{_words(error)}") from error
+    return folder / name
+
+
+def obtain_archive(url: str, md5: str, folder: Path, data_dir: Path, progress: bool | None, under: str = "") -> None:
+    """`obtain`, unpacked into folder/under. A downloaded archive is then removed; one in data_dir is the user's."""
+    archive = obtain(url, md5, folder, data_dir)
+    unpack(archive, folder / under, progress)
+    if archive.parent == folder:
+        archive.unlink()
+
+
+def _problem(list_files: Callable[[Path], FileSet], root: Path) -> str:
+    try:
+        list_files(root)
+    except RelvitError as error:
+        return str(error)
+    return ""
+
+
+def _command(name: str, data_dir: Path) -> str:
+    return f"python -m relvit_lab fetch {name} --data-dir {data_dir}"
+
+
+def _words(error: BaseException) -> str:
+    return str(error) or type(error).__name__
 
 
 @contextlib.contextmanager

@@ -1,0 +1,65 @@
+"""§4 (data sets): CIFAR-10 and CIFAR-100 in the files of torchvision's classes, which know their addresses and MD5s."""
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from relvit_lab.data.arrays import ArraySet
+from relvit_lab.data.base import Split
+from relvit_lab.data.download import obtain_archive
+
+if TYPE_CHECKING:
+    from torchvision.datasets import CIFAR10
+
+CLASSES_10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+CLASSES_100 = (  # the fine labels, in their order; here too because an .npz has no names
+    "apple", "aquarium_fish", "baby", "bear", "beaver", "bed", "bee", "beetle", "bicycle", "bottle", "bowl", "boy",
+    "bridge", "bus", "butterfly", "camel", "can", "castle", "caterpillar", "cattle", "chair", "chimpanzee", "clock",
+    "cloud", "cockroach", "couch", "crab", "crocodile", "cup", "dinosaur", "dolphin", "elephant", "flatfish", "forest",
+    "fox", "girl", "hamster", "house", "kangaroo", "keyboard", "lamp", "lawn_mower", "leopard", "lion", "lizard",
+    "lobster", "man", "maple_tree", "motorcycle", "mountain", "mouse", "mushroom", "oak_tree", "orange", "orchid",
+    "otter", "palm_tree", "pear", "pickup_truck", "pine_tree", "plain", "plate", "poppy", "porcupine", "possum",
+    "rabbit", "raccoon", "ray", "road", "rocket", "rose", "sea", "seal", "shark", "shrew", "skunk", "skyscraper",
+    "snail", "snake", "spider", "squirrel", "streetcar", "sunflower", "sweet_pepper", "table", "tank", "telephone",
+    "television", "tiger", "tractor", "train", "trout", "tulip", "turtle", "wardrobe", "whale", "willow_tree", "wolf",
+    "woman", "worm",
+)  # fmt: skip
+
+
+def _torchvision(name: str) -> "type[CIFAR10]":
+    from torchvision import datasets
+
+    return getattr(datasets, name)
+
+
+def _amiss(kind: str, folder: Path) -> str:
+    from torchvision.datasets.utils import check_integrity
+
+    theirs = _torchvision(kind)
+    files = [*theirs.train_list, *theirs.test_list, (theirs.meta["filename"], theirs.meta["md5"])]
+    if not (folder / theirs.base_folder).is_dir():
+        return f"there is no {theirs.base_folder}"
+    wrong = [name for name, md5 in files if not check_integrity(folder / theirs.base_folder / name, md5)]
+    return f"{theirs.base_folder}/{wrong[0]} is missing or damaged" if wrong else ""
+
+
+def _get(kind: str, folder: Path, data_dir: Path, progress: bool | None) -> None:
+    theirs = _torchvision(kind)
+    obtain_archive(theirs.url, theirs.tgz_md5, folder, data_dir, progress)
+
+
+def _split(kind: str, folder: Path, train: bool) -> Split:
+    whole = _torchvision(kind)(folder, train=train)
+    images = torch.from_numpy(whole.data).permute(0, 3, 1, 2).contiguous()  # (n,H,W,C) -> (n,C,H,W)
+    return Split(images, torch.tensor(whole.targets))
+
+
+def _set(name: str, title: str, kind: str, classes: tuple[str, ...], normalisation: tuple) -> ArraySet:
+    parts = (partial(part, kind) for part in (_amiss, _get, _split))
+    return ArraySet(name, title, classes, normalisation, (50_000, 10_000), *parts)
+
+
+CIFAR_10 = _set("cifar10", "CIFAR-10", "CIFAR10", CLASSES_10, ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)))
+CIFAR_100 = _set("cifar100", "CIFAR-100", "CIFAR100", CLASSES_100, ((0.5071, 0.4866, 0.4409), (0.2673, 0.2564, 0.2761)))

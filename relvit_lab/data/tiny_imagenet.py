@@ -1,0 +1,82 @@
+"""§4 (data sets): Tiny-ImageNet, 200 classes of 64 x 64 pixels. The labels of its test images were never published."""
+
+from pathlib import Path
+
+from relvit_lab.data.base import Files, FileSet, Info, Source
+from relvit_lab.data.counts import count_note, summary
+from relvit_lab.data.download import files_once, obtain_archive
+from relvit_lab.data.wnids import check_wnids, class_files, image_names, read_lines, short_names, some
+from relvit_lab.errors import RelvitError
+
+ROOT = "tiny-imagenet-200"
+URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"  # 248,100,043 bytes
+MD5 = "90528d7ca1a48142e341f4ef8d21d0de"
+NORMALISATION = (0.4802, 0.4481, 0.3975), (0.2770, 0.2691, 0.2821)
+PUBLISHED = {"training": 100_000, "val": 10_000}
+INFO = Info("tiny_imagenet", image_size=64, paper=True, backbone="vit_s_8", flip=True, files=True)
+OTHERWISE = f"; or put {ROOT}.zip there"
+
+
+def files(data_dir: Path, progress: bool | None = None) -> FileSet:
+    """100,000 training and 10,000 val images in data_dir/tiny-imagenet-200, downloaded where that is missing.
+
+    Raises RelvitError where there is no network for that, or, by name, where a class, an image or an annotation is
+    missing.
+    """
+    return _once(data_dir, progress)[0]
+
+
+def fetch(data_dir: Path, progress: bool | None = None) -> str:
+    """Download and verify, or verify what is there. Returns what is where, with notes. Raises RelvitError."""
+    return summary(*_once(data_dir, progress))
+
+
+def list_files(root: Path) -> FileSet:
+    """What is in the unpacked folder; nothing is opened but its text files. RelvitError as `files`."""
+    wnids = read_lines(root / "wnids.txt")
+    check_wnids(wnids, root / "wnids.txt")
+    train = class_files(root, wnids, {wnid: [f"train/{wnid}/images"] for wnid in wnids}, "training")
+    val = _val(root, wnids)
+    notes = count_note("tiny_imagenet", {"training": len(train), "val": len(val)}, PUBLISHED)
+    return FileSet(
+        INFO.name, root, train, val, _classes(root, wnids), normalisation=NORMALISATION, test_split="val", notes=notes
+    )
+
+
+def _val(root: Path, wnids: list[str]) -> Files:
+    """In the order of val_annotations.txt: <file> TAB <wnid> TAB <box>."""
+    path = root / "val" / "val_annotations.txt"
+    label = {wnid: number for number, wnid in enumerate(wnids)}
+    annotated: dict[str, int] = {}
+    for number, line in enumerate(read_lines(path), 1):
+        name, wnid = (*line.split("\t"), "")[:2]
+        if wnid not in label or name in annotated:
+            why = "names an image twice" if name in annotated else "has no image with a class of wnids.txt"
+            raise RelvitError(f"{path}: line {number} {why}: {line[:60]!r}")
+        annotated[name] = label[wnid]
+    there = set(image_names(root / "val" / "images"))
+    if lost := sorted(annotated.keys() - there):
+        raise RelvitError(f"{root / 'val' / 'images'} lacks {len(lost)} of {len(annotated)} images: {some(lost)}")
+    if extra := sorted(there - annotated.keys()):
+        raise RelvitError(f"{path} has no line for {len(extra)} of {len(there)} images: {some(extra)}")
+    if not annotated:
+        raise RelvitError(f"{path} is empty")
+    return Files(tuple(f"val/images/{name}" for name in annotated), tuple(annotated.values()))
+
+
+def _classes(root: Path, wnids: list[str]) -> tuple[str, ...]:
+    """From words.txt: <wnid> TAB <synonyms>, of far more than these classes."""
+    words = dict(line.partition("\t")[::2] for line in read_lines(root / "words.txt"))
+    if lost := [wnid for wnid in wnids if not words.get(wnid)]:
+        raise RelvitError(f"{root / 'words.txt'} has no line for {some(lost)}")
+    return short_names({wnid: words[wnid] for wnid in wnids})
+
+
+def _once(data_dir: Path, progress: bool | None) -> tuple[FileSet, bool]:
+    def get(folder: Path) -> None:
+        obtain_archive(URL, MD5, folder, data_dir, progress)
+
+    return files_once(INFO.name, data_dir / ROOT, list_files, get, OTHERWISE, progress)
+
+
+SOURCE = Source(INFO, fetch=fetch, files=files)
