@@ -1,9 +1,12 @@
 """§4.2: what a stage is made of: its data, the path of its images, its model and the weights that it starts from."""
 
+import torch
+
 from relvit_lab import data
 from relvit_lab.backbones import create_backbone, load_weights
 from relvit_lab.errors import RelvitError
 from relvit_lab.experiment import Experiment, Stage
+from relvit_lab.feed import Feed, FileFeed, SplitFeed
 from relvit_lab.model import RelViT
 from relvit_lab.pipeline import Pipeline
 from relvit_lab.tasks import get as get_task
@@ -20,10 +23,27 @@ def load_data(e: Experiment) -> data.Dataset:
 
 def build_pipeline(stage: Stage, dataset: data.Dataset) -> Pipeline:
     e = stage.experiment
+    # crop and flip of images from files are train_feed's
+    crop, flip = ("none", False) if dataset.files else (e.image_crop, e.flip)
     return Pipeline(
-        e.image_size, e.patch_size, dataset.mean, dataset.std, e.recipe, e.image_crop, e.flip, stage.mega_patches,
-        stage.augments_patches, stage.shuffle, **({'centre': dataset.centre} if dataset.centre else {}),
+        e.image_size, e.patch_size, dataset.mean, dataset.std, e.recipe, crop, flip, stage.mega_patches,
+        stage.augments_patches, stage.shuffle, dataset.centre,
     )  # fmt: skip
+
+
+def train_feed(stage: Stage, dataset: data.Dataset, device: torch.device) -> Feed:
+    """The training images of a stage, from the label_fraction of them that its classifier may see. Raises RelvitError
+    where images from files are not to be cropped as these are."""
+    e, rows = stage.experiment, None
+    if stage.classifies and e.label_fraction < 1:
+        places = torch.arange(len(dataset.train))
+        rows = data.label_subset(data.Split(places, dataset.train.labels), e.label_fraction, e.seed).images
+    if dataset.files is None:
+        return SplitFeed(dataset.train, device, rows)
+    if e.image_crop != "resized":
+        raise RelvitError(f"data_source files crops each original anew (image_crop resized), not {e.image_crop}")
+    files, key = dataset.files, (e.seed, stage.name)
+    return FileFeed(files.train, files.root, e.image_size, e.flip, key, device, rows)
 
 
 def build_model(stage: Stage, classes: int) -> RelViT:
