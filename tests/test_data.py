@@ -7,9 +7,12 @@ import sys
 import numpy as np
 import pytest
 import torch
+from dataset_fixtures import build, photo, write
 
 from relvit_lab import data
+from relvit_lab.data import flower102
 from relvit_lab.data.base import digest, mean_std
+from relvit_lab.data.subsets import subset_files
 from relvit_lab.errors import RelvitError
 
 
@@ -47,7 +50,38 @@ def test_digits():
 
 def test_describe():
     assert data.describe("digits") == data.Info("digits", 8, paper=False, backbone="vit_nano", flip=False)
-    assert data.describe("cifar10") == data.Info("cifar10", 32, paper=True, backbone="vit_s_4", flip=True)
+    rows = {  # Table 2's backbones
+        "cifar10": (32, "vit_s_4", False, False), "cifar100": (32, "vit_s_4", False, False),
+        "svhn": (32, "vit_s_4", False, False), "flower102": (224, "vit_s_32", True, True),
+        "tiny_imagenet": (64, "vit_s_8", True, False), "imagenet100": (224, "vit_s_32", True, False),
+    }  # fmt: skip
+    assert tuple(source.name for source in data.DATASETS if source.info.paper) == tuple(rows)
+    for name, (size, backbone, files, has_val) in rows.items():
+        info = data.Info(name, size, paper=True, backbone=backbone, flip=True, files=files, has_val=has_val)
+        assert data.describe(name) == info
+        assert (data.DATASETS.get(name).files is not None) == files
+
+
+@pytest.mark.parametrize(
+    "spelt, name",
+    [
+        ("CIFAR-10", "cifar10"), ("Cifar 100", "cifar100"), ("cifar_100", "cifar100"), ("SVHN", "svhn"),
+        ("flowers102", "flower102"), ("flower-102", "flower102"), ("Flowers-102", "flower102"),
+        ("Oxford Flowers 102", "flower102"), ("tiny-imagenet", "tiny_imagenet"), ("TinyImageNet", "tiny_imagenet"),
+        ("tiny-imagenet-200", "tiny_imagenet"), ("imagenet-100", "imagenet100"), ("ImageNet_100", "imagenet100"),
+        ("Digits", "digits"),
+    ],
+)  # fmt: skip
+def test_spellings(spelt, name, tmp_path):
+    (tmp_path / spelt).mkdir()  # what is a data set's name is not looked up as a folder
+    assert data.describe(spelt, tmp_path).name == name
+
+
+def test_a_path_is_no_spelling(tmp_path):
+    folder = tmp_path / "cifar-10"
+    folder.mkdir()
+    for path in (folder, str(folder), "./cifar-10"):
+        assert data.describe(path, tmp_path).name == str(path)
 
 
 @pytest.mark.parametrize("call", [data.load, data.describe, data.fetch])
@@ -81,6 +115,75 @@ def test_bad_image_size(size):
 def test_fetch_where_nothing_is_to_be_downloaded(tmp_path):
     assert "nothing to download" in data.fetch("digits", tmp_path)
     assert str(tmp_path) in data.fetch(tmp_path)
+
+
+@pytest.fixture
+def flowers(tmp_path, monkeypatch):
+    build("flower102", tmp_path, monkeypatch)
+    return tmp_path
+
+
+def test_subsets_of_files_are_those_of_arrays(flowers):
+    whole = data.load("flower102", flowers, image_size=16, progress=False)
+    few = data.load("flower102", flowers, image_size=16, progress=False, train_images=5, test_images=4)
+    for key, part, of in (
+        ("train", few.train, whole.train),
+        ("test", few.test, whole.test),
+        ("val", few.val, whole.val),
+    ):
+        expected = data.subset(of, 5 if key == "train" else 4, key)
+        assert torch.equal(part.images, expected.images) and torch.equal(part.labels, expected.labels)
+    more = data.load("flower102", flowers, image_size=16, progress=False, train_images=99, test_images=99)
+    assert more.digest == whole.digest != few.digest
+    both = data.load("flower102", flowers, image_size=16, progress=False, train_on="train+val", train_images=14)
+    merged = data.Split(
+        torch.cat([whole.train.images, whole.val.images]), torch.cat([whole.train.labels, whole.val.labels])
+    )
+    assert torch.equal(both.train.images, data.subset(merged, 14, "train").images) and both.val is None
+
+
+def test_of_a_subset_nothing_else_is_decoded(flowers):
+    few = flower102.files(flowers)
+    kept = {"train": subset_files(few.train, 3, "train"), "test": subset_files(few.test, 2, "test")}
+    needed = {*kept["train"].names, *kept["test"].names, *subset_files(few.val, 2, "val").names}
+    for path in (flowers / "flowers-102" / "jpg").iterdir():
+        if f"jpg/{path.name}" not in needed:
+            path.write_bytes(b"no image")
+    mine = data.load("flower102", flowers, image_size=16, progress=False, train_images=3, test_images=2)
+    assert (len(mine.train), len(mine.val), len(mine.test)) == (3, 2, 2)
+    with pytest.raises(RelvitError, match="cannot"):
+        data.load("flower102", flowers, image_size=16, progress=False)
+
+
+def test_subsets_of_arrays_and_folders(tmp_path):
+    whole = data.load("digits")
+    few = data.load("digits", train_images=50, test_images=20)
+    assert torch.equal(few.train.images, data.subset(whole.train, 50, "train").images)
+    assert torch.equal(few.test.images, data.subset(whole.test, 20, "test").images)
+    assert (few.digest, few.mean) == (whole.digest, whole.mean)
+    files = {f"{split}/{c}/{n}.jpg": photo(n) for split in ("train", "test") for c in "ab" for n in range(5)}
+    write(files, tmp_path / "mine")
+    assert len(data.load("mine", tmp_path, image_size=8, progress=False, train_images=3).train) == 3
+
+
+def test_source_files(flowers):
+    mine = data.load("flower102", flowers, image_size=16, progress=False, source="files", train_images=5)
+    assert mine.files.train == subset_files(flower102.files(flowers).train, 5, "train") and len(mine.test) == 12
+    with pytest.raises(RelvitError, match="digits is stored as arrays"):
+        data.load("digits", source="files")
+
+
+def test_train_on_val_needs_a_val(tmp_path):
+    write({f"{split}/{c}/1.jpg": photo(1) for split in ("train", "test") for c in "ab"}, tmp_path / "mine")
+    for name in ("digits", "mine"):
+        with pytest.raises(RelvitError, match=rf"{name} has no validation images.*only flower102 has them"):
+            data.load(name, tmp_path, train_on="train+val")
+
+
+@pytest.mark.parametrize("field", ["source", "train_on"])
+def test_unknown_values(field):
+    with pytest.raises(RelvitError, match=f"unknown {field} 'file'"):
+        data.load("digits", **{field: "file"})
 
 
 def test_one_entry_adds_a_set(monkeypatch):
