@@ -75,7 +75,7 @@ def main() -> int:
         bare = training.Training(stage, device, loop.dataset)
         for group in bare.optimizer.param_groups:
             group["lr"] = 1e-6
-        batch = bare.pipeline.train(bare.train.images[: o.batch], bare.train.labels[: o.batch])
+        batch = bare.pipeline.train(*next(bare.train.batches(None, o.batch)))
         loop_steps(records, 2)
         bare_steps(bare.model, bare.optimizer, batch, 2)
         ratios = []

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from relvit_lab.data import Split
+from relvit_lab.feed import Feed, SplitFeed
 from relvit_lab.model import RelViT
 from relvit_lab.pipeline import Pipeline
 from relvit_lab.tasks import Task
@@ -16,12 +17,12 @@ from relvit_lab.tasks import Task
 def evaluate(
     model: RelViT,
     pipeline: Pipeline,
-    split: Split,
+    split: Split | Feed,
     batch_size: int = 256,
     weights: Mapping[str, float] | None = None,
     autocast=nullcontext,
 ) -> dict[str, float]:
-    """Means over the images of a split, which lie on the model's device.
+    """Means over the images of a split or a feed.
 
     Returns "loss" (the weighted sum of what is trained), "accuracy" in % where there is a classifier, and each task's
     metric by its name.
@@ -30,8 +31,9 @@ def evaluate(
     was_training = model.training
     model.eval()
     sums: dict[str, torch.Tensor] = {}
-    for first in range(0, len(split), batch_size):
-        images, labels = split.images[first : first + batch_size], split.labels[first : first + batch_size]
+    feed = split if isinstance(split, Feed) else SplitFeed(split, next(model.parameters()).device)
+    for number, (images, labels) in enumerate(feed.batches(None, batch_size)):
+        first = number * batch_size
         batch = pipeline.evaluate(images, labels, first)
         with autocast():
             logits, tokens = model(batch.images)

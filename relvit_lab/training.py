@@ -5,6 +5,7 @@ for record in run(experiment): ...
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import closing
 
 import torch
 import torch.nn.functional as F
@@ -15,12 +16,13 @@ from relvit_lab.devices import Device, commit, environment, pick_device
 from relvit_lab.errors import RelvitError
 from relvit_lab.evaluate import evaluate
 from relvit_lab.experiment import Experiment, Stage
+from relvit_lab.feed import SplitFeed
 from relvit_lab.pace import Pace, Signals
 from relvit_lab.randomness import epoch_order, generator, key
 from relvit_lab.records import EpochDone, Record, StageFinished, StageStarted
 from relvit_lab.runs import RunFolder
 from relvit_lab.schedule import learning_rate, make_optimizer
-from relvit_lab.stage_parts import build_model, build_pipeline, load_data, load_start
+from relvit_lab.stage_parts import build_model, build_pipeline, load_data, load_start, train_feed
 
 
 def run(experiment: Experiment) -> Iterator[Record]:
@@ -95,15 +97,10 @@ class Training:
     def __init__(self, stage: Stage, device: Device, dataset: data.Dataset):
         self.stage, self.device, self.dataset = stage, device, dataset
         e = stage.experiment
-        train, test = dataset.train, dataset.test
-        if stage.classifies and e.label_fraction < 1:
-            train = data.label_subset(train, e.label_fraction, e.seed)
-        self.train, self.test, self.val = (
-            split and data.Split(split.images.to(device.torch), split.labels.to(device.torch))
-            for split in (train, test, dataset.val)
-        )
-        self.batch_size = min(e.batch_size, len(train))
-        self.steps_per_epoch = math.ceil(len(train) / self.batch_size)
+        self.train = train_feed(stage, dataset, device.torch)
+        self.test, self.val = (split and SplitFeed(split, device.torch) for split in (dataset.test, dataset.val))
+        self.batch_size = min(e.batch_size, len(self.train))
+        self.steps_per_epoch = math.ceil(len(self.train) / self.batch_size)
         self.steps = e.epochs * self.steps_per_epoch
         self.pipeline = build_pipeline(stage, dataset)
         torch.manual_seed(key(e.seed, stage.name, "initialisation"))
@@ -127,14 +124,12 @@ class Training:
 
     # -- one step --------------------------------------------------------------------------------------------------
 
-    def _train_step(self, order: Tensor) -> None:
+    def _train_step(self, images: Tensor, labels: Tensor) -> None:
         """One batch. All randomness is a function of (seed, stage, step), so a step can be repeated to the bit."""
         e, name = self.stage.experiment, self.stage.name
-        first = self.step % self.steps_per_epoch * self.batch_size
-        index = order[first : first + self.batch_size]
         torch.manual_seed(key(e.seed, name, "step", self.step))  # dropout
         draws = generator(e.seed, name, "augment", self.step)
-        batch = self.pipeline.train(self.train.images[index], self.train.labels[index], draws)
+        batch = self.pipeline.train(images, labels, draws)
         with self.device.autocast():
             logits, tokens = self.model(batch.images)
             losses = self.model.task_losses(tokens, batch.permutation, draws)
@@ -156,8 +151,8 @@ class Training:
         self.optimizer.step()
         self.step += 1
         for what, value in {"loss": total, **values}.items():
-            self.sums[what] = self.sums.get(what, 0) + value.detach().double() * len(index)
-        self.seen += len(index)
+            self.sums[what] = self.sums.get(what, 0) + value.detach().double() * len(labels)
+        self.seen += len(labels)
         self.bad_step = torch.where((self.bad_step == 0) & ~total.detach().isfinite(), self.step, self.bad_step)
         if not self.device.waits:
             self._check_loss()
@@ -202,14 +197,16 @@ class Training:
             try:
                 while len(self.history) < e.epochs:
                     epoch = len(self.history)
-                    order = epoch_order(e.seed, self.stage.name, epoch, len(self.train)).to(self.device.torch)
-                    while self.step < (epoch + 1) * self.steps_per_epoch:
-                        self._train_step(order)
-                        yield from pace.after_step(self.step, epoch + 1)
-                        if signals.received or pace.checkpoint_is_due():
-                            self._save(folder, pace)
-                            saved = self.step
-                            signals.act(folder.path)
+                    order = epoch_order(e.seed, self.stage.name, epoch, len(self.train))
+                    first = self.step - epoch * self.steps_per_epoch
+                    with closing(self.train.batches(order, self.batch_size, first, epoch)) as batches:
+                        for images, labels in batches:
+                            self._train_step(images, labels)
+                            yield from pace.after_step(self.step, epoch + 1)
+                            if signals.received or pace.checkpoint_is_due():
+                                self._save(folder, pace)
+                                saved = self.step
+                                signals.act(folder.path)
                     line = self._end_epoch(epoch + 1, pace)
                     self._save(folder, pace)
                     saved = self.step
@@ -238,7 +235,9 @@ class Training:
         if val:
             line["val"] = val
         self.history.append(line)
-        judged = (val or test)["loss"]  # the released code picks on the val images of Flower-102, else on the test images
+        judged = (val or test)[
+            "loss"
+        ]  # the released code picks on the val images of Flower-102, else on the test images
         if self.stage.keeps_best and (self.best is None or judged < self.best["loss"]):
             weights = {name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()}
             self.best = {"epoch": epoch, "loss": judged, "model": weights}

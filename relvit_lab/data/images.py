@@ -1,5 +1,6 @@
 """§4 (data sets), §4.1: the pixels of one image file, whatever its format, mode and orientation."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ def decode_image(path: Path, size: int) -> np.ndarray:
     """One image as uint8 (3, size, size): torchvision's Resize(size) and CenterCrop(size) of the upright RGB image.
 
     Photographs of four times the size and more are decoded at a lower resolution first (at least twice the size).
-    Raises nearly anything for a damaged file.
+    Raises nearly anything for a damaged file, as decode_window does.
     """
     from PIL import Image, ImageOps
 
@@ -26,6 +27,24 @@ def decode_image(path: Path, size: int) -> np.ndarray:
         image = image.resize((wide, high), Image.Resampling.BILINEAR)  # Pillow's filters are antialiased
         left, top = round((wide - size) / 2), round((high - size) / 2)
         pixels = np.asarray(image.crop((left, top, left + size, top + size)))
+    return pixels.transpose(2, 0, 1)  # (H,W,C) -> (C,H,W)
+
+
+def decode_window(path: Path, size: int, window: Callable[[int, int], tuple[int, int, int, int, bool]]) -> np.ndarray:
+    """A part of one image as uint8 (3, size, size): cropped, resized (bilinear, antialiased), mirrored where asked.
+
+    window(height, width) of the upright RGB image, at its full resolution -> (top, left, height, width, mirrored).
+    """
+    from PIL import Image, ImageOps
+
+    with Image.open(path) as image:
+        image = _rgb(ImageOps.exif_transpose(image))
+        top, left, height, width, mirrored = window(image.height, image.width)
+        image = image.crop((left, top, left + width, top + height))  # resize(box=...) would mix in pixels around it
+        image = image.resize((size, size), Image.Resampling.BILINEAR)
+        if mirrored:
+            image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        pixels = np.asarray(image)
     return pixels.transpose(2, 0, 1)  # (H,W,C) -> (C,H,W)
 
 
