@@ -235,9 +235,8 @@ class Training:
         if val:
             line["val"] = val
         self.history.append(line)
-        judged = (val or test)[
-            "loss"
-        ]  # the released code picks on the val images of Flower-102, else on the test images
+        # the released code picks on the val images of Flower-102, else on the test images
+        judged = (val or test)["loss"]
         if self.stage.keeps_best and (self.best is None or judged < self.best["loss"]):
             weights = {name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()}
             self.best = {"epoch": epoch, "loss": judged, "model": weights}
