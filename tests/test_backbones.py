@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from relvit_lab.backbones import BACKBONES, Backbone, create_backbone, default_patch, load_weights
+from relvit_lab.backbones import BACKBONES, Backbone, create_backbone, default_patch, get, load_weights
 from relvit_lab.errors import RelvitError
 from relvit_lab.patches import permute
 
@@ -56,6 +56,30 @@ def test_table_1(name, plain, image_size, side, with_head, classes):
     entry = BACKBONES.get(name)
     assert (entry.image_size, entry.patch, entry.batch_size, entry.is_vit) == (image_size, model.patch, 256, True)
     assert entry.label.endswith(f"/{model.patch}")
+
+
+@pytest.mark.parametrize("name", BACKBONES.names())
+def test_one_interface(name):
+    """What heads, tasks and training rely on, whichever backbone it is."""
+    entry, size = get(name), 64 if get(name).is_vit else 224
+    size = size if size % entry.patch == 0 else entry.image_size
+    model = create_backbone(name, image_size=size, dropout=0.1, drop_path=0.1)
+    feature, tokens = model(draw(2, 3, size, size))
+    assert feature.shape == (2, model.dim) and tokens.shape == (2, model.side**2, model.dim)
+    assert (model.image_size, model.patch) == (size, entry.sizes(size)[1]) and model.side == size // model.patch
+    assert model.task_side == ((model.side + 1) // 2 if name.startswith("t2t") else model.side)
+    assert model.timm_state_dict().keys() == model.state_dict().keys()
+    if entry.smoke:
+        small = get(entry.smoke)
+        assert (small.is_vit, small.image_size, small.patch) == (entry.is_vit, entry.image_size, entry.patch)
+        assert parameters(create_backbone(small.name)) < parameters(model) / 40
+
+
+def test_positions_that_cannot_be_switched_off():
+    assert create_backbone("t2t_nano", image_size=32, pos_embed=True).pos_embed is not None
+    for name in ("swin_nano", "t2t_nano"):
+        with pytest.raises(RelvitError, match=f"{name} always knows where its patches lie: leave pos_embed out"):
+            create_backbone(name, pos_embed=False)
 
 
 def test_without_positional_embedding_there_is_no_such_parameter():
@@ -271,8 +295,9 @@ def test_sizes_that_do_not_go_together():
 
 
 def test_unknown_names():
-    with pytest.raises(RelvitError, match="unknown backbone 'vit_s4': did you mean 'vit_s_4'"):
-        create_backbone("vit_s4")
+    for call in (get, create_backbone):
+        with pytest.raises(RelvitError, match=r"unknown backbone 'vit_s4': did you mean 'vit_s_4'.*timm:NAME"):
+            call("vit_s4")
     with pytest.raises(TypeError, match="depht"):
         create_backbone("vit_nano", depht=2)
 

@@ -58,7 +58,7 @@ def test_other_image_sizes(image_size, side):
 
 
 def test_a_size_that_does_not_divide():
-    with pytest.raises(RelvitError, match="swin_t: .* 100 x 100 .* patches of 32: take image_size 96"):
+    with pytest.raises(RelvitError, match=r"swin_t: .* 100 x 100 .* patches of 32: take image_size 96"):
         create_backbone("swin_t", image_size=100)
 
 

@@ -127,7 +127,10 @@ def get(name: str) -> Backbone:
         from relvit_lab.backbones import timm_vit
 
         return timm_vit.entry(name.removeprefix("timm:"))
-    return BACKBONES.get(name)
+    try:
+        return BACKBONES.get(name)
+    except RelvitError as error:
+        raise RelvitError(f"{error}, or timm:NAME for a vision transformer of timm") from None
 
 
 def create_backbone(
