@@ -26,7 +26,7 @@ def make_asset(run: str | Path, name: str, run_dir: str | Path = "runs", folder:
     if len(data) > assets.LARGEST:
         raise RelvitError(f"{record['id']} has {len(data) / 1e6:.1f} MB of weights: an asset has at most 2")
     trained.model.load_state_dict(weights)
-    side = trained.model.backbone.side
+    side = trained.model.side
     record["stored"] = {
         "dtype": "float16",
         "metrics": evaluate(trained.model, trained.pipeline, load_data(trained.experiment).test),

@@ -8,6 +8,7 @@ from relvit_lab import viz
 from relvit_lab.records import StageFinished
 from relvit_lab.runs import RunFolder
 from relvit_lab.stage_parts import load_data
+from relvit_lab.tasks import Task
 from relvit_lab.trained import Trained, load
 from relvit_lab.viz import Drawing
 
@@ -20,7 +21,7 @@ def run_curves(finished: Sequence[StageFinished]) -> Drawing:
 def run_predictions(finished: Sequence[StageFinished], images: int = 4) -> list[Drawing]:
     """For each task of the last stage that had some: predictions against the truth on the first test images.
 
-    Empty where no stage had tasks (supervised training). Other tasks than the four built-in ones have no picture.
+    Empty where no stage had tasks (supervised training). Tasks that are not built in have no picture.
     """
     about = [(stage, RunFolder(stage.folder).read_json("experiment.json")) for stage in finished]
     with_tasks = [stage for stage, said in about if said["fields"].get("tasks")]
@@ -32,24 +33,29 @@ def run_predictions(finished: Sequence[StageFinished], images: int = 4) -> list[
     shown = _for_the_eye(trained, batch.images)
     titles = [trained.classes[label] for label in batch.labels]
     return [
-        figure
-        for task in trained.model.tasks
-        for figure in _task_figures(trained, task.name, task.title, batch.images, shown, titles)
+        figure for task in trained.model.tasks for figure in _task_figures(trained, task, batch.images, shown, titles)
     ]
 
 
 @torch.no_grad()
-def _task_figures(trained: Trained, name: str, title: str, images, shown, titles) -> list[Drawing]:
-    model, side = trained.model, trained.model.backbone.side
-    if name not in ("sprel", "dist", "ang", "abspos"):
+def _task_figures(trained: Trained, task: Task, images, shown, titles) -> list[Drawing]:
+    model, side = trained.model, trained.model.side
+    if task.name not in ("sprel", "dist", "ang", "abspos", "drloc"):
         return []
-    predicted = model.predictions(images, name)  # (B,N,N) or (B,N)
-    if name == "sprel":
-        return [viz.predictions_grid(shown, predicted, side, titles=titles)]
-    if name == "abspos":
-        return [viz.positions_predicted(shown[0], predicted[0], side, f"{title}, class {titles[0]}")]
-    target = model.targets(model.tasks[[task.name for task in model.tasks].index(name)])
-    return [viz.field_predicted(shown[0], predicted[0], target, title=f"{title}, class {titles[0]}")]
+    predicted, target = model.predictions(images, task.name), model.targets(task)
+    title = f"{task.title}, class {titles[0]}"
+    if task.name == "sprel":
+        return [viz.predictions_grid(shown, predicted, side, titles=titles)]  # (B,N,N)
+    if task.name == "abspos":
+        return [viz.positions_predicted(shown[0], predicted[0], side, title)]  # (B,N)
+    if task.name == "drloc":  # (B,2,N,N) and (N,N,2), in patches or in sides of the grid: shown in patches
+        said, true = predicted[0].sum(0), target.sum(-1)  # |dx| + |dy|: (2,N,N) -> (N,N), (N,N,2) -> (N,N)
+        far = 2 * (side - 1)
+        unit = far / true.max() if far else 1.0
+        heading = f"Mean error of all pairs: {task.metric(predicted[:1], target):.1f} patches"
+        title = f"{title}: |dx| + |dy|"
+        return [viz.field_predicted(shown[0], said * unit, true * unit, title=title, limits=(0, far), heading=heading)]
+    return [viz.field_predicted(shown[0], predicted[0], target, title=title)]  # (B,N,N)
 
 
 def _for_the_eye(trained: Trained, images: torch.Tensor) -> torch.Tensor:

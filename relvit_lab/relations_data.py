@@ -99,7 +99,7 @@ def relations_data(image: object = None, patch: int | None = None, model: object
         side = pixels.shape[-1] // patch
     else:
         seen, note = _seen_by(trained, image)
-        pixels, side = _for_the_eye(trained, seen), trained.model.backbone.side
+        pixels, side = _for_the_eye(trained, seen), trained.model.side
         own_patch = pixels.shape[-1] // side
         if patch not in (None, own_patch):
             raise RelvitError(f"this model has patches of {own_patch} pixels, not {patch!r}: leave patch out")

@@ -183,11 +183,20 @@ def _key(ax: Axes) -> None:
 
 
 @styled
-def field_predicted(image, predicted, target, anchor: int | None = None, title: str = "") -> Drawing:
-    """Dist or Ang seen from one anchor, as heat maps: the image, what is true, what is predicted.
+def field_predicted(
+    image,
+    predicted,
+    target,
+    anchor: int | None = None,
+    title: str = "",
+    limits: tuple[float, float] = (-1, 1),
+    heading: str | None = None,
+) -> Drawing:
+    """A value for each patch (Dist, Ang), seen from one anchor, as heat maps: the image, what is true and predicted.
 
-    image: (C, H, W). predicted, target: (N, N) floats, about -1 to 1. anchor: a patch near the left top when None.
-    The heading has the MSE x 100 over all pairs. Raises RelvitError for shapes that are not square, or differ.
+    image: (C, H, W). predicted, target: (N, N) floats. anchor: a patch near the left top when None. limits: the ends of
+    the colour bar. heading: how good all pairs are; None: their MSE x 100.
+    Raises RelvitError for shapes that are not square, or differ.
     """
     target = to_array(target).astype(float)
     side = round(len(target) ** 0.5)
@@ -196,28 +205,30 @@ def field_predicted(image, predicted, target, anchor: int | None = None, title: 
     anchor = (side // 4) * side + side // 4 if anchor is None else anchor
     _check_anchor(anchor, side)
     picture = to_picture(image)
-    error = 100 * float(np.mean((predicted - target) ** 2))
+    if heading is None:
+        heading = f"MSE x 100 over all pairs: {100 * float(np.mean((predicted - target) ** 2)):.1f}"
+    low, high = limits
     figure = new_drawing(9.2, 3.3)
     axes = figure.subplots(1, 3)
     show_picture(axes[0], picture, side)
     axes[0].set_title("image, with the anchor")
     for ax, name, matrix in zip(axes[1:], ("true", "predicted"), (target, predicted)):
         field = matrix[:, anchor].reshape(side, side)  # (N,) -> (side,side)
-        heat = ax.imshow(field, cmap=HEAT, vmin=-1, vmax=1, interpolation="nearest")
+        heat = ax.imshow(field, cmap=HEAT, vmin=low, vmax=high, interpolation="nearest")
         bare(ax, side)
         ax.set_title(name)
     for ax in axes:
         mark_anchor(ax, anchor, side)
-    figure.colorbar(heat, ax=axes[2], ticks=[-1, 0, 1], shrink=0.85, extend=_extend(predicted[:, anchor]))
-    heading = f"MSE x 100 over all pairs: {error:.1f}"
+    ticks = [low, (low + high) / 2, high]
+    figure.colorbar(heat, ax=axes[2], ticks=ticks, shrink=0.85, extend=_extend(predicted[:, anchor], low, high))
     figure.suptitle(f"{title}. {heading}" if title else heading)
     figure.alt = f"{title or 'A value for each patch'}, seen from patch {anchor}: true beside predicted. {heading}."
     return figure
 
 
-def _extend(values: np.ndarray) -> str:
+def _extend(values: np.ndarray, low: float, high: float) -> str:
     """The ends of a colour bar that some values lie beyond."""
-    below, above = values.min() < -1, values.max() > 1
+    below, above = values.min() < low, values.max() > high
     return "both" if below and above else "min" if below else "max" if above else "neither"
 
 

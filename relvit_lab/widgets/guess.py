@@ -168,7 +168,7 @@ def guess_data(
 ) -> GuessData:
     """All that the game shows; as guess_relation says. Raises RelvitError."""
     trained = None if model is None else _trained(model)
-    side = side if trained is None else trained.model.backbone.side
+    side = side if trained is None else trained.model.side
     if isinstance(side, bool) or not isinstance(side, int) or not 2 <= side <= 16:
         raise RelvitError(f"side is the number of patches a side, from 2 to 16, not {side!r}")
     square = square_image(photograph(USUAL // side * side, "china") if image is None else image, side)
