@@ -182,7 +182,7 @@ def _split(words: Sequence[str], names: Sequence[str]) -> tuple[dict[str, str], 
         if not has_value:
             if words and not words[0].startswith("--"):
                 value = words.pop(0)
-            elif name == "fresh" or name == "shuffle":
+            elif name in ("fresh", "shuffle", "linear_probe"):
                 value = "true"
             else:
                 raise RelvitError(f"--{name.replace('_', '-')} needs a value")

@@ -4,7 +4,7 @@ n training and t test images, D dimensions of the feature that the classifier of
 """
 
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from relvit_lab.data import Split
 from relvit_lab.errors import RelvitError
+from relvit_lab.feed import Feed, SplitFeed
 from relvit_lab.model import RelViT
 from relvit_lab.pipeline import Pipeline
 
@@ -25,8 +26,8 @@ Report = Callable[[int, int], None]  # images seen, of how many
 def probe(
     model: RelViT,
     pipeline: Pipeline,
-    train: Split,
-    test: Split,
+    train: Split | Feed,
+    test: Split | Feed,
     k: int | None = None,
     linear: bool = False,
     batch_size: int = 256,
@@ -59,26 +60,29 @@ def probe(
 def features(
     model: RelViT,
     pipeline: Pipeline,
-    split: Split,
+    split: Split | Feed,
     batch_size: int = 256,
     autocast=nullcontext,
     report: Report | None = None,
 ) -> Tensor:
-    """The backbone's feature of each image of a split, in eval mode and with no augmentation: (n, D) float32, on the
-    model's device. report(seen, all) is called after each batch."""
+    """The backbone's feature of each image of a split or a feed, in eval mode and with no augmentation.
+
+    (n, D) float32, on the model's device. report(seen, all) is called after each batch."""
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
     parts = [torch.empty(0, model.backbone.dim, device=device)]
     try:
-        for first in range(0, len(split), batch_size):
-            images, labels = (x[first : first + batch_size].to(device) for x in (split.images, split.labels))
-            batch = pipeline.evaluate(images, labels, first)
-            with autocast():
-                feature, _ = model.backbone(batch.images)
-            parts.append(feature.float())
-            if report is not None:
-                report(min(first + batch_size, len(split)), len(split))
+        feed = split if isinstance(split, Feed) else SplitFeed(split, device)
+        with closing(feed.batches(None, batch_size)) as batches:
+            for number, (images, labels) in enumerate(batches):
+                first = number * batch_size
+                batch = pipeline.evaluate(images, labels, first)
+                with autocast():
+                    feature, _ = model.backbone(batch.images)
+                parts.append(feature.float())
+                if report is not None:
+                    report(min(first + batch_size, len(split)), len(split))
     finally:
         model.train(was_training)
     return torch.cat(parts)

@@ -1,15 +1,15 @@
 """results/README.md from results/README.template.md and the records: every number in it is computed here.
 
-    {{accuracy finetuned}}            mean ± sample standard deviation over the seeds, in %
-    {{sprel pe_on}}                   a task's metric after the stage that trained it
-    {{gap finetuned twice}}           difference of accuracies, seed by seed: mean ± sample standard deviation
-    {{wins finetuned twice}}          in how many of the seeds the first is ahead
-    {{best finetuned}}                accuracy of the best epoch on the test images (never the headline)
-    {{table main}}                    a table
-    {{shared epochs}}                 a field that all records but those of LONG and FULL_SIZE share
-    {{full epochs}}                   a field that all records of FULL_SIZE share
-    {{long epochs}} {{chance sprel}} {{count records}} {{count_seeds pe_off}} {{points}} {{hours}}
-    {{minutes supervised}} {{seeds}} {{grid}} {{chances}} {{kept released}} {{missing}} {{commands}} {{made}}
+{{accuracy finetuned}}            mean ± sample standard deviation over the seeds, in %
+{{sprel pe_on}}                   a task's metric after the stage that trained it
+{{gap finetuned twice}}           difference of accuracies, seed by seed: mean ± sample standard deviation
+{{wins finetuned twice}}          in how many of the seeds the first is ahead
+{{best finetuned}}                accuracy of the best epoch on the test images (never the headline)
+{{table main}}                    a table
+{{shared epochs}}                 a field that all records but those of LONG and FULL_SIZE share
+{{full epochs}}                   a field that all records of FULL_SIZE share
+{{long epochs}} {{chance sprel}} {{count records}} {{count_seeds pe_off}} {{points}} {{hours}}
+{{minutes supervised}} {{seeds}} {{grid}} {{chances}} {{kept released}} {{missing}} {{commands}} {{made}}
 """
 
 import re
@@ -186,7 +186,7 @@ class Report:
 
     @staticmethod
     def task_metric(records: Sequence[Record], task: str) -> str:
-        """"-" where the task was not trained."""
+        """ "-" where the task was not trained."""
         weights = [dict(zip(r["fields"].get("tasks", ()), r["fields"].get("task_weights", ()))) for r in records]
         return plus_minus([r["metrics"][task] for r in records]) if all(w.get(task) for w in weights) else "-"
 
@@ -208,12 +208,11 @@ class Report:
         for name in laptop.FULL_SIZE:
             (record,) = self.find(name)
             metrics, cost = record["metrics"], record["cost"]
-            trained = "nothing else" if record["stage"]["name"] == "supervised" else ", ".join(record["fields"]["tasks"])
+            trained = ", ".join(record["fields"].get("tasks", ())) or "nothing else"
             tasks = [f"{metrics[task]:.2f}" if task in metrics else "-" for task in ("sprel", "abspos", "drloc")]
-            rows.append(
-                [record["experiment"]["backbone"], trained, f"{record['counts']['parameters']:,}",
-                 f"{metrics['accuracy']:.1f}", *tasks, f"{cost['seconds'] / 60:.1f}", f"{cost['images_per_second']:.1f}"]
-            )  # fmt: skip
+            spent = [f"{cost['seconds'] / 60:.1f}", f"{cost['images_per_second']:.1f}"]
+            size = f"{record['counts']['parameters']:,}"
+            rows.append([record["experiment"]["backbone"], trained, size, f"{metrics['accuracy']:.1f}", *tasks, *spent])
         headers = ["backbone", "trained on the classes and", "parameters", "accuracy, %", "SpRel, %", "AbsPos, %",
                    "DRLoc, patches", "minutes", "img/s in training"]  # fmt: skip
         return _markdown(headers, rows)

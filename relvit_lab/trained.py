@@ -96,14 +96,15 @@ def _build(about: dict, metrics: dict, weights: Path, folder: Path) -> Trained:
 
 
 def export_timm(run: str | Path, file: str | Path | None = None, run_dir: str | Path = "runs") -> dict[str, Tensor]:
-    """The backbone of a finished stage as a timm state dict, its classifier as timm's `head` where it has one.
+    """The backbone of a finished stage as a timm state dict, its classifier as timm's head where it has one.
 
     file: written as .safetensors, too. Load it with timm.create_model(...).load_state_dict. Raises RelvitError.
     """
     trained = load(run, run_dir)
     weights = dict(trained.model.backbone.timm_state_dict())
     if trained.model.classifier is not None:
-        weights |= {f"head.{name}": value for name, value in trained.model.classifier.state_dict().items()}
+        head = getattr(trained.model.backbone, "timm_head", "head")
+        weights |= {f"{head}.{name}": value for name, value in trained.model.classifier.state_dict().items()}
     if file is not None:
         from safetensors.torch import save_file
 

@@ -23,6 +23,7 @@ from relvit_lab.records import EpochDone, Record, StageFinished, StageStarted
 from relvit_lab.runs import RunFolder
 from relvit_lab.schedule import learning_rate, make_optimizer
 from relvit_lab.stage_parts import build_model, build_pipeline, load_data, load_start, train_feed
+from relvit_lab.stage_probes import add_probes, missing_probes
 
 
 def run(experiment: Experiment) -> Iterator[Record]:
@@ -50,20 +51,22 @@ def run_stage(
     run."""
     folder = RunFolder(stage.folder)
     if not stage.experiment.fresh and folder.result() is not None:
-        yield from replay(stage, folder, dataset)
+        yield from replay(stage, folder, device, dataset)
         return
     training = Training(stage, device, dataset())  # raises before anything is written
     with folder.lock():
         if stage.experiment.fresh:
             folder.clear()
-        if folder.result() is not None:  # another process was faster
-            yield from replay(stage, folder, dataset)
+        if folder.result() is None:
+            yield from training.steps_to_the_end(folder, notes)
+            yield from add_probes(stage, folder, device, dataset)
+            yield StageFinished(stage.name, stage.id, folder.path, folder.result())
             return
-        yield from training.steps_to_the_end(folder, notes)
+    yield from replay(stage, folder, device, dataset)  # another process was faster
 
 
-def replay(stage: Stage, folder: RunFolder, dataset: Callable[[], data.Dataset]) -> Iterator[Record]:
-    """The records of a stage that has ended."""
+def replay(stage: Stage, folder: RunFolder, device: Device, dataset: Callable[[], data.Dataset]) -> Iterator[Record]:
+    """The records of a stage that has ended; probes that its result lacks are added."""
     result, lines, about = folder.result(), folder.metrics(), folder.read_json("experiment.json")
     if about is None or not (folder.path / "model.safetensors").exists():
         raise RelvitError(f"{folder.path} has a result, but not all of its files: fresh=True starts this stage anew")
@@ -81,7 +84,10 @@ def replay(stage: Stage, folder: RunFolder, dataset: Callable[[], data.Dataset])
     )  # fmt: skip
     for line in lines:
         yield EpochDone(line["epoch"], stage.experiment.epochs, line, replayed=True)
-    yield StageFinished(stage.name, stage.id, folder.path, result, replayed=True)
+    if missing_probes(stage.experiment, result):
+        with folder.lock():
+            yield from add_probes(stage, folder, device, dataset)
+    yield StageFinished(stage.name, stage.id, folder.path, folder.result(), replayed=True)
 
 
 def _same_data(about: dict, dataset: data.Dataset, folder: RunFolder) -> None:
@@ -217,8 +223,7 @@ class Training:
                 if self.step > saved:
                     self._save(folder, pace)
                 raise
-        result = self._finish(folder)
-        yield StageFinished(self.stage.name, self.stage.id, folder.path, result)
+        self._finish(folder)
 
     def _end_epoch(self, epoch: int, pace: Pace) -> dict:
         self._check_loss()
@@ -298,7 +303,7 @@ class Training:
         best = max(accuracies)
         return best, accuracies.index(best) + 1
 
-    def _finish(self, folder: RunFolder) -> dict:
+    def _finish(self, folder: RunFolder) -> None:
         from safetensors.torch import save
 
         last = self.history[-1]["test"]
@@ -329,4 +334,3 @@ class Training:
             "timing": {"seconds": self.seconds, "images_per_second": images / spent},
         }  # fmt: skip
         folder.write_json("result.json", result)
-        return result

@@ -10,7 +10,7 @@ TITLES = {
     "loss": "Loss", "accuracy": "Accuracy", "classification": "Classification", "val_accuracy": "Val accuracy",
     "best_val_accuracy": "best", "linear_probe": "Linear probe",
 }  # fmt: skip
-EXTRA = ("accuracy", "best_accuracy", "best_epoch", "best_val_epoch", "loss")  # of a result's metrics: not shown as such
+EXTRA = ("accuracy", "best_accuracy", "best_epoch", "best_val_epoch", "loss")  # of a result's metrics: not shown alone
 ACCURACIES = dict.fromkeys(("accuracy", "best_accuracy", "val_accuracy", "best_val_accuracy", "linear_probe"), "%")
 
 
@@ -130,7 +130,7 @@ def end_line(finished: StageFinished, units: Mapping[str, str]) -> str:
 
 
 def task_metrics(metrics: Mapping[str, Any]) -> list[str]:
-    """The names of a result's metrics beyond the accuracy on the test images: the tasks', and others that were asked."""
+    """The names of a result's metrics beyond the accuracy on test images: the tasks', and others that were asked."""
     return [name for name, value in metrics.items() if name not in EXTRA and isinstance(value, int | float)]
 
 

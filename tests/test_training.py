@@ -20,10 +20,10 @@ from relvit_lab.experiment import Experiment
 from relvit_lab.pace import Terminated
 from relvit_lab.records import EpochDone, Note, StageFinished, StageStarted, StepDone
 from relvit_lab.runs import RunFolder
-from relvit_lab.tasks import BUILT_IN
+from relvit_lab.tasks import RELVIT
 from relvit_lab.training import run
 
-TASK_NAMES = [task.name for task in BUILT_IN]
+TASK_NAMES = [task.name for task in RELVIT]
 TINY = {"preset": "smoke", "epochs": 1, "train_images": 40, "test_images": 20}
 
 

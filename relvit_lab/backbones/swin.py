@@ -20,6 +20,8 @@ class Swin(SwinTransformer):
     interface: the pixels from one token to the next.
     """
 
+    timm_head = "head.fc"  # where timm has its classifier
+
     def __init__(
         self,
         image_size: int,

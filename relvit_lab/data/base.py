@@ -2,7 +2,8 @@
 
 import hashlib
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,8 +108,8 @@ class Source:
     """An entry of the registry: a set stored as arrays has `read`, one of image files has `files`.
 
     read(data_dir, image_size, progress) -> Dataset. files(data_dir, progress) -> FileSet. Both download what is missing
-    where they can. fetch(data_dir, progress) downloads what is missing, verifies what is there, and returns one line
-    that says so; None where there is nothing to download.
+    where they can. fetch(data_dir, progress) downloads what is missing, verifies what is there, and returns what
+    to tell a person, a line or more; None where there is nothing to download.
     """
 
     info: Info
@@ -165,8 +166,17 @@ def digest(*splits: Split) -> str:
 
 def bar(items: Iterable, total: int, what: str, progress: bool | None) -> Iterable:
     """`items` under a progress bar: True shows it at once, None after two seconds, False never."""
-    if progress is False:
-        return items
+    return items if progress is False else _tqdm(total, what, progress, items)
+
+
+@contextmanager
+def counter(total: int, what: str) -> Iterator[Callable[[int], None]]:
+    """A progress bar after two seconds, for work that says itself how many images are done."""
+    with _tqdm(total, what) as shown:
+        yield lambda done: shown.update(done - shown.n)
+
+
+def _tqdm(total: int, what: str, progress: bool | None = None, items: Iterable | None = None):
     from tqdm import tqdm
 
     terminal = sys.stderr is not None and sys.stderr.isatty()
