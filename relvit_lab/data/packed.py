@@ -1,6 +1,6 @@
 """§4 (data sets): image files decoded once into a packed store: uint8 images of one size in one file, mapped, not read.
 
-    data_dir/packed/<name>-<side>-<digest of the listing>/     see packing.py for what lies in it
+    data_dir/packed/<name>-<side>-<digest of the listing>/     what lies in it: packing.py
 
 A store is made once and shared by all runs on that machine. It is found by the names, labels, sizes and times of the
 files, so that a changed data set gets a store of its own.
@@ -22,7 +22,7 @@ from torch import Tensor
 
 from relvit_lab.data.base import Dataset, Files, FileSet, Split
 from relvit_lab.data.locks import alone
-from relvit_lab.data.packing import MANY_BROKEN, Job, explained, intact, pack, read_json
+from relvit_lab.data.packing import MANY_BROKEN, Job, explained, intact, pack, read_json, take_over
 from relvit_lab.errors import RelvitError
 
 DECODING = 1  # counts up where images are decoded in another way: older stores are then not used
@@ -52,12 +52,13 @@ def load(
     splits = {"train": fileset.train, "test": fileset.test} | ({"val": fileset.val} if fileset.val else {})
     if source == "files" and fileset.normalisation is not None:
         del splits["train"]
-    listing = _listing(fileset.root, splits)
+    listing, digest = _listing(fileset.root, splits)
     name = re.sub(r"[^\w.-]+", "_", Path(fileset.name).name) or "images"
     job = Job(
         fileset.name,
-        data_dir / "packed" / f"{name}-{side}-{listing[:12]}",
+        data_dir / "packed" / f"{name}-{side}-{digest[:12]}",
         tuple(fileset.root / file for files in splits.values() for file in files.names),
+        listing,
         len(fileset.train) if "train" in splits else 0,
         side,
     )
@@ -66,28 +67,21 @@ def load(
         "side": side,
         "counts": {split: len(files) for split, files in splits.items()},
         "classes": list(fileset.classes),
-        "listing": listing,
+        "listing": digest,
     }
-    index = _whole(job, about, progress)
-    if index is None:
-        with explained(job):
-            job.folder.mkdir(parents=True, exist_ok=True)
-            with alone(job.folder / "lock", f"packs {fileset.name}", progress):
-                if _whole(job, about, progress) is None:  # else another process was faster
-                    pack(job, about, progress, workers)
-        index = read_json(job.folder / "index.json")
+    index = _whole(job, digest, progress) or _packed(job, about, f"{name}-{side}-*", progress, workers)
     images = map_images(job.images_file, len(job.paths), side)
     ends = np.cumsum([0, *map(len, splits.values())]).tolist()
     found = {
         split: Split(images[start:end], torch.tensor(files.labels))
         for (split, files), start, end in zip(splits.items(), ends, ends[1:])
     }
-    digest = index["digest"]
+    pixels = index["digest"]
     if "train" not in found:
         nothing = torch.zeros((), dtype=torch.uint8).expand(len(fileset.train), 3, side, side)  # one byte
         found["train"] = Split(nothing, torch.tensor(fileset.train.labels))
     if source == "files":
-        digest += _listing(fileset.root, {"train": fileset.train}, times=False)
+        pixels += _listing(fileset.root, {"train": fileset.train}, times=False)[1]
     mean, std = fileset.normalisation or _mean_std(index["sums"], len(fileset.train) * side * side)
     return Dataset(
         fileset.name,
@@ -97,7 +91,7 @@ def load(
         mean,
         std,
         fileset.test_split,
-        _digest(digest, *found.values()),
+        _digest(pixels, *found.values()),
         fileset.notes,
         found.get("val"),
         centre=image_size if side > image_size else None,
@@ -105,32 +99,43 @@ def load(
     )
 
 
-def _whole(job: Job, about: dict, progress: bool | None) -> dict | None:
+def _whole(job: Job, listing: str, progress: bool | None) -> dict | None:
     """The index of a store that is there and intact."""
     index = read_json(job.folder / "index.json")
-    if index is None or any(index.get(key) != value for key, value in about.items()):
+    if index is None or index.get("listing") != listing:
         return None
     return index if intact(job, index["digest"], progress) else None
 
 
-def _listing(root: Path, splits: dict[str, Files], times: bool = True) -> str:
-    """sha256 of what the file system knows of the images and labels. Raises RelvitError where a file is missing."""
-    state, missing = hashlib.sha256(f"{DECODING}".encode()), []
+def _packed(job: Job, about: dict, like: str, progress: bool | None, workers: int | None) -> dict:
+    """The index of the store, which is packed now, by this process or by another that is at it."""
+    with explained(job):
+        if not job.folder.exists():
+            job.folder.parent.mkdir(parents=True, exist_ok=True)
+            take_over(job, like)
+            job.folder.mkdir(exist_ok=True)
+        with alone(job.folder / "lock", f"packs {job.name}", progress):
+            index = _whole(job, about["listing"], progress)
+            return index or pack(job, about, progress, workers)
+
+
+def _listing(root: Path, splits: dict[str, Files], times: bool = True) -> tuple[tuple[str, ...], str]:
+    """What the file system knows of each image, in a line, and a sha256 of that and of the labels. Raises RelvitError
+    where files are missing."""
+    lines, missing, state = [], [], hashlib.sha256(f"{DECODING}".encode())
     for split, files in splits.items():
-        state.update(f"\n{split} {len(files)}\n".encode())
-        for name, label in zip(files.names, files.labels, strict=True):
+        state.update(f"\n{split} {len(files)} {files.labels}\n".encode())
+        for name in files.names:
             try:
                 about = os.stat(root / name)
             except OSError as error:
                 missing.append(f"{root / name} ({error.strerror or error})")
-                if len(missing) == MANY_BROKEN:
-                    break
                 continue
-            when = about.st_mtime_ns if times else ""
-            state.update(f"{name}\0{label} {about.st_size} {when}\n".encode("utf-8", "surrogateescape"))
+            lines.append(f"{name} {about.st_size} {about.st_mtime_ns if times else ''}")
+            state.update(f"{lines[-1]}\n".encode("utf-8", "surrogateescape"))
     if missing:
-        raise RelvitError("these images of the data set cannot be read:\n" + "\n".join(missing))
-    return state.hexdigest()
+        raise RelvitError("these images of the data set cannot be read:\n" + "\n".join(missing[:MANY_BROKEN]))
+    return tuple(lines), state.hexdigest()
 
 
 def map_images(path: Path, count: int, side: int) -> Tensor:

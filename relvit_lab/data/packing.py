@@ -1,9 +1,11 @@
 """§4 (data sets): decoding image files into a packed store (packed.py), in parallel, to be gone on with after any end.
 
-images.bin     the decoded images, in chunks
-chunks.jsonl   a line for each chunk that is whole: its number, digest, and sums
-index.json     what the store holds; written last, at once: its presence is the only sign of a whole store
-verified.json  size and time of an images.bin whose digests have been checked
+    images.bin     the decoded images, in chunks
+    chunks.jsonl   a line for each chunk that is whole: its number, the digests of its listing and pixels, its sums
+    index.json     what the store holds
+    verified.json  size and time of an images.bin whose digests have been checked
+
+index.json comes last, at once, and its presence is the only sign of a whole store.
 """
 
 import errno
@@ -31,11 +33,15 @@ MANY_BROKEN = 5  # so many broken images are named before giving up
 
 @dataclass(frozen=True)
 class Job:
-    """What is to be in a store: files, of which the first `train` count for mean and std, as side x side pixels."""
+    """What is to be in a store: files, of which the first `train` count for mean and std, as side x side pixels.
+
+    listing: a line on each file, that changes when it does.
+    """
 
     name: str
     folder: Path
     paths: tuple[Path, ...]
+    listing: tuple[str, ...]
     train: int
     side: int
 
@@ -55,12 +61,18 @@ class Job:
     def images_file(self) -> Path:
         return self.folder / "images.bin"
 
-    def chunk_paths(self, chunk: int) -> tuple[Path, ...]:
-        return self.paths[chunk * CHUNK : (chunk + 1) * CHUNK]
+    def chunk(self, number: int) -> slice:
+        return slice(number * CHUNK, min((number + 1) * CHUNK, len(self.paths)))
+
+    def chunk_listing(self, number: int) -> str:
+        """A digest of all that the record of a chunk depends on."""
+        of = self.chunk(number)
+        lines = "\n".join((str(max(0, self.train - of.start)), *self.listing[of]))
+        return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def pack(job: Job, index: dict, progress: bool | None, workers: int | None = None) -> None:
-    """Fill the store, keeping the chunks that are whole already, and write `index` with its digest and sums.
+def pack(job: Job, index: dict, progress: bool | None, workers: int | None = None) -> dict:
+    """Fill the store, keeping the chunks that are whole already. Writes and returns `index` with its digest and sums.
 
     The caller holds the store's lock. Raises RelvitError for images that cannot be read, by name, and for a full disk.
     """
@@ -96,17 +108,33 @@ def pack(job: Job, index: dict, progress: bool | None, workers: int | None = Non
         raise RelvitError(f"cannot read these images; mend or remove them:\n{named}{more}")
     _sync(job.images_file)
     sums = torch.tensor([record["sums"] for record in records], dtype=torch.float64).sum(0).tolist()  # (k,2,3)
-    write_json(
-        job.folder / "index.json", index | {"digest": combined([record["sha256"] for record in records]), "sums": sums}
-    )
+    index = index | {"digest": combined([record["sha256"] for record in records]), "sums": sums}
+    write_json(job.folder / "index.json", index)
     remember(job)
+    return index
+
+
+def take_over(job: Job, like: str) -> None:
+    """Go on with an unfinished store of that pattern that nobody works at: what was packed before a damaged image was
+    mended serves again. Its chunks of other files are decoded anew."""
+    from filelock import FileLock, Timeout
+
+    for folder in sorted(job.folder.parent.glob(like)):
+        if (folder / "index.json").exists() or not (folder / "chunks.jsonl").exists():
+            continue
+        try:
+            with FileLock(folder / "lock", timeout=0):
+                os.replace(folder, job.folder)
+            return
+        except (OSError, Timeout):  # another process was faster, or holds it
+            continue
 
 
 def _each_image(job: Job, tasks: list) -> Iterator:
     """The chunks' results in their order, and None for every further image, so that a bar counts images."""
     for chunk, task in enumerate(tasks):
         yield task.result()
-        yield from (None for _ in job.chunk_paths(chunk)[1:])
+        yield from (None for _ in job.paths[job.chunk(chunk)][1:])
 
 
 def _chunk(job: Job, chunk: int, done: dict | None) -> dict:
@@ -114,9 +142,9 @@ def _chunk(job: Job, chunk: int, done: dict | None) -> dict:
 
     Where images are broken it is {"broken": their names and what is wrong}, and nothing is written.
     """
-    if done is not None and _digest_in_file(job, chunk) == done["sha256"]:
+    files, paths = job.chunk_listing(chunk), job.paths[job.chunk(chunk)]
+    if done is not None and done.get("files") == files and _digest_in_file(job, chunk) == done["sha256"]:
         return done
-    paths = job.chunk_paths(chunk)
     images, broken = np.empty((len(paths), 3, job.side, job.side), np.uint8), []
     for image, path in zip(images, paths):
         try:
@@ -129,11 +157,16 @@ def _chunk(job: Job, chunk: int, done: dict | None) -> dict:
                 break
     if broken:
         return {"broken": broken}
+    _write_chunk(job, chunk, images)
+    train = torch.from_numpy(images[: max(0, job.train - job.chunk(chunk).start)])
+    digest = hashlib.sha256(images.data).hexdigest()
+    return {"chunk": chunk, "files": files, "sha256": digest, "sums": _sums(train)}
+
+
+def _write_chunk(job: Job, chunk: int, images: np.ndarray) -> None:
     with open(job.images_file, "r+b") as file:
-        file.seek(chunk * CHUNK * job.image_bytes)
+        file.seek(job.chunk(chunk).start * job.image_bytes)
         file.write(images.data)
-    train = torch.from_numpy(images[: max(0, job.train - chunk * CHUNK)])
-    return {"chunk": chunk, "sha256": hashlib.sha256(images.data).hexdigest(), "sums": _sums(train)}
 
 
 def _sums(images: Tensor) -> list[list[float]]:
@@ -213,8 +246,9 @@ def combined(digests: list[str]) -> str:
 
 def _digest_in_file(job: Job, chunk: int) -> str:
     with open(job.images_file, "rb") as file:
-        file.seek(chunk * CHUNK * job.image_bytes)
-        return hashlib.sha256(file.read(len(job.chunk_paths(chunk)) * job.image_bytes)).hexdigest()
+        of = job.chunk(chunk)
+        file.seek(of.start * job.image_bytes)
+        return hashlib.sha256(file.read((of.stop - of.start) * job.image_bytes)).hexdigest()
 
 
 def intact(job: Job, digest: str, progress: bool | None) -> bool:
