@@ -104,12 +104,9 @@ def test_known_normalisation_is_kept(fileset, data_dir):
     assert (dataset.mean, dataset.std) == known
 
 
-@pytest.mark.parametrize(
-    "image_size, side, centre", [(64, 64, None), (223, 223, None), (224, 256, 224), (448, 512, 448)]
-)
-def test_large_images_are_packed_with_room_to_crop(image_size, side, centre):
+@pytest.mark.parametrize("image_size, side", [(64, 64), (223, 223), (224, 256), (448, 512)])
+def test_large_images_are_packed_with_room_to_crop(image_size, side):
     assert packed.stored_side(image_size) == side
-    assert (image_size if side > image_size else None) == centre
 
 
 def test_the_centre_is_said(tmp_path, data_dir):
@@ -152,7 +149,7 @@ def test_the_digest_does_not_depend_on_the_place(fileset, data_dir, tmp_path):
     assert one.digest == two.digest
 
 
-def test_images_are_not_copied_and_cannot_be_resized_away(fileset, data_dir):
+def test_the_splits_are_views_of_one_map(fileset, data_dir):
     dataset = load(fileset, data_dir)
     start = dataset.train.images.data_ptr()
     assert dataset.test.images.data_ptr() == start + dataset.train.images.nbytes  # views of one map
@@ -188,7 +185,7 @@ def test_many_broken_images_stop_early(fileset, data_dir):
         (fileset.root / name).write_text("no image")
     with pytest.raises(RelvitError, match="may be more") as error:
         load(fileset, data_dir)
-    assert str(error.value).count(".png") == packing.MANY_BROKEN
+    assert str(error.value).count(f"{fileset.root}/train/") == 2 * packing.MANY_BROKEN  # Pillow names it, too
 
 
 def test_missing_images_are_named(fileset, data_dir):
@@ -342,7 +339,7 @@ def test_a_disk_that_fills_up_while_packing(fileset, data_dir, decoded, monkeypa
     real = packing._write_chunk
     with monkeypatch.context() as patch:
         patch.setattr(packing, "_write_chunk", write)
-        with pytest.raises(RelvitError, match="is full.*takes.*Make room"):
+        with pytest.raises(RelvitError, match=r"is full.*takes.*Make room"):
             load(fileset, data_dir, workers=1)
     assert not (store(data_dir) / "index.json").exists()
     decoded.clear()
@@ -363,7 +360,7 @@ def test_a_data_dir_that_cannot_be_written(fileset, data_dir, monkeypatch):
         raise OSError(errno.EROFS, "Read-only file system")
 
     monkeypatch.setattr(Path, "mkdir", refuse)
-    with pytest.raises(RelvitError, match="Read-only file system.*make data_dir writable, or give another"):
+    with pytest.raises(RelvitError, match=r"Read-only file system.*make data_dir writable, or give another"):
         load(fileset, data_dir)
 
 

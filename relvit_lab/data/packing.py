@@ -284,10 +284,12 @@ def _stamp(job: Job) -> dict:
 
 
 def read_json(path: Path) -> dict | None:
+    """What write_json wrote; None where that is not there or damaged."""
     try:
-        return json.loads(path.read_text("utf-8"))
+        value = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
         return None
+    return value if isinstance(value, dict) else None
 
 
 def write_json(path: Path, value: dict) -> None:
