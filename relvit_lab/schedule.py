@@ -25,9 +25,12 @@ def learning_rate(step: int, steps: int, peak: float, recipe: str = "paper") -> 
 
 
 def make_optimizer(model: nn.Module, weight_decay: float, recipe: str = "paper") -> torch.optim.AdamW:
-    """AdamW. Recipe "released" decays every parameter; "paper" (0 unless set) spares biases, norms, CLS and PE."""
+    """AdamW. Recipe "released" decays every parameter; "paper" (0 unless set) spares biases, norms, and what the
+    model's backbone names in no_weight_decay(): CLS and PE, Swin's relative positions."""
     parameters = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-    spared = [p for name, p in parameters if p.dim() < 2 or name.endswith(("cls_token", "pos_embed"))]
+    backbone = getattr(model, "backbone", None)
+    named = backbone.no_weight_decay() if hasattr(backbone, "no_weight_decay") else ()
+    spared = [p for name, p in parameters if p.dim() < 2 or name.removeprefix("backbone.") in named]
     if recipe == "released":
         spared = []
     ids = {id(p) for p in spared}

@@ -3,10 +3,11 @@
 import math
 
 import pytest
-import torch
-from torch import nn
 
+from relvit_lab.backbones import create_backbone
+from relvit_lab.model import RelViT
 from relvit_lab.schedule import learning_rate, make_optimizer
+from relvit_lab.tasks import TASKS
 
 
 def test_paper_half_cosine():
@@ -33,22 +34,26 @@ def test_few_steps(steps):
     assert all(0 < learning_rate(s, steps, 1.0) <= 1 for s in range(steps))
 
 
-class Small(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.pos_embed, self.cls_token = nn.Parameter(torch.ones(1, 3, 4)), nn.Parameter(torch.ones(1, 1, 4))
-        self.layer, self.norm = nn.Linear(4, 4), nn.LayerNorm(4)
+def model_of(name: str) -> RelViT:
+    return RelViT(create_backbone(name), [TASKS.get("sprel")], classes=3)
 
 
-def test_released_decays_every_parameter_and_paper_spares_some():
-    model = Small()
-    assert [(g["weight_decay"], len(g["params"])) for g in make_optimizer(model, 0.1, "released").param_groups] == [
-        (0.1, 6)
-    ]
+@pytest.mark.parametrize("name", ["vit_nano", "swin_nano", "t2t_nano", "timm:vit_tiny_patch16_224"])
+def test_released_decays_every_parameter_and_paper_spares_some(name):
+    model = model_of(name)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    (all_of_them,) = make_optimizer(model, 0.1, "released").param_groups
+    assert all_of_them["weight_decay"] == 0.1 and len(all_of_them["params"]) == len(trained)
     decayed, spared = make_optimizer(model, 0.1, "paper").param_groups
-    assert decayed["params"] == [model.layer.weight] and decayed["weight_decay"] == 0.1
-    assert len(spared["params"]) == 5 and spared["weight_decay"] == 0
+    assert (decayed["weight_decay"], spared["weight_decay"]) == (0.1, 0)
+    names = {id(p): name for name, p in model.named_parameters()}
+    assert all(names[id(p)].endswith(".weight") and p.dim() > 1 for p in decayed["params"])  # of layers alone
+    assert {id(p) for p in decayed["params"] + spared["params"]} == {id(p) for p in trained}
+    tables = {names[id(p)].rsplit(".")[-1] for p in spared["params"] if p.dim() > 1}
+    assert tables == {
+        "swin_nano": {"relative_position_bias_table"}, "t2t_nano": {"cls_token"}
+    }.get(name, {"cls_token", "pos_embed"})  # fmt: skip
 
 
 def test_no_decay_unless_set():
-    assert all(group["weight_decay"] == 0 for group in make_optimizer(Small(), 0.0).param_groups)
+    assert all(group["weight_decay"] == 0 for group in make_optimizer(model_of("vit_nano"), 0.0).param_groups)

@@ -67,6 +67,10 @@ class T2T(nn.Module):
         z = self.forward_features(images)
         return z[:, 0], z[:, 1:]
 
+    def no_weight_decay(self) -> set[str]:
+        """The parameters that weight decay spares, as timm's models name theirs; E_pos is not trained."""
+        return {"cls_token"}
+
     def timm_state_dict(self) -> dict[str, Tensor]:
         """A copy of the weights under the published names. timm itself has no T2T-ViT."""
         return {name: value.detach().clone() for name, value in self.state_dict().items()}
