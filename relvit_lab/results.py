@@ -58,13 +58,20 @@ def _curves(lines: Sequence[Mapping[str, Any]]) -> dict:
 
 def command(experiment: Mapping[str, Any]) -> str:
     """The papermill command of a resolved experiment: only what differs from the defaults of its data set."""
+    return " ".join([NOTEBOOK, *(f"-p {name} {_word(value)}" for name, value in given_fields(experiment).items())])
+
+
+def given_fields(experiment: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that make a resolved experiment again: its data set and preset, and what differs from their defaults."""
     given: dict[str, Any] = {"dataset": experiment["dataset"], "preset": experiment["preset"]}
-    first = [name for name in ("scenario", "recipe", "tasks") if name in experiment]
-    for name in (*first, *(name for name in Experiment.names() if name in experiment and name not in first)):
-        wanted = experiment[name]
-        if name not in given and Experiment(**given).resolved().as_dict()[name] != wanted:
-            given[name] = wanted
-    return " ".join([NOTEBOOK, *(f"-p {name} {_word(value)}" for name, value in given.items())])
+    # what others depend on comes first: M, for one, must fit a grid that the sizes decide
+    first = ("scenario", "recipe", "tasks", "backbone", "image_size", "patch_size")
+    defaults = Experiment(**given).resolved().as_dict()
+    for name in dict.fromkeys((*first, *Experiment.names())):
+        if name in experiment and name not in given and defaults[name] != experiment[name]:
+            given[name] = experiment[name]
+            defaults = Experiment(**given).resolved().as_dict()
+    return given
 
 
 def _word(value: Any) -> str:
