@@ -62,7 +62,7 @@ def command(experiment: Mapping[str, Any]) -> str:
 
 
 def given_fields(experiment: Mapping[str, Any]) -> dict[str, Any]:
-    """What makes a resolved experiment again: its data set, its preset, and the fields that differ from their defaults."""
+    """What makes a resolved experiment again: its data set, its preset, and all that differs from their defaults."""
     given: dict[str, Any] = {"dataset": experiment["dataset"], "preset": experiment["preset"]}
     # what others depend on comes first: M, for one, must fit a grid that the sizes decide
     first = ("scenario", "recipe", "tasks", "backbone", "image_size", "patch_size")
