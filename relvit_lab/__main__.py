@@ -12,6 +12,7 @@ USAGE = """python -m relvit_lab COMMAND [--field value ...]
            train --dataset cifar10 --data-dir data --preset demo --tasks sprel,abspos
   demo     supervised, supervised for twice as long, and downstream-only, on digits (--seed S)
   runs     list what is in the run folder, newest last (--run-dir D); `runs ID ID ...` compares
+  merge    copy finished stages from elsewhere into the run folder: merge FROM ... (--run-dir D)
   fetch    download a data set ahead: fetch cifar10 --data-dir D
   figures  draw the files in figures/ again
 
@@ -88,6 +89,17 @@ def _tasks(row: dict) -> list[str] | None:
     return row["fields"].get("tasks")
 
 
+def merge(words: Sequence[str]) -> int:
+    from relvit_lab.merge import describe, merge
+
+    options, sources = _split(words, ("run_dir",))
+    if not sources:
+        raise RelvitError("merge takes the run folders to copy from: merge /media/disk/runs other-machine/runs")
+    outcomes = list(merge(sources, **options))
+    print(describe(outcomes))
+    return 0 if all(outcome.ok for outcome in outcomes) else 1
+
+
 def fetch(words: Sequence[str]) -> None:
     from relvit_lab import data
 
@@ -152,7 +164,7 @@ def asset(words: Sequence[str]) -> None:
 
 COMMANDS = {
     "train": train, "demo": demo, "runs": runs, "fetch": fetch, "figures": figures, "laptop": laptop, "record": record,
-    "report": report, "rerun": rerun, "asset": asset,
+    "report": report, "rerun": rerun, "asset": asset, "merge": merge,
 }  # fmt: skip
 
 
@@ -218,8 +230,7 @@ def main(words: Sequence[str] | None = None) -> int:
             return 0
         if words[0] not in COMMANDS:
             raise RelvitError(f"unknown command '{words[0]}': {nearest(words[0], COMMANDS)}")
-        COMMANDS[words[0]](words[1:])
-        return 0
+        return COMMANDS[words[0]](words[1:]) or 0
     except RelvitError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -57,14 +57,14 @@ def _merge_stage(folder: Path, target: RunFolder) -> Merged:
     lacking = [name for name in FILES if not (folder / name).exists()]
     if lacking:
         return merged("damaged", f"it lacks {', '.join(lacking)}")
-    try:
-        numbers = _numbers(RunFolder(folder))
-    except RelvitError as error:
-        return merged("damaged", str(error))
     with target.lock():
-        if (target.path / "result.json").exists():
-            apart = _first_difference(_numbers(target), numbers)
-            return merged("different", apart) if apart else merged("equal")
+        try:
+            numbers = _numbers(RunFolder(folder))
+            if (target.path / "result.json").exists():
+                apart = _first_difference(_numbers(target), numbers)
+                return merged("different", apart) if apart else merged("equal")
+        except (RelvitError, KeyError, TypeError, AttributeError) as error:
+            return merged("damaged", f"it cannot be read ({error})")
         target.clear()  # of an unfinished one
         for name in (*EXTRA, *FILES):
             if (folder / name).exists():

@@ -68,7 +68,10 @@ class Pace:
 
 
 class Signals:
-    """SIGTERM and Ctrl-C wait for the end of the step, so that the checkpoint is whole; a second one does not wait."""
+    """SIGTERM and Ctrl-C wait for the end of the step, so that the checkpoint is whole; a second Ctrl-C does not wait.
+
+    A second SIGTERM changes nothing: schedulers send it to every process of a job, and the job's own passes it on.
+    """
 
     def __enter__(self) -> "Signals":
         self.received: int | None = None
@@ -84,6 +87,8 @@ class Signals:
         self.before = {}
 
     def _note(self, number: int, _frame: object) -> None:
+        if self.received is not None and number == signal.SIGTERM:
+            return
         if self.received is not None:
             self.__exit__()
             raise KeyboardInterrupt
