@@ -47,8 +47,11 @@ class Pipeline:
     centre: int | None = None
 
     def normalise(self, images: Tensor) -> Tensor:
+        return self._normalise_(images.clone())
+
+    def _normalise_(self, images: Tensor) -> Tensor:
         mean, std = (_by_channel(values, images.device) for values in (self.mean, self.std))
-        return (images - mean).div_(std)
+        return images.sub_(mean).div_(std)
 
     def train(self, images: Tensor, labels: Tensor, draws: torch.Generator | None = None) -> Batch:
         """A training batch from images (B, C, H, W) uint8, each image and each patch with its own random parameters."""
@@ -58,9 +61,9 @@ class Pipeline:
     def _train(self, images: Tensor, labels: Tensor, draws: torch.Generator | None) -> Batch:
         if self.crop != "resized":
             images = self._middle(images)
-        x = image_augment(images, self.image_size, crop=self.crop, flip=self.flip, generator=draws)
-        if self.recipe == "released":
-            x = self.normalise(x)
+        works_on_patches = self.mega_patches is not None or self.patch_augment or self.shuffle
+        at_once = self._normalise_ if self.recipe == "released" or not works_on_patches else None
+        x = image_augment(images, self.image_size, crop=self.crop, flip=self.flip, generator=draws, finish=at_once)
         if self.mega_patches is not None:
             x = self._mega(x, draws)
         permutation = None
@@ -72,8 +75,8 @@ class Pipeline:
                 permutation = draw_permutations(*patches.shape[:2], generator=draws, device=patches.device)
                 patches = permute(patches, permutation)
             x = unpatchify(patches)
-        if self.recipe != "released":
-            x = self.normalise(x)
+        if at_once is None:
+            self._normalise_(x)
         return Batch(x, labels, permutation)
 
     def evaluate(self, images: Tensor, labels: Tensor, first: int = 0) -> Batch:
@@ -85,7 +88,7 @@ class Pipeline:
             side, shared = grid_side(x, self.patch_size), self.recipe == "released"
             cuts = torch.cat([draw_cuts(1, self.mega_patches, side, draws, shared) for draws in own])
             x = self._mega(x, cuts=cuts)
-        return Batch(self.normalise(x), labels)
+        return Batch(self._normalise_(x), labels)
 
     def _middle(self, images: Tensor) -> Tensor:
         side = images.shape[-1]

@@ -12,6 +12,7 @@ from relvit_lab.augment import (
     Windows,
     apply_patch_changes,
     apply_windows,
+    cut_windows,
     draw_patch_changes,
     draw_resized_crops,
     draw_windows,
@@ -254,6 +255,34 @@ def test_the_parts_make_no_difference(monkeypatch, part):
         image_augment(images, 32, crop="resized", flip=True, generator=generator("p")), crops, atol=1e-6, rtol=0
     )
     torch.testing.assert_close(patch_augment(patches, generator=generator("p")), augmented, atol=1e-6, rtol=0)
+
+
+def test_photographs_are_cropped_in_8_bits_as_torchvision_does():
+    from torchvision.transforms.v2.functional import horizontal_flip, resized_crop
+
+    images = stored(5, 3, 160)
+    windows = draw_windows(5, 160, 160, crop="resized", flip=True, generator=generator("photographs"))
+    assert windows.flip.any() and not windows.flip.all()
+    cut = cut_windows(images, 96, windows)
+    for image, ours, *window, mirrored in zip(images, cut, *(values.tolist() for values in windows)):
+        theirs = resized_crop(image, *window, [96, 96], antialias=True)
+        assert torch.equal(ours, horizontal_flip(theirs) if mirrored else theirs)
+    exact = apply_windows(images.float(), 96, windows)
+    assert (cut - exact).abs().max() < 1.6
+    augmented = image_augment(images, 96, crop="resized", flip=True, generator=generator("photographs"))
+    torch.testing.assert_close(augmented, cut / 255)
+    grey = image_augment(images[:, :1], 96, crop="resized", flip=True, generator=generator("photographs"))
+    assert torch.equal(grey, augmented[:, :1].expand(-1, 3, -1, -1))
+
+
+@pytest.mark.parametrize("crop, side", [("resized", 32), ("resized", 160), ("none", 32)])
+def test_what_is_done_at_once_is_done_to_every_image(crop, side):
+    images = stored(20, 3, side)
+    plain, finished = (
+        image_augment(images, 32, crop=crop, flip=True, generator=generator("f"), finish=finish)
+        for finish in (None, lambda part: part.sub_(2))
+    )
+    assert torch.equal(finished, plain - 2)
 
 
 def test_inputs_are_left_alone_and_threads_come_back():
