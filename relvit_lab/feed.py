@@ -44,10 +44,12 @@ class Feed:
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Images (B, C, H, W) uint8 and labels (B,) on the device, from batch `first` on; the last one may be smaller.
 
-        order: (n,) int64, the order to visit them in; None: as they lie, for evaluation. epoch: from 0, for images that
-        are cropped anew in each. Close it where it is not used up (contextlib.closing): its threads end then.
+        order: (k,) int64, which to visit in which order; None: all as they lie, for evaluation. epoch: from 0, for
+        images that are cropped anew in each. Close it where it is not used up (contextlib.closing): its threads end.
         """
-        parts = [slice(start, start + batch_size) for start in range(first * batch_size, len(self), batch_size)]
+        count = len(self) if order is None else len(order)
+        starts = range(first * batch_size, count, batch_size)
+        parts = [slice(start, min(start + batch_size, count)) for start in starts]
         labels = self.labels if order is None else self.labels[order.to(self.device)]
         with closing(self._images(order, parts, epoch)) as batches:
             for part, images in zip(parts, batches):
@@ -91,7 +93,7 @@ class SplitFeed(Feed):
             return (gathered(part) for part in parts)
 
         def begin(pool: ThreadPoolExecutor, part: slice) -> Filling:
-            batch = _host_buffer((len(self.labels[part]), *self.images.shape[1:]), self.device)
+            batch = _host_buffer((part.stop - part.start, *self.images.shape[1:]), self.device)
             return batch, [pool.submit(lambda: batch.copy_(gathered(part)))]
 
         return _ahead(1, parts, begin, self.device)
@@ -135,7 +137,7 @@ class FileFeed(Feed):
             image.numpy()[...] = pixels
 
         def begin(pool: ThreadPoolExecutor, part: slice) -> Filling:
-            batch = _host_buffer((len(visited[part]), 3, side, side), self.device)
+            batch = _host_buffer((part.stop - part.start, 3, side, side), self.device)
             return batch, [pool.submit(fill, image, row) for image, row in zip(batch, visited[part])]
 
         return _ahead(cores(), parts, begin, self.device)
