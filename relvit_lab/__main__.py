@@ -15,6 +15,8 @@ USAGE = """python -m relvit_lab COMMAND [--field value ...]
   merge    copy finished stages from elsewhere into the run folder: merge FROM ... (--run-dir D)
   fetch    download a data set ahead: fetch cifar10 --data-dir D
   figures  draw the files in figures/ again
+  tables   write the paper's tables with our runs beside them, and say what is missing: tables [table2 ...] --out tables
+           --run-dir runs,more (--preset, --recipes, --seeds 0,1); --plan: what is left to run, --plan --cells by cell
 
   laptop   print the commands of the runs in results/, one a line
   record   keep the finished stages of run folders as results/<id>.json: record [runs ...]
@@ -117,6 +119,50 @@ def figures(words: Sequence[str]) -> None:
         print(path)
 
 
+def tables(words: Sequence[str]) -> None:
+    from relvit_lab import plan, tables_files
+    from relvit_lab.experiment import Experiment
+
+    flags = {word for word in words if word in ("--plan", "--cells")}
+    fields = [name for name in Experiment.names() if name not in plan.FIXED]
+    options, names = _split(
+        [word for word in words if word not in flags], [*fields, "out", "recipes", "seeds", "tflops"]
+    )
+    out, run_dirs = options.pop("out", "tables"), options.pop("run_dir", "runs").split(",")
+    if "recipes" in options:
+        options["recipes"] = options["recipes"].split(",")
+    if "seeds" in options:
+        options["seeds"] = _whole_numbers("seeds", options["seeds"])
+    rate = {"tflops": _number("tflops", options.pop("tflops"))} if "tflops" in options else {}
+    if flags:
+        from relvit_lab.plan_text import cell_table, plan_table
+
+        show = cell_table if "--cells" in flags else plan_table
+        print(show(plan.cells(names or None, run_dir=run_dirs[0], **options), run_dirs, **rate))
+        return
+    runs = tables_files.read_runs(run_dirs)
+    made = tables_files.make_tables(runs, names or tables_files.TABLES, **options)
+    written = tables_files.write_tables(made, out)
+    print(tables_files.inventory(made))
+    for problem in dict.fromkeys([*(note for table in made for note in table.notes), *runs.unreadable]):
+        print(f"\n{problem}")
+    print("\nwritten: " + "\n         ".join(map(str, written)))
+
+
+def _number(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise RelvitError(f"--{name} takes a number, not '{text}'") from None
+
+
+def _whole_numbers(name: str, text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(word) for word in text.split(","))
+    except ValueError:
+        raise RelvitError(f"--{name} takes whole numbers with commas, such as 0,1,2, not '{text}'") from None
+
+
 def laptop(words: Sequence[str]) -> None:
     from relvit_lab.laptop import commands
 
@@ -165,6 +211,7 @@ def asset(words: Sequence[str]) -> None:
 COMMANDS = {
     "train": train, "demo": demo, "runs": runs, "fetch": fetch, "figures": figures, "laptop": laptop, "record": record,
     "report": report, "rerun": rerun, "asset": asset, "merge": merge,
+    "tables": tables,
 }  # fmt: skip
 
 

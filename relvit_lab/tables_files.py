@@ -1,0 +1,91 @@
+"""`python -m relvit_lab tables`: the tables as files, and what is in them and what is not."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from relvit_lab import paper, plan
+from relvit_lab.errors import RelvitError, nearest
+from relvit_lab.paths import resolve
+from relvit_lab.summary import Table, compare
+from relvit_lab.tables import BUILT, Ours, PaperTable, comparison, paper_table
+from relvit_lab.tables_html import to_page
+from relvit_lab.tables_runs import Runs, collect
+from relvit_lab.tables_text import row_label, to_csv, to_latex, to_markdown
+
+TABLES = tuple(name for name in paper.TITLES if name != "figure4")
+NAMED = 3  # holes are named up to so many
+
+
+def make_tables(
+    runs: Runs, names: Sequence[str] = TABLES, recipes: Sequence[str] | str = plan.RECIPES, **overrides: Any
+) -> list[PaperTable]:
+    """Tables of the paper with the runs' numbers. overrides: fields of Experiment for all cells, such as preset.
+
+    Raises RelvitError for an unknown name.
+    """
+    for name in names:
+        if name not in TABLES:
+            raise RelvitError(f"unknown table '{name}': {nearest(name, TABLES)}")
+    trained = [name for name in names if name != "table1"]
+    cells = plan.cells(trained, recipes, **overrides) if trained else ()
+    return [paper_table(name, runs, cells) for name in names]
+
+
+def write_tables(tables: Sequence[PaperTable], folder: str | Path = "tables") -> list[Path]:
+    """Each table as Markdown, LaTeX, CSV and HTML; returns the files. Links to runs are seen from the folder."""
+    target = resolve(folder)
+    target.mkdir(parents=True, exist_ok=True)
+    written = []
+    for table in tables:
+        texts = {
+            "md": to_markdown(table, target), "tex": to_latex(table), "csv": to_csv(table, target),
+            "html": to_page(table, target),
+        }  # fmt: skip
+        for ending, text in texts.items():
+            written.append(target / f"{table.name}.{ending}")
+            written[-1].write_text(text, encoding="utf-8", newline="\n")
+    return written
+
+
+def read_runs(run_dirs: Sequence[str | Path]) -> Runs:
+    """`collect`, from paths as a user gives them."""
+    return collect([resolve(run_dir) for run_dir in run_dirs])
+
+
+def inventory(tables: Sequence[PaperTable]) -> Table:
+    """What is there and what is missing: a line for each table and recipe. Improvements are not counted."""
+    lines = [_holes(table, source) for table in tables for source in table.sources if source != BUILT]
+    columns = [
+        ("Table", "table"), ("Recipe", "recipe"), ("Numbers", "numbers"), ("with all seeds", "whole"),
+        ("with some", lambda line: len(line["partly"])), ("missing", lambda line: len(line["missing"])),
+        ("Seeds", "seeds"), ("Holes", _named),
+    ]  # fmt: skip
+    return compare(lines, columns)
+
+
+def _holes(table: PaperTable, source: str) -> dict[str, Any]:
+    name = paper.title(table.name).partition(":")[0]
+    found: dict[str, Any] = {"table": name, "recipe": source, "seeds": "{}/{}".format(*table.seeds(source))}
+    found |= {"numbers": 0, "whole": 0, "partly": [], "missing": []}
+    for (row, column), entry in table.entries.items():
+        ours = entry.ours.get(source)
+        if not isinstance(ours, Ours) or comparison(table.name, row, column)[0]:
+            continue
+        name = f"{row_label(table, row)}, {paper.label(column)}"
+        found["numbers"] += 1
+        if not ours.like.missing:
+            found["whole"] += 1
+        elif ours.like.n:
+            found["partly"].append(f"{name} (seed {' '.join(map(str, ours.like.missing))})")
+        else:
+            found["missing"].append(name)
+    return found
+
+
+def _named(line: dict[str, Any]) -> str:
+    holes = [*line["partly"], *line["missing"]]
+    if len(line["missing"]) == line["numbers"]:
+        return "all"
+    more = f"; and {len(holes) - NAMED} more" if len(holes) > NAMED else ""
+    return "; ".join(holes[:NAMED]) + more if holes else "none"
