@@ -79,8 +79,13 @@ class Cell:
 
     def stages(self, seed: int) -> tuple[Stage, ...]:
         """What has to be trained for this number, parents first; the last is the one whose result counts."""
-        stages = _stages(self.experiment(seed))
-        return stages[:1] if self.stage == "first" else stages
+        return _cell_stages(self, seed)
+
+
+@lru_cache(maxsize=4096)  # the whole plan is 1,450 runs, asked for again and again
+def _cell_stages(cell: Cell, seed: int) -> tuple[Stage, ...]:
+    stages = _stages(cell.experiment(seed))
+    return stages[:1] if cell.stage == "first" else stages
 
 
 @lru_cache(maxsize=4096)  # cells of one run (Table 4's columns) share its stages, whose ids cost a hash each
