@@ -4,7 +4,8 @@ values, below, is an accuracy by combination, named as in paper.py ("sprel+abspo
 """
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from relvit_lab import paper
 from relvit_lab.errors import RelvitError
@@ -49,6 +50,34 @@ def interaction(values: Mapping[str, float], one: str, other: str) -> float:
     """What `one` adds where `other` is there, minus what it adds where it is not. 0: each adds what it adds."""
     mean = two_by_two(values, one, other)
     return (mean[True, True] - mean[False, True]) - (mean[True, False] - mean[False, False])
+
+
+def ours(
+    preset: str = "demo",
+    recipe: str = "paper",
+    seeds: Sequence[int] = (0, 1, 2, 3, 4),
+    run_dirs: Sequence[str | Path] = ("runs",),
+    records: str | Path = "results",
+) -> dict[str, dict[int, float]]:
+    """Our own accuracies after fine-tuning, by row of Table 4 ("Supervised" too) and seed: last epoch, test images.
+
+    Of finished stages in run_dirs, and of what stands in the records only. Rows without any are left out. Raises
+    RelvitError for a preset or recipe that is none.
+    """
+    from relvit_lab import plan, results, tables_runs  # late: the pictures and slips need none of it
+    from relvit_lab.paths import resolve
+
+    runs = tables_runs.collect([resolve(folder) for folder in run_dirs])
+    kept = results.read_records(records)
+    found: dict[str, dict[int, float]] = {}
+    for cell in plan.cells("table4", recipe, seeds, columns="Finetuning", preset=preset):
+        for seed in cell.seeds:
+            stage = cell.stages(seed)[-1]
+            run = runs.by_id.get(stage.id)
+            one = run.result if run else results.find_record(kept, stage)
+            if one is not None:
+                found.setdefault(cell.row, {})[seed] = one["metrics"]["accuracy"]
+    return found
 
 
 def _all_of(values: Mapping[str, float]) -> None:

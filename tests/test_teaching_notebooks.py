@@ -16,7 +16,10 @@ from relvit_lab.exercises import EXERCISES, ask
 for _module in ask.NOTEBOOKS:
     __import__(f"relvit_lab.exercises.{_module}")
 FOLDER = Path(__file__).parents[1] / "notebooks"
-MINUTES = {"01_patch_relations": 3, "02_mega_patches": 3, "03_attention_scores": 3, "05_pe_shortcut": 6}
+MINUTES = {
+    "01_patch_relations": 3, "02_mega_patches": 3, "03_attention_scores": 3, "05_pe_shortcut": 6, "06_task_ablation": 3,
+}  # fmt: skip
+READ_RESULTS = ("05_pe_shortcut", "06_task_ablation")  # the committed records, from a folder that has nothing else
 FIRST_PICTURE = 15  # seconds
 EACH = [pytest.param(stem, marks=[pytest.mark.slow] if MINUTES[stem] > 3 else []) for stem in MINUTES]
 
@@ -38,7 +41,7 @@ def pictures(cell: nbformat.NotebookNode) -> int:
 def test_run_all_untouched(stem, tmp_path, monkeypatch):
     """From another folder, without a browser: no error, nothing on stderr, a picture soon, every exercise "not yet"."""
     monkeypatch.chdir(tmp_path)
-    if stem == "05_pe_shortcut":  # reads the committed results/, writes into runs/
+    if stem in READ_RESULTS:
         (tmp_path / "results").symlink_to(FOLDER.parent / "results")
     book = nbformat.read(FOLDER / f"{stem}.ipynb", 4)
     start = time.monotonic()
@@ -63,7 +66,7 @@ def test_run_all_untouched(stem, tmp_path, monkeypatch):
 @pytest.mark.parametrize("stem", EACH)
 def test_the_stored_numbers_are_those_of_a_fresh_run(stem, tmp_path):
     """nbval runs the notebook and compares the outputs of the cells that keep theirs."""
-    if stem == "05_pe_shortcut":
+    if stem in READ_RESULTS:
         (tmp_path / "results").symlink_to(FOLDER.parent / "results")
     command = [
         sys.executable, "-m", "pytest", "--nbval", "--nbval-cell-timeout=600", "-q", "-p", "no:cacheprovider",
