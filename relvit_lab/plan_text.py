@@ -16,7 +16,7 @@ from relvit_lab.backbones import get as get_backbone
 from relvit_lab.data import cifar, flower102, imagenet100, svhn, tiny_imagenet
 from relvit_lab.experiment import Experiment, Stage
 from relvit_lab.flops import stage_flops
-from relvit_lab.paper import label
+from relvit_lab.paper import label, title
 from relvit_lab.paths import resolve
 from relvit_lab.plan import Cell, jobs
 from relvit_lab.results import read_records
@@ -93,7 +93,7 @@ def plan_table(
     cells = tuple(cells)
     works, caption = _survey(cells, run_dirs, records, tflops)
     groups = [
-        (label(table), recipe, [cell for cell in cells if (cell.table, cell.recipe) == (table, recipe)])
+        (_short(table), recipe, [cell for cell in cells if (cell.table, cell.recipe) == (table, recipe)])
         for recipe, table in dict.fromkeys((cell.recipe, cell.table) for cell in cells)
     ]
     for recipe in dict.fromkeys(cell.recipe for cell in cells):
@@ -122,7 +122,7 @@ def cell_table(
     works, caption = _survey(cells, run_dirs, records, tflops)
     lines = [_tally(cell.table, cell.recipe, [cell], works) for cell in cells]
     columns = [
-        ("Table", lambda t: label(t.name)), ("Row", lambda t: label(t.cells[0].row)),
+        ("Table", lambda t: _short(t.name)), ("Row", lambda t: label(t.cells[0].row)),
         ("Column", lambda t: label(t.cells[0].column)), ("Recipe", lambda t: t.recipe),
         ("Seeds", lambda t: f"{sum(_is_done(t.cells[0], s, works) for s in t.cells[0].seeds)}/{len(t.cells[0].seeds)}"),
         ("Stages", lambda t: len(t.works)), ("done", lambda t: t.count("done")), ("begun", lambda t: t.count("begun")),
@@ -134,6 +134,11 @@ def cell_table(
 def _tally(name: str, recipe: str, cells: Sequence[Cell], works: Mapping[str, Work]) -> Tally:
     needed = dict.fromkeys(stage.id for cell in cells for seed in cell.seeds for stage in cell.stages(seed))
     return Tally(name, recipe, tuple(cells), tuple(works[name] for name in needed))
+
+
+def _short(table: str) -> str:
+    """ "Table 2", "Figure 4"."""
+    return title(table).partition(":")[0]
 
 
 def _is_done(cell: Cell, seed: int, works: Mapping[str, Work]) -> bool:
