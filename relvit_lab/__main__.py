@@ -1,6 +1,7 @@
 """python -m relvit_lab train | demo | runs | fetch | figures | record | ...: the same runs without a notebook."""
 
 import dataclasses
+import itertools
 import sys
 from collections.abc import Sequence
 
@@ -141,12 +142,17 @@ def tables(words: Sequence[str]) -> None:
         print(show(plan.cells(names or None, run_dir=run_dirs[0], **options), run_dirs, **rate))
         return
     runs = tables_files.read_runs(run_dirs)
-    made = tables_files.make_tables(runs, names or tables_files.TABLES, **options)
-    written = tables_files.write_tables(made, out)
+    numbered = [name for name in names if name != "figure4"] if names else tables_files.TABLES
+    made = tables_files.make_tables(runs, numbered, **options)
+    figure = plan.cells("figure4", **options) if not names or "figure4" in names else ()
+    drawn, missing = tables_files.write_figures(runs, made, figure, out)
+    written = [*tables_files.write_tables(made, out), *drawn]
     print(tables_files.inventory(made))
-    for problem in dict.fromkeys([*(note for table in made for note in table.notes), *runs.unreadable]):
-        print(f"\n{problem}")
-    print("\nwritten: " + "\n         ".join(map(str, written)))
+    for said in dict.fromkeys([*(note for table in made for note in table.notes), *runs.unreadable, *missing]):
+        print(f"\n{said}")
+    print(f"\nwritten to {written[0].parent}:" if written else "\nnothing to write")
+    for stem, paths in itertools.groupby(sorted(written), key=lambda path: path.stem):
+        print(f"  {stem} {' '.join(path.suffix for path in paths)}")
 
 
 def _number(name: str, text: str) -> float:

@@ -1,11 +1,13 @@
-"""`python -m relvit_lab tables`: the tables as files, and what is in them and what is not."""
+"""`python -m relvit_lab tables`: tables and figures as files, and what is in them and what is not."""
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from relvit_lab import paper, plan
+from relvit_lab import paper, plan, viz_tables
 from relvit_lab.errors import RelvitError, nearest
+from relvit_lab.figures import Plate, render
 from relvit_lab.paths import resolve
 from relvit_lab.summary import Table, compare
 from relvit_lab.tables import BUILT, Ours, PaperTable, comparison, paper_table
@@ -14,7 +16,7 @@ from relvit_lab.tables_runs import Runs, collect
 from relvit_lab.tables_text import row_label, to_csv, to_latex, to_markdown
 
 TABLES = tuple(name for name in paper.TITLES if name != "figure4")
-NAMED = 3  # holes are named up to so many
+NAMED = 2  # holes are named up to so many
 
 
 def make_tables(
@@ -46,6 +48,40 @@ def write_tables(tables: Sequence[PaperTable], folder: str | Path = "tables") ->
             written.append(target / f"{table.name}.{ending}")
             written[-1].write_text(text, encoding="utf-8", newline="\n")
     return written
+
+
+def write_figures(
+    runs: Runs, tables: Sequence[PaperTable], cells: Sequence[plan.Cell] = (), folder: str | Path = "tables"
+) -> tuple[list[Path], list[str]]:
+    """Figures of runs as SVG and PNG: Tables 4 and 5 where they are among the tables, accuracy against the share of
+    labels, and Figure 4 from its cells. Returns the files, and what could not be drawn and why."""
+    plates: dict[str, Plate] = {}
+    for table in tables:
+        if table.name == "table4":
+            for recipe in table.sources:
+                draw = functools.partial(viz_tables.combinations, table, recipe)
+                plates[f"table4_{recipe}"] = Plate(draw, f"Table 4: combinations of tasks, recipe {recipe}")
+        if table.name == "table5":
+            plates["table5"] = Plate(functools.partial(viz_tables.over_m, table), "Table 5: accuracy over M")
+    for k, (title, series) in enumerate(viz_tables.by_labels(run.result for run in runs).items()):
+        draw = functools.partial(viz_tables.labels, series, title, "Last epoch, test images. Bars: standard deviation.")
+        plates[f"labels_{k + 1}"] = Plate(draw, f"Accuracy against the share of labels: {title}")
+    for recipe in dict.fromkeys(cell.recipe for cell in cells if cell.table == "figure4"):
+        draw = functools.partial(viz_tables.figure4, runs, cells, recipe)
+        plates[f"figure4_{recipe}"] = Plate(draw, f"Figure 4, recipe {recipe}")
+    target = resolve(folder)
+    target.mkdir(parents=True, exist_ok=True)
+    written, problems = [], []
+    for name, plate in plates.items():
+        try:
+            files = render(plate)
+        except RelvitError as error:
+            problems.append(str(error))
+            continue
+        for kind in ("svg", "png"):
+            written.append(target / f"{name}.{kind}")
+            written[-1].write_bytes(files[kind])
+    return written, problems
 
 
 def read_runs(run_dirs: Sequence[str | Path]) -> Runs:

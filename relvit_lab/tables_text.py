@@ -205,10 +205,10 @@ def tex(text: str) -> str:
 
 def to_latex(table: PaperTable) -> str:
     """A table environment; needs \\usepackage{booktabs}. Where our runs are stands in comments at its end."""
-    number = re.search(r"\d+", table.title)[0]
+    what = table.title.partition(": ")[2]
     lines = [
         "% \\usepackage{booktabs}", "\\begin{table}", "  \\centering\\small",
-        f"  \\caption{{{tex(table.title.partition(': ')[2])} (Table {number} of the paper), and ours.}}",
+        f"  \\caption{{{tex(what[:1].upper() + what[1:])}: Table {table.name[-1]} of the paper, and ours.}}",
         f"  \\label{{tab:{table.name}}}",
     ]  # fmt: skip
     for columns in panels(table):
