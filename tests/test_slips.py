@@ -5,10 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from relvit_lab import ablation, paper
+from relvit_lab import paper
 from relvit_lab import slips as slips_module
 from relvit_lab.backbones import create_backbone
-from relvit_lab.errors import RelvitError
 from relvit_lab.slips import Slip, differences, parameters, slips
 
 
@@ -102,52 +101,6 @@ def test_parameters_are_those_of_built_models():
     block = model.blocks[0]
     mlp, msa = (sum(p.numel() for p in part.parameters()) for part in (block.mlp, block.attn))
     assert about("Eq. 3")[0].computed.endswith(f"{(21_338_496 - 12 * (mlp - msa)) / 1e6:.1f}M with MSA twice")
-
-
-# Table 4's effects
-
-
-def additive(**effects):
-    """Accuracies of all combinations if each task adds what it adds."""
-    return {row: 80 + sum(effects.get(task, 0) for task in row.split("+")) for row in ablation.COMBINATIONS}
-
-
-def test_main_effects_by_hand():
-    printed = ablation.printed()
-    assert len(printed) == 15
-    with_it = [89.39, 90.13, 89.75, 89.90, 89.80, 89.73, 89.67, 90.06]  # read off Table 4: those with AbsPos
-    without = [89.02, 89.27, 88.75, 89.24, 90.12, 89.34, 88.81]
-    assert ablation.main_effect(printed, "abspos") == pytest.approx(sum(with_it) / 8 - sum(without) / 7)
-    # with task t in 8 of 15, another task is in 4 of those 8 and in 4 of the 7 others
-    values = additive(abspos=1.0, dist=-0.5)
-    assert ablation.main_effect(values, "abspos") == pytest.approx(1.0 - 0.5 * (4 / 8 - 4 / 7))
-    assert ablation.main_effect(additive(), "sprel") == 0
-
-
-def test_interaction_by_hand():
-    printed = ablation.printed()
-    cells = ablation.two_by_two(printed, "sprel", "abspos")
-    assert cells[True, True] == pytest.approx((90.13 + 89.80 + 89.73 + 90.06) / 4)
-    assert cells[False, False] == pytest.approx((89.27 + 88.75 + 89.34) / 3)
-    assert cells[True, False] == pytest.approx((89.02 + 89.24 + 90.12 + 88.81) / 4)
-    assert cells[False, True] == pytest.approx((89.39 + 89.75 + 89.90 + 89.67) / 4)
-    assert ablation.interaction(printed, "sprel", "abspos") == pytest.approx(89.93 - 89.6775 - (89.2975 - 89.12))
-    assert ablation.interaction(additive(sprel=1, abspos=2), "sprel", "abspos") == pytest.approx(0)
-    both = {row: 80 + 3 * (ablation.has(row, "sprel") and ablation.has(row, "abspos")) for row in printed}
-    assert ablation.interaction(both, "sprel", "abspos") == pytest.approx(3)
-
-
-def test_ranking():
-    assert ablation.ranked(ablation.printed())[:3] == ["sprel+abspos", "sprel+ang", "sprel+dist+ang+abspos"]
-    assert set(ablation.printed("ang")) == {row for row in ablation.COMBINATIONS if "ang" in row.split("+")}
-
-
-def test_effects_refuse_what_is_not_all_of_table_4():
-    printed = ablation.printed()
-    with pytest.raises(RelvitError, match="without ang"):
-        ablation.main_effect({row: v for row, v in printed.items() if row != "ang"}, "sprel")
-    with pytest.raises(RelvitError, match="Supervised is none"):
-        ablation.interaction({**printed, "Supervised": 85.38}, "sprel", "abspos")
 
 
 def test_nothing_heavy_is_imported_before_it_is_needed():
