@@ -14,6 +14,7 @@ from typing import Any
 
 from relvit_lab.backbones import get as get_backbone
 from relvit_lab.data import cifar, flower102, imagenet100, svhn, tiny_imagenet
+from relvit_lab.errors import RelvitError
 from relvit_lab.experiment import Experiment, Stage
 from relvit_lab.flops import stage_flops
 from relvit_lab.paper import label, title
@@ -84,7 +85,7 @@ def plan_table(
     records: str | Path = "results",
     tflops: float = TFLOPS,
 ) -> Table:
-    """A line for each table and recipe, and their sums.
+    """A line for each table and recipe, and their sums where there are several.
 
     run_dirs: where finished and begun stages are looked for; none: the cells' own. records: a folder of records, for
     their rates. tflops: the rate in TFLOP/s that is assumed where none was measured. Raises RelvitError as the plan and
@@ -96,10 +97,11 @@ def plan_table(
         (_short(table), recipe, [cell for cell in cells if (cell.table, cell.recipe) == (table, recipe)])
         for recipe, table in dict.fromkeys((cell.recipe, cell.table) for cell in cells)
     ]
-    for recipe in dict.fromkeys(cell.recipe for cell in cells):
-        groups.append(("all tables", recipe, [cell for cell in cells if cell.recipe == recipe]))
-    if len({cell.recipe for cell in cells}) > 1:
-        groups.append(("all tables", "all", list(cells)))
+    recipes = dict.fromkeys(cell.recipe for cell in cells)
+    if len({cell.table for cell in cells}) > 1:
+        groups += [("together", recipe, [cell for cell in cells if cell.recipe == recipe]) for recipe in recipes]
+    if len(recipes) > 1:
+        groups.append(("together", "both", list(cells)))
     lines = [_tally(name, recipe, own, works) for name, recipe, own in groups]
     columns = [
         ("Table", lambda t: t.name), ("Recipe", lambda t: t.recipe), ("Cells", lambda t: len(t.cells)),
@@ -151,7 +153,9 @@ def _is_done(cell: Cell, seed: int, works: Mapping[str, Work]) -> bool:
 def _survey(
     cells: Sequence[Cell], run_dirs: Sequence[str | Path], records: str | Path, tflops: float
 ) -> tuple[dict[str, Work], tuple[str, ...]]:
-    """Every stage of the cells, by id, and what is to be said above a table of them."""
+    """Every stage of the cells, by id, and what is to be said above a table of them. Raises RelvitError."""
+    if not tflops > 0:
+        raise RelvitError(f"tflops is {tflops}, but must be more than 0")
     stages = {name: job.stage for name, job in jobs(cells).items()}
     own = dict.fromkeys(stage.experiment.run_folder() for stage in stages.values())
     folders = tuple(map(resolve, run_dirs)) or tuple(own)
@@ -210,7 +214,10 @@ def measured_rates(records: Iterable[Mapping[str, Any]]) -> dict[str, Rate]:
         if device.startswith("cpu") or seconds < MEASURABLE:
             continue
         known = {name: value for name, value in e.items() if name in Experiment.names() and name != "init_from"}
-        stage = Stage(record["stage"]["name"], Experiment.create(known).resolved())
+        try:
+            stage = Stage(record["stage"]["name"], Experiment.create(known).resolved())
+        except RelvitError:  # a backbone, task or data set that only its maker has
+            continue
         flops = stage_flops(stage).train * count * e["epochs"]
         spent.setdefault(stage.experiment.backbone, []).append((flops, seconds, device))
     return {

@@ -43,10 +43,9 @@ def cifar():
 
 
 def test_nothing_is_there_yet(cifar, tmp_path):
-    [line, total] = rows(plan_table(cifar, [tmp_path], tmp_path))
+    [line] = rows(plan_table(cifar, [tmp_path], tmp_path))
     assert (line["Table"], line["Recipe"], line["Cells"], line["with a number"]) == ("Table 2", "released", "2", "0")
     assert (line["Stages"], line["done"], line["begun"], line["missing"]) == ("8", "0", "0", "8")
-    assert total == line | {"Table": "all tables"}
 
 
 def test_done_begun_and_missing(cifar, tmp_path):
@@ -96,8 +95,8 @@ def test_shared_stages_count_once_in_the_sums(tmp_path):
     found = rows(plan_table(plan.cells(["table2", "table4"], seeds=[0]), [tmp_path], tmp_path))
     counts = {(row["Table"], row["Recipe"]): int(row["Stages"]) for row in found}
     assert counts == {
-        ("Table 2", "released"): 24, ("Table 4", "released"): 32, ("all tables", "released"): 52,
-        ("Table 2", "paper"): 24, ("Table 4", "paper"): 32, ("all tables", "paper"): 52, ("all tables", "all"): 104,
+        ("Table 2", "released"): 24, ("Table 4", "released"): 32, ("together", "released"): 52,
+        ("Table 2", "paper"): 24, ("Table 4", "paper"): 32, ("together", "paper"): 52, ("together", "both"): 104,
     }  # fmt: skip
 
 
@@ -154,6 +153,18 @@ def test_a_rate_is_all_operations_over_all_seconds(cifar):
     flops = images * (stage_flops(supervised).train + stage_flops(pretrain).train)
     assert rate.flops == pytest.approx(flops / (images / 1000 + images / 4000))
     assert (rate.runs, rate.devices) == (2, ("Other GPU", GPU))
+
+
+def test_runs_of_what_only_their_maker_has_are_passed_over(cifar):
+    run = result(cifar[0].stages(0)[0])
+    run["experiment"]["backbone"] = "my_own_vit"
+    assert measured_rates([run | {"cost": run["timing"]}]) == {}
+
+
+@pytest.mark.parametrize("tflops", [0, -1, float("nan")])
+def test_a_rate_is_more_than_nothing(cifar, tmp_path, tflops):
+    with pytest.raises(RelvitError, match="more than 0"):
+        plan_table(cifar, [tmp_path], tmp_path, tflops)
 
 
 @pytest.mark.parametrize(
