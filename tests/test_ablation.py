@@ -1,12 +1,15 @@
 """Table 4's effects by hand, and our own runs found where they lie."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from relvit_lab import ablation, laptop, plan
 from relvit_lab.errors import RelvitError
 from relvit_lab.results import read_records
+
+RESULTS = Path(__file__).parents[1] / "results"
 
 
 def additive(**effects):
@@ -80,8 +83,8 @@ def test_ours_reads_run_folders_by_seed(tmp_path):
 
 
 def test_ours_finds_the_committed_records(tmp_path):
-    found = ablation.ours("demo", run_dirs=[tmp_path])
-    records = laptop.find(read_records(), "finetuned")  # SpRel and AbsPos, as results/README.md reports them
+    found = ablation.ours("demo", run_dirs=[tmp_path], records=RESULTS)
+    records = laptop.find(read_records(RESULTS), "finetuned")  # SpRel and AbsPos, as results/README.md reports them
     assert found["sprel+abspos"] == {r["experiment"]["seed"]: r["metrics"]["accuracy"] for r in records}
     assert len(records) == 3
 
