@@ -129,23 +129,17 @@ def tables(words: Sequence[str]) -> None:
     options, names = _split(
         [word for word in words if word not in flags], [*fields, "out", "recipes", "seeds", "tflops"]
     )
-    out, run_dirs = options.pop("out", "tables"), options.pop("run_dir", "runs").split(",")
-    if "recipes" in options:
-        options["recipes"] = options["recipes"].split(",")
-    if "seeds" in options:
-        options["seeds"] = _whole_numbers("seeds", options["seeds"])
-    rate = {"tflops": _number("tflops", options.pop("tflops"))} if "tflops" in options else {}
+    out, tflops = options.pop("out", "tables"), options.pop("tflops", None)
+    runs, cells = tables_files.choose(names=names, **options)
     if flags:
-        from relvit_lab.plan_text import cell_table, plan_table
+        from relvit_lab.plan_text import TFLOPS, cell_table, plan_table
 
         show = cell_table if "--cells" in flags else plan_table
-        print(show(plan.cells(names or None, run_dir=run_dirs[0], **options), run_dirs, **rate))
+        rate = TFLOPS if tflops is None else _number("tflops", tflops)
+        print(show(cells, options.get("run_dir", "runs").split(","), tflops=rate))
         return
-    runs = tables_files.read_runs(run_dirs)
-    numbered = [name for name in names if name != "figure4"] if names else tables_files.TABLES
-    made = tables_files.make_tables(runs, numbered, **options)
-    figure = plan.cells("figure4", **options) if not names or "figure4" in names else ()
-    drawn, missing = tables_files.write_figures(runs, made, figure, out)
+    made = tables_files.make_tables(runs, cells, names)
+    drawn, missing = tables_files.write_figures(runs, made, cells, out)
     written = [*tables_files.write_tables(made, out), *drawn]
     print(tables_files.inventory(made))
     for said in dict.fromkeys([*(note for table in made for note in table.notes), *runs.unreadable, *missing]):
@@ -160,13 +154,6 @@ def _number(name: str, text: str) -> float:
         return float(text)
     except ValueError:
         raise RelvitError(f"--{name} takes a number, not '{text}'") from None
-
-
-def _whole_numbers(name: str, text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(word) for word in text.split(","))
-    except ValueError:
-        raise RelvitError(f"--{name} takes whole numbers with commas, such as 0,1,2, not '{text}'") from None
 
 
 def laptop(words: Sequence[str]) -> None:

@@ -19,19 +19,40 @@ TABLES = tuple(name for name in paper.TITLES if name != "figure4")
 NAMED = 2  # holes are named up to so many
 
 
-def make_tables(
-    runs: Runs, names: Sequence[str] = TABLES, recipes: Sequence[str] | str = plan.RECIPES, **overrides: Any
-) -> list[PaperTable]:
-    """Tables of the paper with the runs' numbers. overrides: fields of Experiment for all cells, such as preset.
+def choose(
+    run_dir: str | Sequence[str] = "runs",
+    names: Sequence[str] = (),
+    recipes: str | Sequence[str] = plan.RECIPES,
+    seeds: str | Sequence[int | str] | None = None,
+    **overrides: Any,
+) -> tuple[Runs, tuple[plan.Cell, ...]]:
+    """The runs under some folders, and the cells of tables (none: all of them, and figure4) that look for them.
 
-    Raises RelvitError for an unknown name.
+    run_dir, recipes, seeds: lists, or texts with commas, as papermill and the command line hand them over. overrides:
+    fields of Experiment for all cells, None: as the plan says. Raises RelvitError for unknown names and values.
     """
-    for name in names:
-        if name not in TABLES:
-            raise RelvitError(f"unknown table '{name}': {nearest(name, TABLES)}")
+    try:
+        seeds = None if seeds is None else tuple(int(seed) for seed in _listed(seeds))
+    except ValueError:
+        raise RelvitError(f"seeds are whole numbers, such as 0,1,2, not '{seeds}'") from None
+    folders = _listed(run_dir)
+    fields = {name: value for name, value in overrides.items() if value is not None}
     trained = [name for name in names if name != "table1"]
-    cells = plan.cells(trained, recipes, **overrides) if trained else ()
-    return [paper_table(name, runs, cells) for name in names]
+    for name in names:
+        if name not in (*TABLES, "figure4"):
+            raise RelvitError(f"unknown table '{name}': {nearest(name, (*TABLES, 'figure4'))}")
+    cells = plan.cells(trained or None, _listed(recipes), seeds, run_dir=folders[0], **fields)
+    return collect([resolve(folder) for folder in folders]), cells
+
+
+def _listed(value: str | Sequence[Any]) -> list[Any]:
+    return [word.strip() for word in value.split(",")] if isinstance(value, str) else list(value)
+
+
+def make_tables(runs: Runs, cells: Sequence[plan.Cell], names: Sequence[str] = ()) -> list[PaperTable]:
+    """Tables of the paper (none named: all five) with the runs' numbers for the cells."""
+    wanted = [name for name in names if name != "figure4"] if names else TABLES
+    return [paper_table(name, runs, cells) for name in wanted]
 
 
 def write_tables(tables: Sequence[PaperTable], folder: str | Path = "tables") -> list[Path]:
@@ -82,11 +103,6 @@ def write_figures(
             written.append(target / f"{name}.{kind}")
             written[-1].write_bytes(files[kind])
     return written, problems
-
-
-def read_runs(run_dirs: Sequence[str | Path]) -> Runs:
-    """`collect`, from paths as a user gives them."""
-    return collect([resolve(run_dir) for run_dir in run_dirs])
 
 
 def inventory(tables: Sequence[PaperTable]) -> Table:
