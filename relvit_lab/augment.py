@@ -77,21 +77,22 @@ def image_augment(
     b, _, h, w = images.shape
     unchanged = crop == "none" and not flip and (h, w) == (size, size)
     padding = max(h, w) // 8 if crop == "padded" else 0
-    one_by_one = crop == "resized" and images.device.type == "cpu" and min(h, w) > PHOTOGRAPH
     out = images.new_empty(b, 3, size, size, dtype=torch.float32)
     with one_thread(images.device):
         windows = draw_windows(b, h, w, crop=crop, flip=flip, generator=generator, scale=scale, ratio=ratio)
+        if crop == "resized" and images.device.type == "cpu" and min(h, w) > PHOTOGRAPH:
+            for i, window in enumerate(zip(*(values.tolist() for values in windows))):
+                out[i] = cut_window(images[i], size, *window)  # (1,size,size) or (3,size,size) -> (3,size,size)
+                out[i].div_(255)
+                if finish is not None:
+                    finish(out[i : i + 1])
+            return out
         windows = Windows(*(to_device(values, images.device) for values in windows))
         for part in _parts(b, images[:1].numel(), images.device):
-            own = Windows(*(values[part] for values in windows))
-            if one_by_one:
-                out[part] = cut_windows(images[part], size, own)
-                out[part].div_(255)
-            else:
-                pixels = images[part].float().div_(255)
-                if not unchanged:
-                    pixels = apply_windows(pixels, size, own, padding)
-                out[part] = pixels  # (b,1,size,size) or (b,3,size,size) -> (b,3,size,size)
+            pixels = images[part].float().div_(255)
+            if not unchanged:
+                pixels = apply_windows(pixels, size, Windows(*(values[part] for values in windows)), padding)
+            out[part] = pixels  # (b,1,size,size) or (b,3,size,size) -> (b,3,size,size)
             if finish is not None:
                 finish(out[part])
     return out
@@ -219,18 +220,14 @@ def apply_windows(images: Tensor, size: int, windows: Windows, padding: int = 0,
     return resample(images, wy, wx)
 
 
-def cut_windows(images: Tensor, size: int, windows: Windows) -> Tensor:
-    """apply_windows without padding, image by image, in 8 bits: (B, C, H, W) uint8 to (B, C, size, size) uint8.
+def cut_window(image: Tensor, size: int, top: int, left: int, height: int, width: int, flip: bool) -> Tensor:
+    """apply_windows for one photograph, in 8 bits: (C, H, W) uint8 to (C, size, size) uint8.
 
     The numbers are those of torchvision on 8-bit images: those of floats, rounded, give or take one grey level.
     """
-    out = images.new_empty(*images.shape[:2], size, size)
-    for image, result, *window, mirrored in zip(images, out, *(values.tolist() for values in windows)):
-        top, left, height, width = window
-        part = image[None, :, top : top + height, left : left + width]
-        resized = F.interpolate(part, (size, size), mode="bilinear", antialias=True)[0]
-        result.copy_(resized.flip(-1) if mirrored else resized)
-    return out
+    window = image[None, :, top : top + height, left : left + width]
+    window = window.flip(-1) if flip else window.contiguous()  # which F.interpolate does much more slowly
+    return F.interpolate(window, (size, size), mode="bilinear", antialias=True)[0]
 
 
 # Single patches

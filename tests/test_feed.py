@@ -101,10 +101,12 @@ def test_the_feed_chooses_by_what_fits(split, monkeypatch, holds):
     assert mine.images.device.type == ("meta" if holds else "cpu") and mine.labels.device.type == "meta"
 
 
-def test_a_set_on_the_device_is_not_moved(split, monkeypatch):
-    monkeypatch.setattr(feed, "fits", lambda size, device: pytest.fail("asks"))
+@pytest.mark.parametrize("side, resident", [(32, True), (180, True), (190, False), (256, False)])
+def test_on_a_cpu_photographs_are_gathered_meanwhile(monkeypatch, side, resident):
+    monkeypatch.setattr(feed, "fits", lambda size, device: pytest.fail("asks a GPU"))
+    split = Split(torch.zeros(1, dtype=torch.uint8).expand(5, 3, side, side), torch.arange(5))
     mine = SplitFeed(split, CPU)
-    assert mine.resident and mine.images is split.images
+    assert mine.resident is resident and mine.images is split.images
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
