@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from xml.sax.saxutils import escape
@@ -98,7 +98,7 @@ SETTINGS = {
 }
 
 
-def render(plate: Plate) -> dict[str, bytes]:
+def render(plate: Plate, formats: Sequence[str] = FORMATS) -> dict[str, bytes]:
     """The files of a figure, by format: svg, pdf, png. No dates, no random ids: the same bytes each time."""
     drawing = plate.draw()
     alt, rights = drawing.alt, plate.rights
@@ -109,11 +109,12 @@ def render(plate: Plate) -> dict[str, bytes]:
     }
     files = {}
     with matplotlib.style.context(["default", STYLE, SETTINGS]):
-        for kind in FORMATS:
+        for kind in formats:
             data = io.BytesIO()
             drawing.savefig(data, format=kind, dpi=plate.dpi, metadata=metadata[kind])
             files[kind] = data.getvalue()
-    files["svg"] = _for_readers(files["svg"], plate.title, alt)
+    if "svg" in files:
+        files["svg"] = _for_readers(files["svg"], plate.title, alt)
     return files
 
 

@@ -71,31 +71,36 @@ def write_tables(tables: Sequence[PaperTable], folder: str | Path = "tables") ->
     return written
 
 
-def write_figures(
-    runs: Runs, tables: Sequence[PaperTable], cells: Sequence[plan.Cell] = (), folder: str | Path = "tables"
-) -> tuple[list[Path], list[str]]:
-    """Figures of runs as SVG and PNG: Tables 4 and 5 where they are among the tables, accuracy against the share of
-    labels, and Figure 4 from its cells. Returns the files, and what could not be drawn and why."""
-    plates: dict[str, Plate] = {}
+def plates(runs: Runs, tables: Sequence[PaperTable], cells: Sequence[plan.Cell] = ()) -> dict[str, Plate]:
+    """The figures of runs, by name: Tables 4 and 5 where they are among the tables, accuracy against the share of
+    labels, and Figure 4 from its cells. Drawing one raises RelvitError where it lacks runs that it needs."""
+    found: dict[str, Plate] = {}
     for table in tables:
         if table.name == "table4":
             for recipe in table.sources:
                 draw = functools.partial(viz_tables.combinations, table, recipe)
-                plates[f"table4_{recipe}"] = Plate(draw, f"Table 4: combinations of tasks, recipe {recipe}")
+                found[f"table4_{recipe}"] = Plate(draw, f"Table 4: combinations of tasks, recipe {recipe}")
         if table.name == "table5":
-            plates["table5"] = Plate(functools.partial(viz_tables.over_m, table), "Table 5: accuracy over M")
+            found["table5"] = Plate(functools.partial(viz_tables.over_m, table), "Table 5: accuracy over M")
     for k, (title, series) in enumerate(viz_tables.by_labels(run.result for run in runs).items()):
         draw = functools.partial(viz_tables.labels, series, title, "Last epoch, test images. Bars: standard deviation.")
-        plates[f"labels_{k + 1}"] = Plate(draw, f"Accuracy against the share of labels: {title}")
+        found[f"labels_{k + 1}"] = Plate(draw, f"Accuracy against the share of labels: {title}")
     for recipe in dict.fromkeys(cell.recipe for cell in cells if cell.table == "figure4"):
         draw = functools.partial(viz_tables.figure4, runs, cells, recipe)
-        plates[f"figure4_{recipe}"] = Plate(draw, f"Figure 4, recipe {recipe}")
+        found[f"figure4_{recipe}"] = Plate(draw, f"Figure 4, recipe {recipe}")
+    return found
+
+
+def write_figures(
+    runs: Runs, tables: Sequence[PaperTable], cells: Sequence[plan.Cell] = (), folder: str | Path = "tables"
+) -> tuple[list[Path], list[str]]:
+    """The figures of runs (plates) as SVG and PNG. Returns the files, and what could not be drawn and why."""
     target = resolve(folder)
     target.mkdir(parents=True, exist_ok=True)
     written, problems = [], []
-    for name, plate in plates.items():
+    for name, plate in plates(runs, tables, cells).items():
         try:
-            files = render(plate)
+            files = render(plate, ("svg", "png"))
         except RelvitError as error:
             problems.append(str(error))
             continue
