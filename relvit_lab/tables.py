@@ -140,7 +140,7 @@ class Entry:
     ours: Mapping[str, Ours | Counted]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PaperTable:
     """A table of the paper with ours beside it. sources: recipes, or BUILT. notes: on our runs; footnotes: slips."""
 
@@ -161,6 +161,10 @@ class PaperTable:
         own = [entry.ours.get(source) for key, entry in self.entries.items() if comparison(self.name, *key)[0] is None]
         there = sum(ours.like.n for ours in own if isinstance(ours, Ours))
         return there, there + sum(len(ours.like.missing) for ours in own if isinstance(ours, Ours))
+
+    def __repr__(self) -> str:
+        there = (f"{source} {'{}/{}'.format(*self.seeds(source))}" for source in self.sources if source != BUILT)
+        return f"{self.title}. Seeds there: {', '.join(there) or 'no runs needed'}."
 
     def _repr_html_(self) -> str:
         from relvit_lab.tables_html import to_html
@@ -198,7 +202,7 @@ def paper_table(table: str, runs: Runs, cells: Sequence[Cell] = ()) -> PaperTabl
     built. Raises RelvitError for no such table, and for one without numbers (figure4).
     """
     rows, columns = paper.rows(table), paper.columns(table)
-    footnotes = tuple(f"{slip.place}: {slip.text}" for slip in slips() if table[-1] in _tables_of(slip.place))
+    footnotes = tuple(f"{slip.place}: {slip.text}" for slip in slips() if table in slip.tables)
     if table == "table1":
         entries = {(r, c): Entry(paper.get(table, r, c), {BUILT: built(r, c)}) for r in rows for c in columns}
         return PaperTable(table, rows, columns, (BUILT,), entries, (), footnotes)
@@ -259,11 +263,6 @@ def _model(backbone: str):
 
     with torch.device("meta"):  # shapes alone: no memory for weights
         return create_backbone(backbone)
-
-
-def _tables_of(place: str) -> set[str]:
-    """The numbers of the tables that a slip's place names: "Tables 2 and 3, §4.2" -> {"2", "3"}."""
-    return set(filter(str.isdigit, place.partition("§")[0])) if place.startswith("Table") else set()
 
 
 # -- What is to be said of our runs --------------------------------------------------------------------------------

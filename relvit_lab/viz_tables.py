@@ -131,6 +131,7 @@ PRETEXT = (
     "drloc_form",
 )  # fmt: skip
 """What a supervised stage does not depend on, beside what its name tells."""
+LINES = 5  # in one picture
 Series = dict[str, dict[float, list[float]]]  # by name and share of labels: an accuracy for each seed
 
 
@@ -138,7 +139,8 @@ def by_labels(results: Iterable[Mapping[str, Any]]) -> dict[str, Series]:
     """Accuracies (last epoch, test images) by share of labels, from result.json contents or records.
 
     Returns {data set and recipe: {how it was trained: {share: accuracies by seed}}}. Only runs that differ in nothing
-    but label_fraction and seed make a line, and only lines of at least two shares are there.
+    but label_fraction and seed make a line, and only lines of at least two shares are there; more than five lines are
+    cut into parts.
     """
     groups: dict[str, dict[str, dict[float, dict[int, float]]]] = {}
     first: dict[str, str] = {}
@@ -162,7 +164,11 @@ def by_labels(results: Iterable[Mapping[str, Any]]) -> dict[str, Series]:
             while name in series:  # settings that the name does not tell
                 name += "′"
             series[name] = {share: [of[seed] for seed in sorted(of)] for share, of in sorted(shares.items())}
-    return found
+    return {
+        title + (f", part {k // LINES + 1}" if len(series) > LINES else ""): dict(list(series.items())[k : k + LINES])
+        for title, series in found.items()
+        for k in range(0, len(series), LINES)
+    }
 
 
 def _name(stage: str, experiment: Mapping[str, Any]) -> str:
@@ -179,8 +185,8 @@ def labels(series: Series, title: str = "", note: str = "") -> Drawing:
     deviation. note: below. Raises RelvitError for no lines, or more than five.
     """
     looks = ((VERMILLION, "X", "-"), (BLUE, "o", "--"), (GREEN, "^", "-."), (ORANGE, "s", ":"), (PURPLE, "D", "-"))
-    if not 0 < len(series) <= len(looks):
-        raise RelvitError(f"1 to {len(looks)} lines over the share of labels, not {len(series)}")
+    if not 0 < len(series) <= LINES:
+        raise RelvitError(f"1 to {LINES} lines over the share of labels, not {len(series)}")
     drawing = new_drawing(8.6, 4.8)
     ax = drawing.subplots()
     shares = sorted({share for line in series.values() for share in line})

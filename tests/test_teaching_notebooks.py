@@ -18,8 +18,10 @@ for _module in ask.NOTEBOOKS:
 FOLDER = Path(__file__).parents[1] / "notebooks"
 MINUTES = {
     "01_patch_relations": 3, "02_mega_patches": 3, "03_attention_scores": 3, "05_pe_shortcut": 6, "06_task_ablation": 3,
+    "07_paper_tables": 3,
 }  # fmt: skip
-READ_RESULTS = ("05_pe_shortcut", "06_task_ablation")  # the committed records, from a folder that has nothing else
+# these read the committed records, from a folder that has nothing else
+READ_RESULTS = ("05_pe_shortcut", "06_task_ablation", "07_paper_tables")
 FIRST_PICTURE = 15  # seconds
 EACH = [pytest.param(stem, marks=[pytest.mark.slow] if MINUTES[stem] > 3 else []) for stem in MINUTES]
 

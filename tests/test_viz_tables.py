@@ -110,6 +110,20 @@ def test_lines_over_labels_have_limits():
     assert viz_tables.by_labels([]) == {}
 
 
+def test_many_lines_over_labels_are_cut_into_parts(tmp_path):
+    for epochs in range(2, 8):
+        for share in (0.1, 1.0):
+            (stage,) = labelled("supervised", share, 0, epochs=epochs).stages()
+            write_run(tmp_path, stage, {"accuracy": float(epochs)})
+    found = viz_tables.by_labels(run.result for run in collect([tmp_path]))
+    assert [(title[-6:], len(series)) for title, series in found.items()] == [("part 1", 5), ("part 2", 1)]
+    means = sorted(line[1.0][0] for series in found.values() for line in series.values())
+    assert means == [2, 3, 4, 5, 6, 7]
+    names = [name for series in found.values() for name in series]
+    assert len(set(names)) == 6 and names[1].startswith(names[0])
+    assert all(viz_tables.labels(series, title).alt for title, series in found.items())
+
+
 # Figure 4
 
 FIGURE = plan.cells("figure4", "released", seeds=(0, 1), preset="smoke")

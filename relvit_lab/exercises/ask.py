@@ -9,7 +9,9 @@ from typing import Any
 from relvit_lab.errors import RelvitError
 from relvit_lab.exercises.base import EXERCISES, PREDICTIONS, Exercise, Mistake, NotYet, Prediction
 
-NOTEBOOKS = ("patch_relations", "mega_patches", "attention_scores", "train", "pe_shortcut", "task_ablation")
+NOTEBOOKS = (
+    "patch_relations", "mega_patches", "attention_scores", "train", "pe_shortcut", "task_ablation", "paper_tables",
+)  # fmt: skip
 MARKS = {"right": ("✓", "#009E73"), "mistake": ("✗", "#D55E00"), "not yet": ("…", "#8A8A8A")}
 
 
