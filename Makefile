@@ -11,7 +11,7 @@ UNFINISHED := $(VENV)/.installing
 SUPPORTED := import sys; sys.exit(sys.version_info < (3, 11))
 BENCHMARKS := $(wildcard benchmarks/input_pipeline.py benchmarks/training_step.py)
 
-.PHONY: help setup demo lab test test-all figures tables bench lint clean
+.PHONY: help setup demo lab test test-all figures tables report bench lint clean
 
 help:  ## print this list
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ {printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -37,6 +37,9 @@ figures: $(STAMP)  ## draw figures/ again
 
 tables: $(STAMP)  ## write the paper's tables with the runs in runs/ beside them into tables/
 	$(RUN) -m relvit_lab tables
+
+report: $(STAMP)  ## write report.html: tables, figures, deviations from the paper and cost of the runs in runs/
+	$(RUN) -m relvit_lab page
 
 bench: $(STAMP)  ## measure speed: ours beside the usual way
 	@set -e; for script in $(BENCHMARKS); do echo "$(RUN) $$script"; $(RUN) $$script; done

@@ -19,6 +19,9 @@ USAGE = """python -m relvit_lab COMMAND [--field value ...]
   tables   write the paper's tables with our runs beside them, and say what is missing: tables [table2 ...] --out tables
            --run-dir runs,more (--preset, --recipes, --seeds 0,1); --plan: what is left to run, --plan --cells by cell
 
+  page     write tables, figures, deviations from the paper, environment and cost of the runs into one HTML page:
+           page --out report.html, and the options of tables
+
   laptop   print the commands of the runs in results/, one a line
   record   keep the finished stages of run folders as results/<id>.json: record [runs ...]
   report   write results/README.md again from its template and the records
@@ -149,6 +152,18 @@ def tables(words: Sequence[str]) -> None:
         print(f"  {stem} {' '.join(path.suffix for path in paths)}")
 
 
+def page(words: Sequence[str]) -> None:
+    import shlex
+
+    from relvit_lab import plan
+    from relvit_lab.experiment import Experiment
+    from relvit_lab.page import COMMAND, write_page
+
+    fields = [name for name in Experiment.names() if name not in plan.FIXED]
+    options, names = _split(words, [*fields, "out", "recipes", "seeds"])
+    print(write_page(names=names, command=shlex.join([*COMMAND.split(), *words]), **options))
+
+
 def _number(name: str, text: str) -> float:
     try:
         return float(text)
@@ -204,7 +219,7 @@ def asset(words: Sequence[str]) -> None:
 COMMANDS = {
     "train": train, "demo": demo, "runs": runs, "fetch": fetch, "figures": figures, "laptop": laptop, "record": record,
     "report": report, "rerun": rerun, "asset": asset, "merge": merge,
-    "tables": tables,
+    "tables": tables, "page": page,
 }  # fmt: skip
 
 
