@@ -144,7 +144,8 @@ def tables(words: Sequence[str]) -> None:
     made = tables_files.make_tables(runs, cells, names)
     drawn, missing = tables_files.write_figures(runs, made, cells, out)
     written = [*tables_files.write_tables(made, out), *drawn]
-    print(tables_files.inventory(made))
+    if made:
+        print(tables_files.inventory(made))
     for said in dict.fromkeys([*(note for table in made for note in table.notes), *runs.unreadable, *missing]):
         print(f"\n{said}")
     print(f"\nwritten to {written[0].parent}:" if written else "\nnothing to write")
