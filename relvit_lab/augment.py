@@ -60,6 +60,7 @@ def image_augment(
     scale: tuple[float, float] = (0.08, 1),
     ratio: tuple[float, float] = (3 / 4, 4 / 3),
     finish: Callable[[Tensor], object] | None = None,
+    windows: Windows | None = None,
 ) -> Tensor:
     """Images (B, C, H, W) uint8 to (B, 3, size, size) float32 in [0, 1], each with its own parameters.
 
@@ -67,7 +68,8 @@ def image_augment(
     to an eighth of its sides, zeros coming in (4 pixels at 32), and resizes where the size differs; "none" only
     resizes. flip: whether to mirror each image with probability 1/2. One channel becomes three. finish changes images
     (b, 3, size, size) in place: it is called on parts of the batch while they are in the cache.
-    Drawn on the generator's device (None: the CPU). Raises RelvitError for other shapes, dtypes, or an unknown crop.
+    windows: as draw_windows returns them; drawn where None, on the generator's device (None: the CPU).
+    Raises RelvitError for other shapes, dtypes, or an unknown crop.
     """
     if images.dim() != 4 or images.shape[1] not in (1, 3) or images.dtype != torch.uint8:
         raise RelvitError(
@@ -79,7 +81,8 @@ def image_augment(
     padding = max(h, w) // 8 if crop == "padded" else 0
     out = images.new_empty(b, 3, size, size, dtype=torch.float32)
     with one_thread(images.device):
-        windows = draw_windows(b, h, w, crop=crop, flip=flip, generator=generator, scale=scale, ratio=ratio)
+        if windows is None:
+            windows = draw_windows(b, h, w, crop=crop, flip=flip, generator=generator, scale=scale, ratio=ratio)
         if crop == "resized" and images.device.type == "cpu" and min(h, w) > PHOTOGRAPH:
             for i, window in enumerate(zip(*(values.tolist() for values in windows))):
                 out[i] = cut_window(images[i], size, *window)  # (1,size,size) or (3,size,size) -> (3,size,size)
@@ -105,6 +108,7 @@ def patch_augment(
     crop: bool = True,
     jitter: bool = True,
     grey: bool = True,
+    changes: PatchChanges | None = None,
 ) -> Tensor:
     """Patches (B, N, 3, P, P) float to the same shape and dtype; every patch has its own parameters and order.
 
@@ -112,7 +116,8 @@ def patch_augment(
     contrast, saturation (each 0.4) and hue (0.1), in random order. grey: with probability 0.2.
     Patches in [0, 1] stay there. Others are clamped to it where torchvision clamps them: after brightness, contrast and
     saturation. Recipe "released" does that to normalised patches.
-    Drawn on the generator's device (None: the CPU, which costs a GPU no waiting). Raises RelvitError for other shapes.
+    changes: as draw_patch_changes returns them for B * N patches; drawn where None, on the generator's device (None:
+    the CPU, which costs a GPU no waiting). Raises RelvitError for other shapes.
     """
     if patches.dim() != 5 or patches.shape[2] != 3 or patches.shape[3] != patches.shape[4]:
         raise RelvitError(f"patches have the shape (B, N, 3, P, P), not {tuple(patches.shape)}")
@@ -120,7 +125,8 @@ def patch_augment(
         raise RelvitError(f"patches are floats in [0, 1] here, not {patches.dtype}: divide by 255 first")
     flat = patches.flatten(0, 1)  # (B,N,3,P,P) -> (n,3,P,P)
     with one_thread(patches.device):
-        changes = draw_patch_changes(len(flat), patches.shape[-1], generator)
+        if changes is None:
+            changes = draw_patch_changes(len(flat), patches.shape[-1], generator)
         return apply_patch_changes(flat, changes, crop=crop, jitter=jitter, grey=grey).view(patches.shape)
 
 

@@ -124,7 +124,7 @@ def mega_patches(
     if cuts is None:
         cuts = to_device(draw_cuts(b, m, side, generator, shared_cuts), images.device)
     else:
-        cuts = _checked_cuts(cuts, b, m, side).to(images.device)
+        cuts = to_device(_checked_cuts(cuts, b, m, side), images.device)
     if images.dtype == torch.uint8:
         images = images.float() / 255
     if not images.is_floating_point():

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from relvit_lab import pipeline
 from relvit_lab.patches import draw_cuts, mega_patches, patchify, permute
 from relvit_lab.pipeline import Pipeline
 from relvit_lab.randomness import generator
@@ -104,3 +105,29 @@ def test_the_same_generator_gives_the_same_batch(images):
     one, same, other = (pipeline.train(images, LABELS, generator("step", k)) for k in (1, 1, 2))
     assert torch.equal(one.images, same.images) and torch.equal(one.permutation, same.permutation)
     assert not torch.equal(one.images, other.images)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"patch_augment": True, "shuffle": True},
+        {"shuffle": True},
+        {"mega_patches": 3, "patch_augment": True},
+        {"mega_patches": 2, "shuffle": True, "recipe": "released"},
+        {"crop": "none", "patch_augment": True, "shuffle": True},
+    ],
+)
+def test_the_parts_of_photographs_make_no_difference(monkeypatch, options):
+    photographs = torch.randint(0, 256, (5, 3, 144, 144), dtype=torch.uint8)
+    sizes = {"image_size": 128, "patch_size": 16, "crop": "resized", "flip": True}
+    training = Pipeline(**PLAIN | sizes | options)
+    batches = []
+    for part in (2, 5):
+        monkeypatch.setattr(pipeline, "PART", part)
+        batches.append(training.train(photographs, LABELS[:5], generator("photographs")))
+    one, two = batches
+    torch.testing.assert_close(one.images, two.images, atol=1e-5, rtol=0)
+    assert one.images.shape == two.images.shape and one.images.dtype == torch.float32
+    assert (one.permutation is None) == ("shuffle" not in options)
+    if one.permutation is not None:
+        assert torch.equal(one.permutation, two.permutation)
