@@ -5,10 +5,12 @@ from functools import partial
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from relvit_lab import faults
 from relvit_lab.exercises.base import EXERCISES, PREDICTIONS, Exercise, Mistake, NotYet, Prediction, call
+from relvit_lab.model import pool
 from relvit_lab.patches import draw_permutations, patchify, permute, unpatchify
 from relvit_lab.relations import RELATION_NAMES, permuted, spatial_relations
 
@@ -65,6 +67,16 @@ PREDICTIONS.add(
         "Joint training has PE on and no shuffle. What do SpRel and AbsPos reach on CIFAR-10?",
         "both are above 90 %",
         "Both answers can be read off E_pos, while the classes are learnt. The two tasks then ask little of the image.",
+    )
+)
+PREDICTIONS.add(
+    Prediction(
+        "05-backbones",
+        "T2T-ViT-14, untrained, its embeddings set to zero. It is shown plain grey images, so that only the zeros "
+        "around the image are left to tell a place by. How many of its 7 x 7 places can a linear readout name?",
+        "about 9: one for each kind of token",
+        "Four corners, four sides and the middle: tokens of one kind are all alike, so of each kind one place can be "
+        "right, and 9 of 49 is 18 %.",
     )
 )
 
@@ -273,6 +285,83 @@ EXERCISES.add(
             "too much of the images": lambda predict, images, target: _right(
                 predict(torch.cat([torch.rand(images[:2].shape), images[2:]])), target
             ),
+        },
+    )
+)
+
+
+# -- 05-pool: T2T's tokens for the tasks ---------------------------------------------------------------------------
+
+
+def _grid(tokens: Tensor, side: int) -> Tensor:
+    return tokens.mT.unflatten(2, (side, side))  # (B,N,D) -> (B,D,side,side)
+
+
+def _rows(grid: Tensor) -> Tensor:
+    return grid.flatten(2).mT  # (B,D,s,s) -> (B,s*s,D)
+
+
+_WRONG_POOLS: dict[str, tuple[str, Callable[[Tensor, int], Tensor]]] = {
+    "a leak": (
+        "the zeros around the grid are counted, so tokens of the top row and the left column come out smaller, and can "
+        "be told from the others: a leak. Divide by the number of tokens that are there",
+        lambda tokens, side: _rows(F.avg_pool2d(_grid(tokens, side), 3, stride=2, padding=1)),
+    ),
+    "2 x 2": (
+        "means over 2 x 2 tokens; 3 x 3 are asked for, and they overlap",
+        lambda tokens, side: _rows(F.avg_pool2d(_grid(tokens, side), 2)),
+    ),
+    "not the mean": (
+        "the largest of each window, not the mean",
+        lambda tokens, side: _rows(F.max_pool2d(_grid(tokens, side), 3, stride=2, padding=1)),
+    ),
+    "without its neighbours": (
+        "every second token, without its neighbours",
+        lambda tokens, side: _rows(_grid(tokens, side)[:, :, ::2, ::2]),
+    ),
+    "mixed up": (
+        "D and N are mixed up: (B, N, D) has to become (B, D, N) before N is unfolded into rows and columns",
+        lambda tokens, side: pool(tokens.reshape(len(tokens), -1, side * side).mT, side),
+    ),
+    "exchanged": (
+        "rows and columns of the grid are exchanged",
+        lambda tokens, side: _rows(_grid(pool(tokens, side), side // 2).mT),
+    ),
+}
+
+
+def _judge_pool(answer: Callable) -> str:
+    for batch, side, dim, seed in ((2, 14, 5, 0), (3, 6, 4, 1)):
+        tokens = torch.randn(batch, side * side, dim, generator=_seeded(seed))
+        shown = f"pool_tokens(tokens, {side}) for tokens of shape {tuple(tokens.shape)}"
+        got = call(answer, tokens.clone(), side, shown=shown)
+        got = _a_tensor(got, shown, (batch, side * side // 4, dim)).float()
+        right = pool(tokens, side)
+        if torch.allclose(got, right, atol=1e-5):
+            continue
+        for says, wrong in _WRONG_POOLS.values():
+            if torch.allclose(got, wrong(tokens, side), atol=1e-5):
+                raise Mistake(says)
+        t = int((got - right).abs().amax((0, 2)).gt(1e-5).nonzero()[0])
+        raise Mistake(
+            f"token ({t // (side // 2)}, {t % (side // 2)}) of the new grid is off: the mean over rows and columns "
+            "2r - 1 to 2r + 1 of the old one, those outside left out"
+        )
+    return "Means over the tokens that are there: a blank image stays a blank."
+
+
+EXERCISES.add(
+    Exercise(
+        "05-pool",
+        "T2T's tokens for the tasks",
+        difficulty=2,
+        minutes=10,
+        judge=_judge_pool,
+        reference=pool,
+        wrong={
+            **{words: wrong for words, (_, wrong) in _WRONG_POOLS.items()},
+            "of the new grid is off": lambda tokens, side: pool(tokens, side).flip(1),
+            "has the shape": lambda tokens, side: _grid(pool(tokens, side), side // 2),
         },
     )
 )
