@@ -9,7 +9,7 @@ RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 UNFINISHED := $(VENV)/.installing
 SUPPORTED := import sys; sys.exit(sys.version_info < (3, 11))
-BENCHMARKS := $(wildcard benchmarks/input_pipeline.py benchmarks/training_step.py)
+BENCHMARKS := $(wildcard benchmarks/input_pipeline.py benchmarks/packed_store.py benchmarks/training_step.py)
 
 .PHONY: help setup demo lab test test-all figures tables report bench lint clean
 
