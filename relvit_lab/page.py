@@ -6,18 +6,19 @@ Like the tables it reads run folders and nothing else, and does not say when it 
 """
 
 import dataclasses
-import statistics
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from relvit_lab import paper, plan
-from relvit_lab.deviations import Deviation, Made, deviations, fewer_seeds
+from relvit_lab.deviation_rules import Made
+from relvit_lab.deviations import deviations, fewer_seeds
 from relvit_lab.devices import commit
 from relvit_lab.errors import RelvitError
 from relvit_lab.figures import Plate, render
+from relvit_lab.page_cost import UNKNOWN, cost, environment
 from relvit_lab.page_html import definitions, document, figure, folded, paragraph, table, text
 from relvit_lab.paths import resolve
 from relvit_lab.plan import Cell
@@ -32,11 +33,6 @@ SECTIONS = {
     "tables": "Tables", "figures": "Figures", "deviations": "Deviations from the paper",
     "environment": "Environment", "cost": "Cost", "missing": "What is missing",
 }  # fmt: skip
-ENVIRONMENT = {
-    "commit": "Commit of relvit_lab (+: with changes)", "python": "Python", "torch": "torch", "timm": "timm",
-    "platform": "Platform", "device": "Device", "precision": "Precision",
-}  # fmt: skip
-UNKNOWN = "not recorded"
 
 
 def write_page(
@@ -72,7 +68,7 @@ def make_page(runs: Runs, cells: Sequence[Cell], names: Sequence[str], start: Pa
     tables = make_tables(runs, cells, names)
     sections = {
         "tables": _tables(tables, start), "figures": _figures(runs, tables, cells),
-        "deviations": _deviations(made, numbers), "environment": _environment(made), "cost": _cost(made),
+        "deviations": _deviations(made, numbers), "environment": environment(made), "cost": cost(made),
         "missing": _missing(numbers),
     }  # fmt: skip
     body = [f"<header>\n<h1>{text(TITLE)}</h1>", *_about(runs, made, cells, command), _contents(tables), "</header>"]
@@ -112,9 +108,8 @@ def _about(runs: Runs, made: Sequence[Made], cells: Sequence[Cell], command: str
     said += f"; {others:,} further in the same place, in no table here" if others else ""
     facts = [("Made by", f"<code>{text(command)}</code>"), ("at commit", text(commit() or UNKNOWN)), ("Runs", said)]
     if made:
-        newest = max((one.run.folder / "result.json").stat().st_mtime for one in made)
         facts += [
-            ("Newest result", f"{datetime.fromtimestamp(newest, UTC):%Y-%m-%d %H:%M} UTC"),
+            ("Newest result", _newest(made)),
             ("Presets", _counted(Counter(one.preset for one in made))),
             ("Recipes", _counted(Counter(one.stage.experiment.recipe for one in made))),
             ("Seeds", _counted(Counter(one.stage.experiment.seed for one in made))),
@@ -128,6 +123,17 @@ def _about(runs: Runs, made: Sequence[Made], cells: Sequence[Cell], command: str
         said = (f"{name} {', '.join(dict.fromkeys(values))}" for name, values in looked.items())
         facts.append(("Looked for", text("; ".join(said))))
     yield definitions(facts)
+
+
+def _newest(made: Sequence[Made]) -> str:
+    """When the newest result was written. Results have no date within: that of the file tells."""
+    times = []
+    for one in made:
+        try:
+            times.append((one.run.folder / "result.json").stat().st_mtime)
+        except OSError:  # begun anew since it was read
+            continue
+    return f"{datetime.fromtimestamp(max(times), UTC):%Y-%m-%d %H:%M} UTC" if times else UNKNOWN
 
 
 def _no_runs(runs: Runs) -> str:
@@ -195,91 +201,19 @@ def _deviations(made: Sequence[Made], numbers: Mapping[Cell, Aggregate]) -> Iter
         yield paragraph("No runs, so no deviations.", "none")
         return
     yield paragraph(
-        "What these runs do otherwise than the paper says, or where it says nothing; told from the runs. Recipe paper "
-        "follows the text, recipe released the code that its authors published. What is not listed is as in the paper."
+        "What these runs do otherwise than the paper says, or where it says nothing: what relvit_lab knows of, told "
+        "from the runs. Recipe paper follows the text, recipe released the code that its authors published."
     )
     found = (*deviations(made), *fewer_seeds(own.n for own in numbers.values() if own.n))
     groups = {
-        f"In all {len(made):,} stages": [d for d in found if d.everywhere and d.name != "Seeds"],
-        "In some of them": [d for d in found if not d.everywhere and d.name != "Seeds"],
-        "In the numbers": [d for d in found if d.name == "Seeds"],
+        "In all runs concerned": [d for d in found if d.everywhere],
+        "In some of the runs concerned": [d for d in found if not d.everywhere],
     }
     for title, own in groups.items():
-        if not own:
-            continue
-        yield f"<h3>{text(title)}</h3>"
-        where = () if title.startswith("In all") else ("Where",)
-        rows = [(d.name, d.paper, d.ours, *(_where(d) for _ in where), d.source) for d in own]
-        yield table(("What", "The paper", "These runs", *where, "Source"), rows)
-
-
-def _where(d: Deviation) -> str:
-    return f"{d.count:,} of {d.total:,}" + (f": {d.which}" if d.which else "")
-
-
-# -- Environment, cost ---------------------------------------------------------------------------------------------
-
-
-def _environment(made: Sequence[Made]) -> Iterator[str]:
-    if not made:
-        yield paragraph("No runs.", "none")
-        return
-    counts = {
-        title: Counter(str(one.result["environment"].get(name) or UNKNOWN) for one in made)
-        for name, title in ENVIRONMENT.items()
-    }
-    yield table(
-        ("What", "Value", "Stages"),
-        [(title, value, f"{own[value]:,}") for title, own in counts.items() for value in sorted(own)],
-        numbers=(2,),
-    )
-
-
-def _cost(made: Sequence[Made]) -> Iterator[str]:
-    timed = [one for one in made if one.result.get("timing", {}).get("seconds") is not None]
-    if not timed:
-        yield paragraph("No runs with times.", "none")
-        return
-    devices = sorted({_device(one) for one in timed})
-    names = [name for name in plan.TABLES if any(name in one.tables for one in timed)]
-    own = {paper.title(name).partition(":")[0]: [one for one in timed if name in one.tables] for name in names}
-    rows = [_hours(name, stages, devices) for name, stages in own.items()]
-    if len(rows) > 1:
-        rows.append(_hours("Together", timed, devices))
-    yield paragraph(
-        "Hours of training with the evaluation after each epoch. A stage that several tables share counts in each of "
-        "them, and once in their sum."
-    )
-    headers = ("", "Stages", *devices, *(("all devices",) if len(devices) > 1 else ()))
-    yield table(headers, rows, numbers=range(1, len(headers)))
-    groups: dict[tuple[str, ...], list[float]] = {}
-    for one in timed:
-        rate = one.result["timing"].get("images_per_second")
-        if rate is not None:
-            e, precision = one.stage.experiment, one.result["environment"].get("precision") or UNKNOWN
-            key = (paper.label(e.backbone), f"{e.image_size}", one.stage.name, _device(one), precision)
-            groups.setdefault(key, []).append(rate)
-    if groups:
-        yield "<h3>Training images a second</h3>"
-        rates = [
-            (*key, f"{len(own):,}", f"{statistics.median(own):,.0f}", f"{min(own):,.0f} to {max(own):,.0f}")
-            for key, own in sorted(groups.items())
-        ]
-        headers = ("Backbone", "Image, px", "Stage", "Device", "Precision", "Stages", "Median", "Lowest to highest")
-        yield table(headers, rates, numbers=(1, 5, 6, 7))
-
-
-def _device(one: Made) -> str:
-    return str(one.result["environment"].get("device") or UNKNOWN)
-
-
-def _hours(name: str, stages: Sequence[Made], devices: Sequence[str]) -> tuple[str, ...]:
-    def said(of: Callable[[Made], bool]) -> str:
-        seconds = [one.result["timing"]["seconds"] for one in stages if of(one)]
-        return f"{sum(seconds) / 3600:,.2f}" if seconds else ""
-
-    by_device = [said(lambda one, device=device: _device(one) == device) for device in devices]
-    return (name, f"{len(stages):,}", *by_device, *((said(lambda one: True),) if len(devices) > 1 else ()))
+        if own:
+            yield f"<h3>{text(title)}</h3>"
+            rows = [(d.name, d.paper, d.ours, d.where, d.source) for d in own]
+            yield table(("What", "The paper", "These runs", "How many", "Source"), rows)
 
 
 # -- What is missing -----------------------------------------------------------------------------------------------
