@@ -1,7 +1,7 @@
 """§4.2 (the metrics of the tables): a model on test images, with no augmentation and no shuffle."""
 
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 
 import torch
 import torch.nn.functional as F
@@ -32,19 +32,20 @@ def evaluate(
     model.eval()
     sums: dict[str, torch.Tensor] = {}
     feed = split if isinstance(split, Feed) else SplitFeed(split, next(model.parameters()).device)
-    for number, (images, labels) in enumerate(feed.batches(None, batch_size)):
-        first = number * batch_size
-        batch = pipeline.evaluate(images, labels, first)
-        with autocast():
-            logits, tokens = model(batch.images)
-            losses = model.task_losses(tokens, generator=torch.Generator(tokens.device).manual_seed(first))
-            values = model.task_metrics(tokens)
-        loss = sum(weights[name] * value.float() for name, value in losses.items())
-        if logits is not None:
-            loss = loss + F.cross_entropy(logits.float(), labels)
-            values["accuracy"] = 100 * (logits.argmax(1) == labels).float().mean()
-        for name, value in {"loss": loss, **values}.items():
-            sums[name] = sums.get(name, 0) + value.double() * len(labels)
+    with closing(feed.batches(None, batch_size)) as batches:
+        for number, (images, labels) in enumerate(batches):
+            first = number * batch_size
+            batch = pipeline.evaluate(images, labels, first)
+            with autocast():
+                logits, tokens = model(batch.images)
+                losses = model.task_losses(tokens, generator=torch.Generator(tokens.device).manual_seed(first))
+                values = model.task_metrics(tokens)
+            loss = sum(weights[name] * value.float() for name, value in losses.items())
+            if logits is not None:
+                loss = loss + F.cross_entropy(logits.float(), labels)
+                values["accuracy"] = 100 * (logits.argmax(1) == labels).float().mean()
+            for name, value in {"loss": loss, **values}.items():
+                sums[name] = sums.get(name, 0) + value.double() * len(labels)
     model.train(was_training)
     return {name: float(value) / len(split) for name, value in sums.items()}
 

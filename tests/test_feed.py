@@ -251,3 +251,76 @@ def test_the_next_batches_are_prepared_meanwhile(split, folder, kind, monkeypatc
         for done in range(1, 7):
             next(batches)
             assert len(begun) == min(6, done + feed.AHEAD)
+
+
+# -- whole runs --------------------------------------------------------------------------------------------------------
+
+
+def trained(folder, run_dir, stop=None, **fields):
+    """The weights after a smoke run on a folder of photographs; broken off and resumed after `stop` steps."""
+    from safetensors.torch import load_file
+
+    from relvit_lab import pace
+    from relvit_lab.experiment import Experiment
+    from relvit_lab.records import StageFinished, StepDone
+    from relvit_lab.training import run
+
+    experiment = Experiment(
+        dataset=str(folder), preset="smoke", scenario="supervised", image_size=32, patch_size=8, batch_size=4, epochs=2,
+        run_dir=str(run_dir), **fields,
+    )  # fmt: skip
+    if stop is not None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(pace, "SHOW_EVERY", 0.0)  # a record after each step
+            records = run(experiment)
+            for record in records:
+                if isinstance(record, StepDone) and record.step == stop:
+                    records.close()
+        assert record.step == stop and own_threads() == []  # it ended there
+    *_, last = run(experiment)
+    assert isinstance(last, StageFinished) and own_threads() == []
+    return load_file(last.folder / "model.safetensors")
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    for n in range(26):
+        path = tmp_path / "photographs" / ("test" if n >= 18 else "train") / "ab"[n % 2] / f"{n}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        small = np.random.default_rng(n).integers(0, 256, (5, 6, 3), dtype=np.uint8)
+        Image.fromarray(small).resize((60 + n, 50), Image.Resampling.BICUBIC).save(path)
+    return tmp_path / "photographs"
+
+
+@pytest.mark.parametrize("source", ["packed", "files"])
+def test_a_run_that_was_interrupted_goes_on_to_the_same_bits(photographs, tmp_path, source, monkeypatch):
+    monkeypatch.setattr(feed, "SMALL", 0)  # batches are gathered by a thread
+    whole = trained(photographs, tmp_path / "one", data_source=source)
+    resumed = trained(photographs, tmp_path / "two", stop=3, data_source=source)
+    assert whole.keys() == resumed.keys() and all(torch.equal(whole[name], resumed[name]) for name in whole)
+    monkeypatch.undo()
+    indexed = trained(photographs, tmp_path / "three", data_source=source)  # by the main thread, where it is packed
+    assert all(torch.equal(whole[name], indexed[name]) for name in whole)
+
+
+def test_originals_are_cropped_by_the_feed_alone(photographs, tmp_path, monkeypatch):
+    """The pipeline neither crops nor mirrors them again, nor what evaluation looks at, which is packed."""
+    import relvit_lab.pipeline as module
+
+    crops = []
+    augment = module.image_augment
+
+    def watched(images, size, **options):
+        crops.append((options["crop"], options["flip"], tuple(images.shape[1:])))
+        return augment(images, size, **options)
+
+    monkeypatch.setattr(module, "image_augment", watched)
+    one = trained(photographs, tmp_path / "one", data_source="files")
+    assert set(crops) == {("none", False, (3, 32, 32))}
+    other = trained(photographs, tmp_path / "two", data_source="packed")
+    assert any(not torch.equal(one[name], other[name]) for name in one)
+
+
+def test_originals_are_cropped_as_resized_crops_only(photographs, tmp_path):
+    with pytest.raises(RelvitError, match=r"data_source files crops each original anew .*not padded"):
+        trained(photographs, tmp_path, data_source="files", image_crop="padded")
