@@ -239,7 +239,7 @@ def _missing(numbers: Mapping[Cell, Aggregate]) -> Iterator[str]:
         items = "\n".join(f"<li>{text(row)}: {text('; '.join(columns))}</li>" for row, columns in rows.items())
         parts.append(f"<ul>\n{items}\n</ul>")
     none = sum(1 for own in holes.values() if not own.n)
-    summary = f"{none:,} of {len(numbers):,} numbers have no runs"
-    summary += f", {len(holes) - none:,} lack some of their seeds" if len(holes) > none else ""
-    yield folded(summary, "\n".join(parts))
+    lack = {"have no runs": none, "lack some of their seeds": len(holes) - none}
+    summary = ", ".join(f"{count:,} {what}" for what, count in lack.items() if count)
+    yield folded(f"Of {len(numbers):,} numbers, {summary}", "\n".join(parts))
     yield "<p><code>python -m relvit_lab tables --plan</code> says what is left to run, and for how long.</p>"

@@ -24,7 +24,7 @@ code { font: .92em ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; ove
 .wide th, .wide td { padding: .3rem .8rem .3rem 0; text-align: left; vertical-align: top; min-width: 4.5rem }
 .wide td { border-top: 1px solid #d5d5d5 } .wide thead th { font-weight: 600; border-bottom: 1px solid #777 }
 .wide td.n, .wide th.n { text-align: right; white-space: nowrap }
-.paper { font-variant-numeric: tabular-nums; font-size: .85rem; line-height: 1.4 }
+.paper { font-variant-numeric: tabular-nums; font-size: .81rem; line-height: 1.4 }
 .paper caption { position: absolute !important; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%) }
 .paper tbody th { position: sticky; left: 0; background: #fff }
 .paper td span[title^="Seeds"] { display: inline-block; max-width: 9em; white-space: normal }
