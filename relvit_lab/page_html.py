@@ -26,6 +26,7 @@ code { font: .92em ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; ove
 .wide td.n, .wide th.n { text-align: right; white-space: nowrap }
 .paper { font-variant-numeric: tabular-nums; font-size: .81rem; line-height: 1.4 }
 .paper caption { position: absolute !important; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%) }
+.paper > div > p, .paper > div > details { font-size: .88rem !important }
 .paper tbody th { position: sticky; left: 0; background: #fff }
 .paper td span[title^="Seeds"] { display: inline-block; max-width: 9em; white-space: normal }
 .note { border-left: 4px solid #b35900; padding: .5rem .9rem; background: #fff5ea }
@@ -44,6 +45,7 @@ details ul { margin: .2rem 0 1rem; padding-left: 1.2rem }
   h2, h3, figcaption { break-after: avoid } tr, figure, .note { break-inside: avoid }
   .wide, .paper, .paper > div { overflow: visible !important } .paper { font-size: 7pt }
   .paper td, .paper th { padding: .15em .3em !important }
+  .paper > div > p, .paper > div > details { font-size: 8pt !important }
   figure img { max-height: 165mm; width: auto; max-width: 100% }
   details:not([open])::details-content { content-visibility: visible; display: block; block-size: auto }
 }
