@@ -1,5 +1,6 @@
 """Whole sweeps, with the real notebook: killed with -9 and started again; all six data sets; failures."""
 
+import contextlib
 import json
 import os
 import pickle
@@ -63,15 +64,12 @@ class Project:
 
     def processes(self, kind: str) -> list[int]:
         """Our own: "job" (relvit_lab.sweep) or "kernel", whose parent is a job."""
-        listed = subprocess.run(
-            ["ps", "-ww", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True
-        ).stdout
+        command = ["ps", "-ww", "-eo", "pid=,ppid=,args="]
+        listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         found = [line.split(None, 2) for line in listed.splitlines()]
-        python = [
-            (pid, parent, words) for pid, parent, words in found if "bash -c" not in words and "/sh -c" not in words
-        ]
-        jobs = [pid for pid, _, words in python if "-m relvit_lab.sweep" in words and str(self.runs) in words]
-        kernels = [pid for pid, parent, words in python if parent in jobs and "ipykernel" in words]
+        found = [row for row in found if len(row) == 3 and " -c " not in row[2]]  # not the shells around them
+        jobs = [pid for pid, _, words in found if "-m relvit_lab.sweep" in words and str(self.runs) in words]
+        kernels = [pid for pid, parent, words in found if parent in jobs and "ipykernel" in words]
         return [int(pid) for pid in (jobs if kind == "job" else kernels)]
 
 
@@ -95,16 +93,17 @@ def test_killed_at_random_moments_it_ends_with_the_same_bits_and_repeats_nothing
     finished, killed = {}, []
     for kind in draw.sample(["sweep", "job", "kernel"], 3):
         process = project.start("figure4", **LONG)
-        moment = time.monotonic() + draw.uniform(8, 25)
-        while time.monotonic() < moment or (kind != "sweep" and not project.processes(kind)):
-            if process.poll() is not None:
-                break
-            time.sleep(0.05)
+        moment, victims = None, []
+        while process.poll() is None and (moment is None or time.monotonic() < moment or not victims):
+            victims = project.processes("kernel" if kind == "kernel" else "job")
+            if victims and moment is None:
+                moment = time.monotonic() + draw.uniform(0, 15)
+            time.sleep(0.1)
         finished |= project.results()
         if process.poll() is None:
-            victim = process.pid if kind == "sweep" else draw.choice(project.processes(kind))
-            os.kill(victim, signal.SIGKILL)
-            killed.append(kind)
+            with contextlib.suppress(ProcessLookupError):  # it ended a moment ago
+                os.kill(process.pid if kind == "sweep" else draw.choice(victims), signal.SIGKILL)
+                killed.append(kind)
             if kind != "sweep":  # the sweep goes on by itself: a while later it is killed as well
                 time.sleep(draw.uniform(2, 6))
                 process.kill()
@@ -155,7 +154,6 @@ def test_failures_do_not_stop_the_rest_and_say_where_they_are(tmp_path):
     assert f"notebook: {failure.parent / 'notebook.ipynb'}" in said
     message = json.loads(failure.read_text())["message"]
     assert message in said and message in (failure.parent / "notebook.ipynb").read_text()
-    assert said.count("not tried again") == 0 or message in said
     assert f"waits for {failure.parent.name}" in said
 
     nan = Project(tmp_path / "nan")
