@@ -1,11 +1,10 @@
 """RelViT: vision transformers trained on the relations between image patches. Learn it, teach it, reproduce it."""
 
 import importlib
-import os
 
-# On Linux, large tensors in large pages: at 224 px fresh memory cost the input pipeline a third to a half of its time.
-# torch reads this when it first needs memory.
-os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+from relvit_lab.memory import keep_memory
+
+keep_memory()
 
 __version__ = "0.1.0"
 

@@ -20,8 +20,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from relvit_lab.data.base import bar
 from relvit_lab.data.images import decode_image
@@ -107,7 +105,7 @@ def pack(job: Job, index: dict, progress: bool | None, workers: int | None = Non
         named = "\n".join(broken[:MANY_BROKEN])
         raise RelvitError(f"cannot read these images; mend or remove them:\n{named}{more}")
     _sync(job.images_file)
-    sums = torch.tensor([record["sums"] for record in records], dtype=torch.float64).sum(0).tolist()  # (k,2,3)
+    sums = np.sum([record["sums"] for record in records], axis=0).tolist()  # (k,2,3) -> (2,3)
     index = index | {"digest": combined([record["sha256"] for record in records]), "sums": sums}
     write_json(job.folder / "index.json", index)
     remember(job)
@@ -158,7 +156,7 @@ def _chunk(job: Job, chunk: int, done: dict | None) -> dict:
     if broken:
         return {"broken": broken}
     _write_chunk(job, chunk, images)
-    train = torch.from_numpy(images[: max(0, job.train - job.chunk(chunk).start)])
+    train = images[: max(0, job.train - job.chunk(chunk).start)]
     digest = hashlib.sha256(images.data).hexdigest()
     return {"chunk": chunk, "files": files, "sha256": digest, "sums": _sums(train)}
 
@@ -169,12 +167,12 @@ def _write_chunk(job: Job, chunk: int, images: np.ndarray) -> None:
         file.write(images.data)
 
 
-def _sums(images: Tensor) -> list[list[float]]:
+def _sums(images: np.ndarray) -> list[list[float]]:
     """The sums of all pixels and of their squares, by channel: whole numbers, exact in float64."""
-    sums = torch.zeros(2, 3, dtype=torch.float64)
+    sums = np.zeros((2, 3))
     for image in images:  # one at a time stays in the cache
-        values = image.flatten(1).double()  # (3,H,W) -> (3,H*W)
-        sums += torch.stack([values.sum(1), torch.linalg.vecdot(values, values)])
+        values = image.reshape(3, -1).astype(np.float64)  # (3,H,W) -> (3,H*W)
+        sums += values.sum(1), np.einsum("cp,cp->c", values, values)
     return sums.tolist()
 
 
