@@ -88,15 +88,18 @@ class SplitFeed(Feed):
     def _images(self, order: Tensor | None, parts: list[slice], epoch: int) -> Iterator[Tensor]:
         visited = self._visited(order, self.images.device)
 
-        def gathered(part: slice) -> Tensor:
-            return self.images[part if visited is None else visited[part]]
-
         if self.resident:
-            return (gathered(part) for part in parts)
+            return (self.images[part if visited is None else visited[part]] for part in parts)
+
+        def fill(batch: Tensor, part: slice) -> None:
+            if visited is None:
+                batch.copy_(self.images[part])
+            else:  # straight into the batch: memory of a thread's own is given back and got again each time
+                torch.index_select(self.images, 0, visited[part], out=batch)
 
         def begin(pool: ThreadPoolExecutor, part: slice) -> Filling:
             batch = _host_buffer((part.stop - part.start, *self.images.shape[1:]), self.device)
-            return batch, [pool.submit(lambda: batch.copy_(gathered(part)))]
+            return batch, [pool.submit(fill, batch, part)]
 
         return _ahead(1, parts, begin, self.device)
 
