@@ -7,9 +7,9 @@ side (N = side * side), task_side (the side of the grid that the tasks use: T2T'
 A further backbone is one file and one entry. The file defines an nn.Module that does the above, takes image_size,
 patch, dropout and drop_path (and pos_embed, if its entry says is_vit), and has `timm_state_dict()`, a copy of its
 weights under the names that its users know, and, if it has parameters of two dimensions and more that weight decay is
-to spare, `no_weight_decay()` that names them; see swin.py and t2t.py. The entry is a `Backbone(...)` in BACKBONES below, or from a
-notebook `BACKBONES.add(Backbone(...))`. A vision transformer of timm needs neither: `timm:vit_tiny_patch16_224` is a
-name.
+to spare, `no_weight_decay()` that names them; see swin.py and t2t.py. The entry is a `Backbone(...)` in BACKBONES
+below, or from a notebook `BACKBONES.add(Backbone(...))`. A vision transformer of timm needs neither:
+`timm:vit_tiny_patch16_224` is a name.
 """
 
 from collections.abc import Callable, Mapping
