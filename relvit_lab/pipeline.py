@@ -5,6 +5,7 @@
 (With recipe "released" normalising comes before the patches.) Everything happens on the batch, on its device.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
@@ -69,10 +70,10 @@ class Pipeline:
 
     def train(self, images: Tensor, labels: Tensor, draws: torch.Generator | None = None) -> Batch:
         """A training batch from images (B, C, H, W) uint8, each image and each patch with its own random parameters."""
-        with one_thread(images.device):
-            return self._train(images, labels, draws)
+        with one_thread(images.device) as threads:
+            return self._train(images, labels, draws, threads)
 
-    def _train(self, images: Tensor, labels: Tensor, draws: torch.Generator | None) -> Batch:
+    def _train(self, images: Tensor, labels: Tensor, draws: torch.Generator | None, threads: int) -> Batch:
         if self.crop != "resized":
             images = self._middle(images)
         count, (height, width), m, p = len(images), images.shape[-2:], self.mega_patches, self.patch_size
@@ -90,7 +91,8 @@ class Pipeline:
         if not (photographs and self._works_on_patches):
             return Batch(self._augmented(images, windows, cuts, changes, permutation), labels, permutation)
         x = images.new_empty(count, 3, side, side, dtype=torch.float32)
-        for start in range(0, count, PART):
+
+        def part(start: int) -> None:
             own = slice(start, start + PART)
             x[own] = self._augmented(
                 images[own],
@@ -99,6 +101,9 @@ class Pipeline:
                 changes and PatchChanges(*(values[start * n : (start + PART) * n] for values in changes)),
                 None if permutation is None else permutation[own],
             )
+
+        with ThreadPoolExecutor(threads) as pool:  # parts do not depend on one another, nor the result on who does them
+            list(pool.map(part, range(0, count, PART)))  # the list raises what a thread raised
         return Batch(x, labels, permutation)
 
     def _augmented(
