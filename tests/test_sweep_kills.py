@@ -48,9 +48,9 @@ class Project:
         return log.read_text() if log.exists() else ""
 
     def results(self) -> dict[str, tuple]:
-        """What a finished stage's result.json is, as a file: (inode, time)."""
-        files = {path.parent.name: path.stat() for path in self.runs.glob("*/result.json")}
-        return {name: (stat.st_ino, stat.st_mtime_ns) for name, stat in files.items()}
+        """What a finished stage's result.json is, times of training included: (inode, bytes)."""
+        files = self.runs.glob("*/result.json")
+        return {file.parent.name: (file.stat().st_ino, file.read_bytes()) for file in files}
 
     def numbers(self) -> dict[str, tuple]:
         """All that came out of each stage, times aside: metrics, curves and the weights' bytes."""
@@ -212,6 +212,12 @@ def test_the_whole_shape_in_under_twenty_minutes(tmp_path):
             cells = plan.cells(table, seeds=json.loads(seeds["seeds"]), **smoke, **chosen)
             wanted |= set(plan.stages(cells))
     seconds = time.monotonic() - began
+    words = ["--preset", "smoke", "--seeds", "0,1", "--out", str(project.home / "tables")]
+    command = [sys.executable, "-m", "relvit_lab", "tables", *words]
+    subprocess.run(command, env=project.env, cwd=project.home, check=True, timeout=300)
+    made = {path.name for path in (project.home / "tables").iterdir()}
+    assert {f"table{n}.{kind}" for n in (1, 2, 3, 4, 5) for kind in ("md", "tex", "csv", "html")} <= made
+    assert {"figure4_released.svg", "figure4_paper.svg"} <= made
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     busy = used.ru_utime + used.ru_stime - cpu.ru_utime - cpu.ru_stime
     print(f"{len(wanted)} stages in {seconds / 60:.1f} minutes, {busy / 60:.1f} minutes of CPU time")
