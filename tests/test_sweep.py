@@ -92,8 +92,10 @@ def wait_for(file: Path, seconds: float = 60) -> None:
 
 
 def test_a_job_ends_with_a_result_and_does_not_run_again(folder, notebook):
+    (folder / "checkpoint.pt").touch()
     assert ended(job(folder, notebook, "finish"))[0] == 0
     assert (folder / "notebook.ipynb").exists() and not (folder / "failure.json").exists()
+    assert not (folder / "checkpoint.pt").exists()  # it has served
     code, said = ended(job(folder, notebook, "finish"))
     assert code == 0 and "done already" in said
     assert len((folder / "log").read_text().splitlines()) == 1
