@@ -2,9 +2,10 @@
 
     python -m relvit_lab.sweep runs/<stage-id> --notebook notebooks/04_train.ipynb --fields '{"dataset": "digits", ...}'
 
-It leaves runs/<stage-id>/result.json and the stage's other files (by the notebook) without the checkpoint, which has
-served, notebook.ipynb (as executed) and, where the stage failed, failure.json. Exit code 0: there is a result. 75: terminated, a checkpoint is written, the same command goes on from
-there. 1: failed. This process loads no torch: the kernel does.
+It leaves runs/<stage-id>/result.json and the stage's other files (by the notebook), without the checkpoint, which has
+served; notebook.ipynb (as executed); and, where the stage failed, failure.json. Exit code 0: there is a result. 75:
+terminated, a checkpoint is written, the same command goes on from there. 1: failed. This process loads no torch: the
+kernel does.
 """
 
 import argparse
