@@ -86,6 +86,7 @@ def test_outputs_are_stored_where_they_are_to_be_compared(stem):
     assert len(cells) >= 4
     for cell in cells:
         assert cell.outputs and not pictures(cell), cell.id
+        assert cell.execution_count is not None, f"{cell.id}: nbval fails on outputs of a cell without a number"
         assert sum(len(str(output)) for output in cell.outputs) < 5000, cell.id
 
 
