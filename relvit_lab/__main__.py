@@ -116,7 +116,7 @@ def fetch(words: Sequence[str]) -> None:
 
 
 def figures(words: Sequence[str]) -> None:
-    from relvit_lab.figures import write_figures
+    from relvit_lab.figures.draw import write_figures
 
     _options(words, ())
     for path in write_figures():
@@ -124,8 +124,9 @@ def figures(words: Sequence[str]) -> None:
 
 
 def tables(words: Sequence[str]) -> None:
-    from relvit_lab import plan, tables_files
+    from relvit_lab import plan
     from relvit_lab.experiment import Experiment
+    from relvit_lab.tables import files as tables_files
 
     flags = {word for word in words if word in ("--plan", "--cells")}
     fields = [name for name in Experiment.names() if name not in plan.FIXED]
@@ -158,7 +159,7 @@ def page(words: Sequence[str]) -> None:
 
     from relvit_lab import plan
     from relvit_lab.experiment import Experiment
-    from relvit_lab.page import COMMAND, write_page
+    from relvit_lab.page.build import COMMAND, write_page
 
     fields = [name for name in Experiment.names() if name not in plan.FIXED]
     options, names = _split(words, [*fields, "out", "recipes", "seeds"])

@@ -64,8 +64,9 @@ def ours(
     Of finished stages in run_dirs, and of what stands in the records only. Rows without any are left out. Raises
     RelvitError for a preset or recipe that is none.
     """
-    from relvit_lab import plan, results, tables_runs  # late: the pictures and slips need none of it
+    from relvit_lab import plan, results  # late: the pictures and slips need none of it
     from relvit_lab.paths import resolve
+    from relvit_lab.tables import runs as tables_runs
 
     runs = tables_runs.collect([resolve(folder) for folder in run_dirs])
     kept = results.read_records(records)

@@ -10,7 +10,7 @@ from relvit_lab.runs import RunFolder
 from relvit_lab.stage_parts import load_data
 from relvit_lab.tasks import Task
 from relvit_lab.trained import Trained, load
-from relvit_lab.viz import Drawing
+from relvit_lab.viz.run import Drawing
 
 
 def run_curves(finished: Sequence[StageFinished]) -> Drawing:

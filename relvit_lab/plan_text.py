@@ -23,7 +23,7 @@ from relvit_lab.plan import Cell, jobs
 from relvit_lab.results import read_records
 from relvit_lab.runs import RunFolder
 from relvit_lab.summary import Table, compare
-from relvit_lab.tables_runs import Runs, collect
+from relvit_lab.tables.runs import Runs, collect
 from relvit_lab.wording import plural
 
 TFLOPS = 100.0  # assumed, in TFLOP/s, where nothing was measured

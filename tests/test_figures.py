@@ -14,13 +14,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from relvit_lab import figure_mega_patches, figure_tokens
 from relvit_lab.errors import RelvitError
-from relvit_lab.figure_shortcut import LINE_APART, SETTINGS, _apart, shortcut_curves
-from relvit_lab.figures import FIGURES, FORMATS, render, write_figures
+from relvit_lab.figures import mega_patches as figure_mega_patches
+from relvit_lab.figures import tokens as figure_tokens
+from relvit_lab.figures.draw import FIGURES, FORMATS, render, write_figures
+from relvit_lab.figures.shortcut import LINE_APART, SETTINGS, _apart, shortcut_curves
 from relvit_lab.patches import draw_cuts
 from relvit_lab.relations import RELATION_NAMES, spatial_relations
-from relvit_lab.viz_diagram import CREDITS, quiet
+from relvit_lab.viz.diagram import CREDITS, quiet
 
 ROOT = Path(__file__).parents[1]
 COMMITTED = ROOT / "figures"

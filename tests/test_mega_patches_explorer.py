@@ -16,7 +16,7 @@ from relvit_lab.errors import RelvitError
 from relvit_lab.own_image import square_image
 from relvit_lab.photographs import photograph
 from relvit_lab.randomness import generator
-from relvit_lab.viz_mega_patches import MegaPatches, cut_into_mega_patches, mega_patches_figure
+from relvit_lab.viz.mega_patches import MegaPatches, cut_into_mega_patches, mega_patches_figure
 from relvit_lab.widgets.mega_patches import explore_mega_patches
 
 

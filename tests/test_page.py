@@ -14,15 +14,16 @@ from urllib.parse import unquote
 import pytest
 from run_fixtures import write_cell, write_run
 
-from relvit_lab import paper, plan, tables
+from relvit_lab import paper, plan
 from relvit_lab.__main__ import main
-from relvit_lab.deviation_rules import RULES, SCOPES, Made
-from relvit_lab.deviations import deviations, fewer_seeds
 from relvit_lab.errors import RelvitError
 from relvit_lab.experiment import Experiment
-from relvit_lab.page import write_page
-from relvit_lab.page_html import POLICY
-from relvit_lab.tables import Run, aggregate, collect
+from relvit_lab.page.build import write_page
+from relvit_lab.page.deviation_rules import RULES, SCOPES, Made
+from relvit_lab.page.deviations import deviations, fewer_seeds
+from relvit_lab.page.html import POLICY
+from relvit_lab.tables import side_by_side as tables
+from relvit_lab.tables.side_by_side import Run, aggregate, collect
 
 VOID = {"meta", "br", "img", "link", "hr", "input"}
 BLOCKS = {"p", "div", "ul", "dl", "table", "section", "figure", "h2", "h3", "details"}

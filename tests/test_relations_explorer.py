@@ -16,8 +16,8 @@ from relvit_lab.photographs import photograph
 from relvit_lab.records import StageFinished
 from relvit_lab.relations import RELATION_NAMES
 from relvit_lab.relations_data import SHUFFLES, TASKS, TOLERANCE, WORDS, relations_data
-from relvit_lab.viz_relations import RELATION_COLOURS
-from relvit_lab.viz_relations_figure import LOUD, draw_relations, relations_figure
+from relvit_lab.viz.relations import RELATION_COLOURS
+from relvit_lab.viz.relations_figure import LOUD, draw_relations, relations_figure
 from relvit_lab.widgets.relations import RelationsExplorer, explore_relations
 
 

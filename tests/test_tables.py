@@ -7,9 +7,10 @@ import time
 import pytest
 from run_fixtures import write_cell, write_run
 
-from relvit_lab import paper, plan, tables
+from relvit_lab import paper, plan
 from relvit_lab.errors import RelvitError
-from relvit_lab.tables import BUILT, Aggregate, aggregate, collect, comparison, paired, paper_table
+from relvit_lab.tables import side_by_side as tables
+from relvit_lab.tables.side_by_side import BUILT, Aggregate, aggregate, collect, comparison, paired, paper_table
 
 
 def cell(table, row, column, recipe="released", **more):

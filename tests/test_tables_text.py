@@ -12,10 +12,10 @@ from run_fixtures import write_cell, write_run
 
 from relvit_lab import paper, plan
 from relvit_lab.__main__ import main
-from relvit_lab.tables import BUILT, collect, paper_table
-from relvit_lab.tables_files import TABLES, choose, inventory, make_tables, write_tables
-from relvit_lab.tables_html import to_html, to_page
-from relvit_lab.tables_text import FIELDS, panels, pieces, tex, to_csv, to_latex, to_markdown
+from relvit_lab.tables.files import TABLES, choose, inventory, make_tables, write_tables
+from relvit_lab.tables.html import to_html, to_page
+from relvit_lab.tables.side_by_side import BUILT, collect, paper_table
+from relvit_lab.tables.text import FIELDS, panels, pieces, tex, to_csv, to_latex, to_markdown
 
 
 def cell(table, row, column, recipe="released"):

@@ -13,9 +13,11 @@ from matplotlib.figure import Figure
 from matplotlib.quiver import Quiver
 from matplotlib.text import Text
 
-from relvit_lab import viz, viz_relations, viz_style
+from relvit_lab import viz
 from relvit_lab.errors import RelvitError
 from relvit_lab.relations import distances, spatial_relations
+from relvit_lab.viz import relations as viz_relations
+from relvit_lab.viz import style as viz_style
 
 UNITS = {"accuracy": "%", "sprel": "%", "abspos": "%", "dist": "MSE x 100"}
 

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from relvit_lab import ablation, paper, viz_ablation
+from relvit_lab import ablation, paper
 from relvit_lab.errors import RelvitError
+from relvit_lab.viz import ablation as viz_ablation
 
 PRINTED = ablation.printed()
 NUMBERS = {row: paper.get("table4", row, "Finetuning") for row in PRINTED}

@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
-from relvit_lab import viz_augment as viz
 from relvit_lab.augment import patch_augment
 from relvit_lab.errors import RelvitError
 from relvit_lab.exercises import EXERCISES
@@ -17,6 +16,7 @@ from relvit_lab.exercises import mega_patches as _registers  # noqa: F401
 from relvit_lab.patches import draw_cuts, patchify
 from relvit_lab.photographs import photograph
 from relvit_lab.pipeline import Pipeline
+from relvit_lab.viz import augment as viz
 
 PHOTO = torch.rand(3, 28, 28, generator=torch.Generator().manual_seed(0))
 PATCHES = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(1))

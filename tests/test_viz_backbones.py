@@ -4,8 +4,8 @@ import pytest
 import torch
 from matplotlib.patches import Rectangle
 
-from relvit_lab import viz_backbones as viz
 from relvit_lab.errors import RelvitError
+from relvit_lab.viz import backbones as viz
 
 IMAGE = torch.rand(3, 224, 224, generator=torch.Generator().manual_seed(0))
 

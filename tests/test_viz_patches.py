@@ -12,11 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Arc, Rectangle
 from matplotlib.text import Text
 
-from relvit_lab import viz_patches
 from relvit_lab.errors import RelvitError
 from relvit_lab.patches import patchify
 from relvit_lab.relations import RELATION_NAMES, angles, distances, permuted, spatial_relations
-from relvit_lab.viz_relations import RELATION_COLOURS
+from relvit_lab.viz import patches as viz_patches
+from relvit_lab.viz.relations import RELATION_COLOURS
 
 P9 = [4, 0, 8, 2, 6, 1, 3, 7, 5]
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from matplotlib.collections import PathCollection
 
-from relvit_lab import viz_scores
 from relvit_lab.errors import RelvitError
 from relvit_lab.relations import RELATION_NAMES, spatial_relations
+from relvit_lab.viz import scores as viz_scores
 from relvit_lab.widgets.token_slider import TokenSlider
 
 SIDE = 3

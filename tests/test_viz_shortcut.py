@@ -7,8 +7,8 @@ import pytest
 import torch
 from matplotlib.patches import Rectangle
 
-from relvit_lab import viz_shortcut
 from relvit_lab.errors import RelvitError
+from relvit_lab.viz import shortcut as viz_shortcut
 
 IMAGE = torch.arange(9).repeat_interleave(16).view(9, 1, 4, 4).expand(-1, 3, -1, -1).float() / 8
 P = [4, 8, 2, 6, 1, 0, 5, 3, 7]

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from run_fixtures import write_cell, write_run
 
-from relvit_lab import paper, plan, viz_tables
+from relvit_lab import paper, plan
 from relvit_lab.errors import RelvitError
 from relvit_lab.experiment import Experiment
-from relvit_lab.tables import collect, paper_table
-from relvit_lab.tables_files import make_tables, write_figures
+from relvit_lab.tables.files import make_tables, write_figures
+from relvit_lab.tables.side_by_side import collect, paper_table
+from relvit_lab.viz import tables as viz_tables
 
 
 def cell(table, row, column, recipe="released", **more):

@@ -16,8 +16,8 @@ from relvit_lab.errors import RelvitError
 from relvit_lab.own_image import USUAL, square_image
 from relvit_lab.photographs import photograph
 from relvit_lab.relations import RELATION_NAMES, spatial_relations
-from relvit_lab.viz_patches import guessed_pairs
-from relvit_lab.viz_style import Drawing
+from relvit_lab.viz.patches import guessed_pairs
+from relvit_lab.viz.style import Drawing
 
 LEVELS = {"any": "any two patches", "near": "neighbours"}
 WORDS = (

@@ -15,7 +15,7 @@ import traitlets
 
 from relvit_lab.augment import window_side
 from relvit_lab.errors import RelvitError
-from relvit_lab.viz_mega_patches import MegaPatches, cut_into_mega_patches
+from relvit_lab.viz.mega_patches import MegaPatches, cut_into_mega_patches
 
 
 class MegaPatchesExplorer(anywidget.AnyWidget):

@@ -11,8 +11,8 @@ import traitlets
 from relvit_lab.errors import RelvitError, nearest
 from relvit_lab.relations import RELATION_NAMES
 from relvit_lab.relations_data import SHUFFLES, TASKS, TITLES, TOLERANCE, WORDS, RelationsData, relations_data
-from relvit_lab.viz_relations import RELATION_COLOURS, default_anchors
-from relvit_lab.viz_style import HEAT, INK, VERMILLION
+from relvit_lab.viz.relations import RELATION_COLOURS, default_anchors
+from relvit_lab.viz.style import HEAT, INK, VERMILLION
 
 CSS = f"""
 .relvit-relations {{ background: #fff; color: {INK}; font: 14px/1.4 system-ui, sans-serif; padding: 8px;

@@ -7,7 +7,7 @@ import anywidget
 import traitlets
 
 from relvit_lab.errors import RelvitError
-from relvit_lab.viz_style import Drawing
+from relvit_lab.viz.style import Drawing
 
 
 class TokenSlider(anywidget.AnyWidget):

@@ -15,7 +15,7 @@ from browser import lab
 from nbformat import v4
 
 from relvit_lab.relations_data import RelationsData, relations_data
-from relvit_lab.viz_relations import RELATION_COLOURS
+from relvit_lab.viz.relations import RELATION_COLOURS
 
 pytestmark = pytest.mark.browser
 

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.browser
 
 SOURCE = """
 import torch
-from relvit_lab.viz_scores import score_maps
+from relvit_lab.viz.scores import score_maps
 from relvit_lab.widgets.token_slider import TokenSlider
 
 scores = torch.randn(9, 16, 16, generator=torch.Generator().manual_seed(0))

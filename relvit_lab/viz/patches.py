@@ -10,8 +10,8 @@ from matplotlib.patches import Arc, Rectangle
 
 from relvit_lab.errors import RelvitError
 from relvit_lab.relations import RELATION_NAMES, angles, permuted, spatial_relations
-from relvit_lab.viz_relations import RELATION_COLOURS, mark_anchor, show_relations
-from relvit_lab.viz_style import (
+from relvit_lab.viz.relations import RELATION_COLOURS, mark_anchor, show_relations
+from relvit_lab.viz.style import (
     BLUE,
     FAINT,
     HEAT,

@@ -6,8 +6,8 @@ from matplotlib.axes import Axes
 
 from relvit_lab.patches import mega_patches
 from relvit_lab.photographs import photograph
-from relvit_lab.viz_diagram import PAIRS, arrow, credit, frame, label, line, patches_apart, picture, sheet, words
-from relvit_lab.viz_style import INK, Drawing, styled
+from relvit_lab.viz.diagram import PAIRS, arrow, credit, frame, label, line, patches_apart, picture, sheet, words
+from relvit_lab.viz.style import INK, Drawing, styled
 
 SIDE, P, M = 8, 48, 5  # patches a side, pixels of each, mega-patches a side
 GAP = 6  # pixels between patches drawn apart

@@ -11,7 +11,7 @@ from relvit_lab.errors import RelvitError, nearest
 from relvit_lab.measured import shortcut_series
 from relvit_lab.report import Report
 from relvit_lab.results import Record, read_records
-from relvit_lab.viz_style import BLACK, BLUE, GREEN, ORANGE, VERMILLION, Drawing, new_drawing, styled
+from relvit_lab.viz.style import BLACK, BLUE, GREEN, ORANGE, VERMILLION, Drawing, new_drawing, styled
 
 SETTINGS = {
     "PE": {"color": VERMILLION, "linestyle": (0, (7, 1.5, 1.5, 1.5)), "marker": "X", "linewidth": 2.4},

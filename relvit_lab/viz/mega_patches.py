@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from relvit_lab.errors import RelvitError
-from relvit_lab.viz_style import INK, Drawing, new_drawing, show_picture, styled
+from relvit_lab.viz.style import INK, Drawing, new_drawing, show_picture, styled
 
 GAP = 0.12  # between cells, in cells
 AUGMENTATIONS = ("crop", "jitter", "grey")

@@ -8,7 +8,7 @@ from matplotlib.patches import Rectangle
 
 from relvit_lab.backbone_leaks import STEPS, reach, sources, zeros
 from relvit_lab.errors import RelvitError
-from relvit_lab.viz_style import (
+from relvit_lab.viz.style import (
     BLUE,
     HEAT,
     INK,

@@ -11,9 +11,9 @@ from relvit_lab.augment import patch_augment
 from relvit_lab.patches import draw_permutations, mega_patches, patchify, permute, unpatchify
 from relvit_lab.photographs import photograph
 from relvit_lab.relations import absolute_positions, angles, distances, spatial_relations
-from relvit_lab.viz_diagram import arrow, box, credit, grid, line, patches_apart, picture, sheet, words
-from relvit_lab.viz_relations import RELATION_COLOURS
-from relvit_lab.viz_style import BLACK, BLUE, FAINT, HEAT, Drawing, styled
+from relvit_lab.viz.diagram import arrow, box, credit, grid, line, patches_apart, picture, sheet, words
+from relvit_lab.viz.relations import RELATION_COLOURS
+from relvit_lab.viz.style import BLACK, BLUE, FAINT, HEAT, Drawing, styled
 
 SIDE, P = 4, 44  # patches a side, pixels of each
 HEADS = (

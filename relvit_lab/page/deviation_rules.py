@@ -9,7 +9,7 @@ from typing import Any
 
 from relvit_lab import backbones, data, drloc, paper
 from relvit_lab.experiment import Stage
-from relvit_lab.tables_runs import Run
+from relvit_lab.tables.runs import Run
 from relvit_lab.tasks import RELVIT
 
 PAPERS = ("vit_s_4", "vit_s_8", "vit_s_32", "vit_s_16", "vit_s_14", "swin_t", "t2t_vit_14")

@@ -1,7 +1,4 @@
-"""Figures of a run, as pure functions: data in, a matplotlib Figure out (a `Drawing`, which has an alt text).
-
-Here are the curves; what the models predict is in viz_relations.py, and may be had from here.
-"""
+"""The curves of a run, epoch by epoch (what its model predicts is in relations.py)."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,10 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 
 from relvit_lab import wording
-from relvit_lab.viz_relations import field_predicted, positions_predicted, predictions_grid, relations_predicted
-from relvit_lab.viz_style import BLUE, GREEN, INK, ORANGE, PURPLE, SKY, VERMILLION, Drawing, new_drawing, styled
-
-__all__ = ["Drawing", "curves", "field_predicted", "positions_predicted", "predictions_grid", "relations_predicted"]
+from relvit_lab.viz.style import BLUE, GREEN, INK, ORANGE, PURPLE, SKY, VERMILLION, Drawing, new_drawing, styled
 
 COLOURS = {
     "loss": INK,

@@ -4,8 +4,8 @@ import html
 from pathlib import Path
 
 from relvit_lab import paper
-from relvit_lab.tables import PaperTable
-from relvit_lab.tables_text import LINKS, NONE, SOURCES, Pieces, legend, panels, pieces, printed, relative, row_label
+from relvit_lab.tables.side_by_side import PaperTable
+from relvit_lab.tables.text import LINKS, NONE, SOURCES, Pieces, legend, panels, pieces, printed, relative, row_label
 
 # Styles stand in the elements: a notebook that is not trusted drops style sheets. Colours are taken from the page.
 PALE, SMALL = "opacity:.72", "font-size:.85em"

@@ -7,7 +7,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 
 from relvit_lab.relations_data import TASKS, TITLES, RelationsData, relations_data
-from relvit_lab.viz_relations import (
+from relvit_lab.viz.relations import (
     RELATION_COLOURS,
     _check_anchor,
     _compass,
@@ -15,7 +15,7 @@ from relvit_lab.viz_relations import (
     mark_anchor,
     show_relations,
 )
-from relvit_lab.viz_style import BLUE, HEAT, INK, ORANGE, Drawing, bare, ink_on, new_drawing, show_picture, styled
+from relvit_lab.viz.style import BLUE, HEAT, INK, ORANGE, Drawing, bare, ink_on, new_drawing, show_picture, styled
 
 PANEL = 2.6  # inches
 LOUD = 0.45  # of a mistake's colour, the rest white: what is right stands out

@@ -1,7 +1,7 @@
 """Tables 1 to 5, the paper's numbers and ours side by side. A table is a query: it reads run folders and nothing else.
 
     runs = collect([Path("runs")])
-    paper_table("table2", runs, plan.cells("table2"))   tables_text.py and tables_html.py write it
+    paper_table("table2", runs, plan.cells("table2"))   text.py and html.py write it
 
 Like for like: the paper's number stands beside our accuracy of the best epoch (of Flower-102 on its validation images),
 because that is how it was taken; our headline beside it is the last epoch's accuracy on the test images.
@@ -19,7 +19,7 @@ from relvit_lab.noise import LEVEL, half_width, paired_p
 from relvit_lab.plan import RECIPES, Cell
 from relvit_lab.results import mean_sd
 from relvit_lab.slips import BASELINES, parameters, slips
-from relvit_lab.tables_runs import Run, Runs, collect
+from relvit_lab.tables.runs import Run, Runs, collect
 
 __all__ = [
     "BUILT", "Aggregate", "Counted", "Entry", "Ours", "PaperTable", "Run", "Runs", "aggregate", "built", "collect",
@@ -167,7 +167,7 @@ class PaperTable:
         return f"{self.title}. Seeds there: {', '.join(there) or 'no runs needed'}."
 
     def _repr_html_(self) -> str:
-        from relvit_lab.tables_html import to_html
+        from relvit_lab.tables.html import to_html
 
         return to_html(self, Path.cwd())
 

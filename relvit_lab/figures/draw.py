@@ -11,16 +11,16 @@ import matplotlib.style
 import numpy as np
 from matplotlib.image import AxesImage
 
-from relvit_lab.figure_architecture import architecture_figure
-from relvit_lab.figure_mega_patches import mega_patches_figure
-from relvit_lab.figure_shortcut import shortcut_figure
-from relvit_lab.figure_tokens import tokens_figure
+from relvit_lab.figures.architecture import architecture_figure
+from relvit_lab.figures.mega_patches import mega_patches_figure
+from relvit_lab.figures.shortcut import shortcut_figure
+from relvit_lab.figures.tokens import tokens_figure
 from relvit_lab.paths import project_root
 from relvit_lab.photographs import photograph
 from relvit_lab.relations import absolute_positions, angles, distances, spatial_relations
-from relvit_lab.viz_diagram import CREDITS, DPI
-from relvit_lab.viz_relations import mark_anchor, show_relations
-from relvit_lab.viz_style import HEAT, STYLE, Drawing, bare, ink_on, new_drawing, show_picture, styled
+from relvit_lab.viz.diagram import CREDITS, DPI
+from relvit_lab.viz.relations import mark_anchor, show_relations
+from relvit_lab.viz.style import HEAT, STYLE, Drawing, bare, ink_on, new_drawing, show_picture, styled
 
 SIDE, ANCHOR = 7, 3 * 7 + 2
 

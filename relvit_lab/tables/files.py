@@ -5,15 +5,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from relvit_lab import paper, plan, viz_tables
+from relvit_lab import paper, plan
 from relvit_lab.errors import RelvitError, nearest
-from relvit_lab.figures import Plate, render
+from relvit_lab.figures.draw import Plate, render
 from relvit_lab.paths import resolve
 from relvit_lab.summary import Table, compare
-from relvit_lab.tables import BUILT, Ours, PaperTable, comparison, paper_table
-from relvit_lab.tables_html import to_page
-from relvit_lab.tables_runs import Runs, collect
-from relvit_lab.tables_text import row_label, to_csv, to_latex, to_markdown
+from relvit_lab.tables.html import to_page
+from relvit_lab.tables.runs import Runs, collect
+from relvit_lab.tables.side_by_side import BUILT, Ours, PaperTable, comparison, paper_table
+from relvit_lab.tables.text import row_label, to_csv, to_latex, to_markdown
+from relvit_lab.viz import tables as viz_tables
 
 TABLES = tuple(name for name in paper.TITLES if name != "figure4")
 NAMED = 2  # holes are named up to so many

@@ -1,6 +1,6 @@
 """The tables as Markdown, LaTeX (booktabs) and CSV, in the paper's layout: beside each of its numbers ours, by recipe.
 
-What a place says (pieces) and how it is to be read (legend) are the same in all forms, HTML included (tables_html.py).
+What a place says (pieces) and how it is to be read (legend) are the same in all forms, HTML included (html.py).
 """
 
 import csv
@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from relvit_lab import paper
 from relvit_lab.noise import LEVEL, PAPER_RUNS
-from relvit_lab.tables import BUILT, Aggregate, Counted, Ours, PaperTable, comparison
+from relvit_lab.tables.side_by_side import BUILT, Aggregate, Counted, Ours, PaperTable, comparison
 
 SOURCES = {"released": "ours, released", "paper": "ours, paper", BUILT: "built here"}  # by recipe
 MARKS = {True: "≈", False: "≠", None: "?"}  # whether a difference lies within the noise

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import FancyBboxPatch, Rectangle
 
 from relvit_lab.errors import RelvitError
-from relvit_lab.viz_style import (
+from relvit_lab.viz.style import (
     BLUE,
     GREEN,
     INK,

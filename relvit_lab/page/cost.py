@@ -5,9 +5,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 from relvit_lab import paper, plan
-from relvit_lab.deviation_rules import Made
-from relvit_lab.deviations import STAGES
-from relvit_lab.page_html import paragraph, table
+from relvit_lab.page.deviation_rules import Made
+from relvit_lab.page.deviations import STAGES
+from relvit_lab.page.html import paragraph, table
 
 ENVIRONMENT = {
     "commit": "Commit of relvit_lab (+: with changes)", "python": "Python", "torch": "torch", "timm": "timm",

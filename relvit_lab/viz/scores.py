@@ -12,8 +12,8 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
 from relvit_lab.errors import RelvitError
-from relvit_lab.viz_relations import mark_anchor, show_relations
-from relvit_lab.viz_style import (
+from relvit_lab.viz.relations import mark_anchor, show_relations
+from relvit_lab.viz.style import (
     BLUE,
     FAINT,
     GREEN,

@@ -3,7 +3,7 @@
 from matplotlib.axes import Axes
 
 from relvit_lab.photographs import photograph
-from relvit_lab.viz_diagram import (
+from relvit_lab.viz.diagram import (
     PAIRS,
     arrow,
     arrow_on_picture,
@@ -17,7 +17,7 @@ from relvit_lab.viz_diagram import (
     sheet,
     words,
 )
-from relvit_lab.viz_style import BLACK, BLUE, FAINT, Drawing, styled
+from relvit_lab.viz.style import BLACK, BLUE, FAINT, Drawing, styled
 
 SIDE, CELL = 4, 96  # patches a side, and pixels of each in the large picture
 EXAMPLES = (

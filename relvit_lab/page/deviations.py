@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from relvit_lab import paper
-from relvit_lab.deviation_rules import RULES, SCOPES, Made
+from relvit_lab.page.deviation_rules import RULES, SCOPES, Made
 from relvit_lab.wording import plural
 
 STAGES = {

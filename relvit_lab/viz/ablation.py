@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from relvit_lab import ablation, paper
 from relvit_lab.errors import RelvitError
-from relvit_lab.viz_style import (
+from relvit_lab.viz.style import (
     BLUE,
     FAINT,
     INK,

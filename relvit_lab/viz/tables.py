@@ -13,13 +13,13 @@ from matplotlib.axes import Axes
 from relvit_lab import paper
 from relvit_lab.errors import RelvitError
 from relvit_lab.experiment import PLACES
-from relvit_lab.figure_shortcut import shortcut_curves
+from relvit_lab.figures.shortcut import shortcut_curves
 from relvit_lab.plan import Cell
 from relvit_lab.results import mean_sd
-from relvit_lab.tables import PaperTable
-from relvit_lab.tables_runs import Run, Runs
-from relvit_lab.viz_ablation import upset
-from relvit_lab.viz_style import BLUE, FAINT, GREEN, INK, ORANGE, PURPLE, VERMILLION, Drawing, new_drawing, styled
+from relvit_lab.tables.runs import Run, Runs
+from relvit_lab.tables.side_by_side import PaperTable
+from relvit_lab.viz.ablation import upset
+from relvit_lab.viz.style import BLUE, FAINT, GREEN, INK, ORANGE, PURPLE, VERMILLION, Drawing, new_drawing, styled
 
 LOOKS = {"released": (BLUE, "o", "-"), "paper": (VERMILLION, "s", "-.")}  # of our curves, by recipe
 FIGURE4 = {  # the plan's rows, by what figure_shortcut calls them

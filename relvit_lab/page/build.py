@@ -13,18 +13,18 @@ from pathlib import Path
 from typing import Any
 
 from relvit_lab import paper, plan
-from relvit_lab.deviation_rules import Made
-from relvit_lab.deviations import deviations, fewer_seeds
 from relvit_lab.devices import commit
 from relvit_lab.errors import RelvitError
-from relvit_lab.figures import Plate, render
-from relvit_lab.page_cost import UNKNOWN, cost, environment
-from relvit_lab.page_html import definitions, document, figure, folded, paragraph, table, text
+from relvit_lab.figures.draw import Plate, render
+from relvit_lab.page.cost import UNKNOWN, cost, environment
+from relvit_lab.page.deviation_rules import Made
+from relvit_lab.page.deviations import deviations, fewer_seeds
+from relvit_lab.page.html import definitions, document, figure, folded, paragraph, table, text
 from relvit_lab.paths import resolve
 from relvit_lab.plan import Cell
-from relvit_lab.tables import Aggregate, Ours, PaperTable, Runs, aggregate
-from relvit_lab.tables_files import choose, make_tables, plates
-from relvit_lab.tables_html import to_html
+from relvit_lab.tables.files import choose, make_tables, plates
+from relvit_lab.tables.html import to_html
+from relvit_lab.tables.side_by_side import Aggregate, Ours, PaperTable, Runs, aggregate
 from relvit_lab.wording import plural
 
 COMMAND = "python -m relvit_lab page"

@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import NullFormatter
 
 from relvit_lab.errors import RelvitError
-from relvit_lab.viz_style import (
+from relvit_lab.viz.style import (
     BLACK,
     BLUE,
     FAINT,

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Polygon, Rectangle
 from matplotlib.text import Text
 
-from relvit_lab.viz_style import BLUE, FAINT, INK, VERMILLION, Drawing
+from relvit_lab.viz.style import BLUE, FAINT, INK, VERMILLION, Drawing
 
 DPI = 120
 CREDITS = {
