@@ -74,6 +74,7 @@ class Task:
     target(grid) -> (N, N) or (N,), of the standard order: permuted(target, p) follows a shuffle. A pair may have a
         vector of values, (N, N, V): then loss and metric are the task's own.
     title, unit: for tables and plots. higher: whether a higher metric is better.
+    classes: what each class is called, where explorers and pictures show one; without names, by its number.
     ramp_epochs: the weight rises linearly from 0 over the first so many epochs; 0: it is constant.
     """
 
@@ -87,6 +88,7 @@ class Task:
     unit: str = ""
     higher: bool | None = None
     ramp_epochs: int = 0
+    classes: tuple[str, ...] = ()
 
     def __post_init__(self):
         if self.target is None:
@@ -117,7 +119,8 @@ class Task:
 def _source(function: Callable) -> str:
     """Source text where there is some, else the name. A partial counts with its function."""
     if isinstance(function, partial):
-        return _source(function.func) + repr([getattr(a, "__qualname__", a) for a in function.args])
+        given = repr([getattr(a, "__qualname__", a) for a in function.args])
+        return _source(function.func) + given + (repr(sorted(function.keywords.items())) if function.keywords else "")
     try:
         return inspect.getsource(function)
     except (OSError, TypeError):
@@ -125,11 +128,14 @@ def _source(function: Callable) -> str:
 
 
 RELVIT = (
-    Task("sprel", lambda dim, grid: PairScores(dim, 9), target=relations.spatial_relations, title="SpRel"),
+    Task(
+        "sprel", lambda dim, grid: PairScores(dim, 9), target=relations.spatial_relations, title="SpRel",
+        classes=relations.RELATION_NAMES,
+    ),
     Task("dist", lambda dim, grid: PairScores(dim, 1), target=relations.distances, title="Dist"),
     Task("ang", lambda dim, grid: PairScores(dim, 1), target=relations.angles, title="Ang"),
     Task("abspos", lambda dim, grid: TokenScores(dim, grid**2), target=relations.absolute_positions, title="AbsPos"),
-)
+)  # fmt: skip
 """The four tasks of the paper."""
 DRLOC = Task(
     "drloc", lambda dim, grid: PairMLP(dim, 2), drloc.sampled_l1, drloc.normalised_error_in_patches, drloc.WEIGHT,

@@ -176,3 +176,18 @@ def test_a_ramp_rises_linearly_and_counts_in_the_fingerprint():
 def test_a_task_without_a_target_says_so():
     with pytest.raises(TypeError, match="target"):
         Task("nothing", lambda dim, grid: nn.Identity())
+
+
+def test_what_counts_in_the_fingerprint():
+    """The code that computes counts; what classes and columns are called does not."""
+    from functools import partial
+
+    def head(dim, grid):
+        return TokenScores(dim, 4)
+
+    plain = Task("quadrant", head, target=quadrant)
+    named = Task("quadrant", head, target=quadrant, title="Quadrant", classes=("LT", "RT", "LB", "RB"))
+    assert named.fingerprint() == plain.fingerprint() and plain.classes == ()
+    heads = [partial(TokenScores, outputs=outputs) for outputs in (4, 4, 5)]
+    digests = [Task("quadrant", head, target=quadrant).fingerprint() for head in heads]
+    assert digests[0] == digests[1] != digests[2]
