@@ -130,7 +130,7 @@ class Training:
 
     # -- one step --------------------------------------------------------------------------------------------------
 
-    def _train_step(self, images: Tensor, labels: Tensor) -> None:
+    def train_step(self, images: Tensor, labels: Tensor) -> None:
         """One batch. All randomness is a function of (seed, stage, step), so a step can be repeated to the bit."""
         e, name = self.stage.experiment, self.stage.name
         torch.manual_seed(key(e.seed, name, "step", self.step))  # dropout
@@ -207,7 +207,7 @@ class Training:
                     first = self.step - epoch * self.steps_per_epoch
                     with closing(self.train.batches(order, self.batch_size, first, epoch)) as batches:
                         for images, labels in batches:
-                            self._train_step(images, labels)
+                            self.train_step(images, labels)
                             yield from pace.after_step(self.step, epoch + 1)
                             if signals.received or pace.checkpoint_is_due():
                                 self._save(folder, pace)
