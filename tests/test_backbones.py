@@ -1,4 +1,4 @@
-"""The backbones: sizes to the last digit, what the positional embedding does, attention maps, weights in and out."""
+"""The backbones: sizes to the last digit, what the positional embedding does, weights in and out."""
 
 import copy
 import math
@@ -153,39 +153,6 @@ def test_all_parameters_train(options):
     (feature.square().sum() + tokens.pow(3).sum()).backward()
     silent = [name for name, value in model.named_parameters() if value.grad is None or not value.grad.any()]
     assert silent == []
-
-
-def test_attention_maps():
-    model, images = nano(), draw(2, 3, 32, 32)
-    before, outputs = copy.deepcopy(model.state_dict()), model(images)
-    maps = model.attention(images)
-    assert maps.shape == (2, 4, 3, 65, 65) and not maps.requires_grad
-    torch.testing.assert_close(maps.sum(-1), torch.ones(2, 4, 3, 65))
-    for block in model.blocks:  # timm's own slow path, and what it multiplies the values with
-        block.attn.fused_attn = False
-    slow = []
-    hooks = [b.attn.attn_drop.register_forward_hook(lambda _, __, out: slow.append(out)) for b in model.blocks]
-    model(images)
-    for hook in hooks:
-        hook.remove()
-    torch.testing.assert_close(maps, torch.stack(slow, 1), atol=1e-5, rtol=1e-4)
-    assert maps.std() > 1e-3  # not all alike
-    assert not model.training and all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-    torch.testing.assert_close(model(images), outputs, atol=1e-4, rtol=1e-4)
-
-
-def test_attention_leaves_the_model_as_it_was():
-    model, images = nano(image_size=8).train(), draw(1, 3, 8, 8)
-    assert model.blocks[0].attn.fused_attn
-    model.attention(images)
-    assert model.training and model.blocks[0].attn.fused_attn
-    with pytest.raises(AssertionError):
-        model.attention(draw(1, 3, 12, 12))
-    assert not any(module._forward_hooks for module in model.modules())
-    with torch.autocast("cpu", torch.bfloat16):
-        maps = model.attention(images)
-    assert maps.dtype == torch.float32
-    torch.testing.assert_close(maps.sum(-1), torch.ones(1, 4, 3, 17))
 
 
 @pytest.mark.parametrize("options", [{"dropout": 0.3}, {"drop_path": 0.5}])

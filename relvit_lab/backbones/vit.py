@@ -64,32 +64,6 @@ class ViT(VisionTransformer):
         z = self.forward_features(images)
         return z[:, 0], z[:, 1:]
 
-    @torch.no_grad()
-    def attention(self, images: Tensor) -> Tensor:
-        """The attention maps of all blocks: (B, L, heads, 1 + N, 1 + N), softmaxed: each row sums to 1.
-
-        [b, l, h, i, j] is how much token i looks at token j; token 0 is CLS. forward uses a fused kernel that never
-        holds them, so they are computed here once more, from each block's queries and keys. No gradient; weights, mode
-        and output of the model stay as they were, and dropout acts as its mode says: call eval() before.
-        """
-        maps = []
-
-        def keep(qkv_layer: nn.Module, _, qkv: Tensor, heads: int) -> None:
-            b, n, width = qkv.shape
-            q, k, _ = qkv.reshape(b, n, 3, heads, width // 3 // heads).permute(2, 0, 3, 1, 4)  # 3 of (B,heads,1+N,d)
-            scores = (q * q.shape[-1] ** -0.5) @ k.mT  # (B,heads,1+N,d) (B,heads,d,1+N) -> (B,heads,1+N,1+N)
-            maps.append(scores.float().softmax(-1))
-
-        hooks = [
-            block.attn.qkv.register_forward_hook(partial(keep, heads=block.attn.num_heads)) for block in self.blocks
-        ]
-        try:
-            self.forward_features(images)
-        finally:
-            for hook in hooks:
-                hook.remove()
-        return torch.stack(maps, dim=1)  # L of (B,heads,1+N,1+N) -> (B,L,heads,1+N,1+N)
-
     def timm_state_dict(self) -> dict[str, Tensor]:
         """The weights for timm: create_model("vit_small_patch16_224", img_size=.., patch_size=.., num_classes=0) loads
         them with strict=True, and gives the same feature.
