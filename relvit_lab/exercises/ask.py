@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from relvit_lab.errors import RelvitError
+from relvit_lab.exercises import journal
 from relvit_lab.exercises.base import EXERCISES, PREDICTIONS, Exercise, Mistake, NotYet, Prediction
 
 NOTEBOOKS = (
@@ -35,8 +36,18 @@ class Verdict:
 
 
 def check(name: str, answer: Any) -> Verdict:
-    """Judge a student's answer: a function or a value, as the exercise asks. Never raises for a wrong one."""
-    exercise = _load(EXERCISES, name)
+    """Judge a student's answer: a function or a value, as the exercise asks. Never raises for a wrong one.
+
+    A verdict on an answer is noted in the journal, which `progress()` shows; "not yet" is none.
+    """
+    verdict = judge(_load(EXERCISES, name), answer)
+    if verdict.status != "not yet":
+        journal.add_check(name, verdict.status, verdict.text, answer)
+    return verdict
+
+
+def judge(exercise: Exercise, answer: Any) -> Verdict:
+    """The verdict on an answer, noted nowhere."""
     try:
         if answer is None or answer is ...:
             raise NotYet
@@ -50,7 +61,8 @@ def check(name: str, answer: Any) -> Verdict:
 
 def answer_or_reference(name: str, answer: Any) -> Any:
     """The student's answer where it is right, else the reference, so that the cells below run on."""
-    return answer if check(name, answer) else _load(EXERCISES, name).reference
+    exercise = _load(EXERCISES, name)
+    return answer if judge(exercise, answer) else exercise.reference
 
 
 def predict(name: str, choices: Sequence[str]) -> Any:
@@ -69,9 +81,14 @@ def predict(name: str, choices: Sequence[str]) -> Any:
 
 def _load(registry: Any, name: str) -> Exercise | Prediction:
     if name not in registry:
-        for module in NOTEBOOKS:
-            importlib.import_module(f"relvit_lab.exercises.{module}")
+        load_all()
     return registry.get(name)
+
+
+def load_all() -> None:
+    """Register the exercises and predictions of all notebooks."""
+    for module in NOTEBOOKS:
+        importlib.import_module(f"relvit_lab.exercises.{module}")
 
 
 def _sentence(text: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import anywidget
 import traitlets
 
+from relvit_lab.exercises import journal
 from relvit_lab.exercises.base import Prediction
 
 
@@ -25,6 +26,11 @@ class Predict(anywidget.AnyWidget):
         super().__init__(
             question=prediction.question, choices=list(choices), answer=prediction.answer, because=prediction.because
         )
+        self._name = prediction.name
+        self.observe(self._note, "chosen")
+
+    def _note(self, change: dict) -> None:
+        journal.add_prediction(self._name, change["new"], change["new"] == self.answer)
 
     def _repr_mimebundle_(self, **kwargs: object) -> object:
         """Where no browser draws the widget, its text: the question, the answer, and what was predicted."""
