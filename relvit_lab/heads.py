@@ -62,6 +62,10 @@ class PairScores(nn.Module):
         k = self.k(z).reshape(b, n, self.outputs, self.rank).transpose(1, 2)  # (B,N,K*r) -> (B,K,N,r)
         return (q * self.scale) @ k.mT  # (B,K,N,r) (B,K,r,N) -> (B,K,N,N)
 
+    def largest(self, n: int) -> int:
+        """The values of its largest tensor for one image of n tokens: z W_k, or the scores."""
+        return self.outputs * n * max(n, self.dim if self.rank is None else self.rank)
+
     def pairs(self, z: Tensor, pairs: Tensor) -> Tensor:
         """The scores of chosen pairs alone: tokens (B, N, D) and pairs (B, m, 2) int64, (i, j), to (B, m, K)."""
         first, second = _both(z, pairs)

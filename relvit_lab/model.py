@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from relvit_lab.errors import RelvitError, nearest
 from relvit_lab.heads import PAIR_HEADS, PairScores
 from relvit_lab.relations import permuted
-from relvit_lab.tasks import Task
+from relvit_lab.tasks import Task, predict_and_compare
 
 
 class Output(NamedTuple):
@@ -84,8 +84,12 @@ class RelViT(nn.Module):
     def task_metrics(self, tokens: Tensor) -> dict[str, Tensor]:
         """Each task's metric on tokens (B, N, D) of images whose patches were not shuffled."""
         return {
-            task.name: task.metric(self.heads[task.name](tokens).float(), self.targets(task)) for task in self.tasks
-        }
+            task.name: predict_and_compare(
+                lambda said, targets, task=task: task.metric(said.float(), targets),
+                self.heads[task.name], tokens, self.targets(task),
+            )
+            for task in self.tasks
+        }  # fmt: skip
 
     def predictions(self, images: Tensor, task: str) -> Tensor:
         """What the head of a task says, (B, N, N) or (B, N): classes as int64, or values as float.

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from relvit_lab import drloc, relations
+from relvit_lab.blocks import BLOCK, mean_in_blocks
 from relvit_lab.errors import RelvitError, nearest
 from relvit_lab.heads import PairMLP, PairScores, TokenScores
 from relvit_lab.registry import Registry
@@ -57,7 +58,13 @@ def squared_error_100(predictions: Tensor, targets: Tensor) -> Tensor:
 def predict_and_compare(
     compare: Callable, head: nn.Module, tokens: Tensor, targets: Tensor, generator: torch.Generator | None = None
 ) -> Tensor:
-    """The default loss: the head's predictions from all tokens, against all targets."""
+    """The default loss: the head's predictions from all tokens, against all targets.
+
+    Attention scores of a large batch are compared a few images at a time: never more than about BLOCK values are held.
+    """
+    images = BLOCK // head.largest(tokens.shape[1]) if isinstance(head, PairScores) else len(tokens)
+    if images < len(tokens):
+        return mean_in_blocks(compare, head, tokens, targets, max(1, images))
     return compare(head(tokens), targets)
 
 
