@@ -122,7 +122,7 @@ def test_other_backbones_say_that_they_have_none(name):
     with torch.device("meta"):
         model = create_backbone(name)
     assert without_maps(model)
-    with pytest.raises(RelvitError, match="no attention maps.*vit_"):
+    with pytest.raises(RelvitError, match=r"no attention maps.*vit_"):
         attention_maps(model, torch.empty(1, 3, 224, 224, device="meta"))
 
 
