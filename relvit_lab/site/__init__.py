@@ -1,0 +1,1 @@
+"""`make site`: the notebooks as pages that need no kernel and no network, opened from disk."""
