@@ -82,6 +82,9 @@ function render({ model, el }) {
   const m = () => cuts()[0].length + 1;
   const edges = (axis) => [0, ...cuts()[axis], side];
 
+  const alone = model.get("_no_kernel"); // a page of `make site`
+  const answer = alone && answererWithoutKernel(model);
+  const pause = alone ? 0 : PAUSE;
   let timer = 0;
   let late = 0;
   let sent = -Infinity;
@@ -94,11 +97,17 @@ function render({ model, el }) {
       sent = performance.now();
       model.set("asked", unsent);
       unsent = null;
+      if (alone) return void answerHere(model.get("asked"));
       model.save_changes();
       clearTimeout(late);
       late = setTimeout(say, LATE);
     };
-    timer = setTimeout(send, Math.max(0, sent + PAUSE - performance.now()));
+    timer = setTimeout(send, Math.max(0, sent + pause - performance.now()));
+  }
+
+  async function answerHere(question) {
+    const made = await answer(question);
+    if (made.number > shown().number) model.set("shown", made); // an earlier one may come later: it has to decode
   }
 
   function moveTo({ axis, index }, to) {
@@ -251,7 +260,12 @@ function render({ model, el }) {
     cells.setAttribute("aria-label", `The ${all} mega-patches; arrow keys go from one to the next`);
     tokens.textContent = `Tokens: M² = ${all} instead of (image side / P)² = ${total}. ` +
       `On average a mega-patch holds ${(total / all).toFixed(1)} patches.`;
-    if (asked().number !== shown().number && performance.now() - sent > LATE * 0.9) {
+    if (alone && shown().approximate) {
+      const augmented = asked().crop || asked().jitter || asked().grey;
+      tokens.textContent += " This page has no kernel: the browser resized these cells, which comes close to what a model gets" +
+        (augmented ? `, and leaves patch augmentation out: that is here for M = ${model.get("carried").m} and a seed's own cuts.` : ".");
+    }
+    if (!alone && asked().number !== shown().number && performance.now() - sent > LATE * 0.9) {
       tokens.textContent += " Waiting for the kernel: is it busy, or has it stopped?";
     }
     if (shown().error) words.textContent = shown().error;
@@ -269,6 +283,11 @@ function render({ model, el }) {
     }
   }
 
+  function nextSeed(seed) {
+    const there = alone ? model.get("carried").seeds ?? [] : [];
+    return alone ? there.find((other) => other > seed) ?? there[0] ?? seed : seed + 1;
+  }
+
   function makeControls() {
     const field = (text, properties, act) => {
       const input = make("input", properties);
@@ -284,7 +303,7 @@ function render({ model, el }) {
       if (input.value !== "" && Number.isSafeInteger(Number(input.value))) ask({ seed: Number(input.value), cuts: null });
     });
     const again = make("button", { type: "button", textContent: "New cuts" });
-    again.addEventListener("click", () => ask({ seed: asked().seed + 1, cuts: null }));
+    again.addEventListener("click", () => ask({ seed: nextSeed(asked().seed), cuts: null }));
     const toggle = (name, text, also = () => ({})) =>
       field(text, { type: "checkbox", name }, ({ checked }) => ask({ [name]: checked, ...also(checked) }));
     const cropped = crop < patch ? `crop to ${crop} × ${crop}, and back to ${patch} × ${patch}` : "crop (none at this P)";

@@ -1,11 +1,13 @@
 """Section 3.2.1 to touch: drag the cuts of an image, and see the mega-patches that the model would get.
 
-The page draws lines at once and asks the kernel for the cells, which it resizes as training does.
+The page draws lines at once and asks the kernel for the cells, which it resizes as training does. A page of `make site`
+has no kernel: carry() gives it the cells of some seeds along.
 """
 
 import dataclasses
 import html
 import io
+import itertools
 from pathlib import Path
 
 import anywidget
@@ -15,13 +17,16 @@ import traitlets
 
 from relvit_lab.augment import window_side
 from relvit_lab.errors import RelvitError
-from relvit_lab.viz.mega_patches import MegaPatches, cut_into_mega_patches
+from relvit_lab.viz.mega_patches import AUGMENTATIONS, MegaPatches, cut_into_mega_patches
+
+CARRIED_SEEDS = 10
+MODULE = ("mega_patches_page.js", "mega_patches.js")  # one module of two files
 
 
 class MegaPatchesExplorer(anywidget.AnyWidget):
     """asked: what the page wants to see; shown: the kernel's answer. `data` is what is shown, for Python."""
 
-    _esm = Path(__file__).with_name("mega_patches.js")
+    _esm = "".join(Path(__file__).with_name(name).read_text(encoding="utf-8") for name in MODULE)
 
     # What never changes: picture (PNG), side, patch, window (of the patch crop), note
     about = traitlets.Dict().tag(sync=True)
@@ -29,6 +34,8 @@ class MegaPatchesExplorer(anywidget.AnyWidget):
     asked = traitlets.Dict().tag(sync=True)
     # number (of the question), m, cuts, changes, cells (RGBA, M * P pixels a side), error
     shown = traitlets.Dict().tag(sync=True)
+    # For a page without a kernel, else empty: see carry()
+    carried = traitlets.Dict().tag(sync=True)
 
     def __init__(self, data: MegaPatches):
         self.data = data
@@ -60,6 +67,25 @@ class MegaPatchesExplorer(anywidget.AnyWidget):
             self.data = dataclasses.replace(data, note=self.data.note)
             self.shown = _answer(self.data, asked["number"])
 
+    def carry(self) -> None:
+        """Fill `carried`, with what a page needs where no kernel answers: for seeds 0 to 9 (and the one that is shown)
+        the cuts for every M, and for the M that is shown the cells with each combination of augmentations, on one sheet
+        a seed: tiles of M * P pixels, columns crop + 2 jitter + 4 grey, rows cuts of their own each way, or shared."""
+        m, side = self.data.m, self.data.side
+        seeds = sorted({*range(CARRIED_SEEDS), self.data.seed})
+        flags = [dict(zip(AUGMENTATIONS, reversed(on))) for on in itertools.product((False, True), repeat=3)]
+        sheets, changes = [], []
+        for seed in seeds:
+            tiles = [[self._cut(m, seed, shared_cuts=shared, **on) for on in flags] for shared in (False, True)]
+            rows = [np.concatenate([_side_by_side(tile) for tile in row], axis=2) for row in tiles]
+            sheets.append(_png(np.concatenate(rows, axis=1)))  # (3, 2*M*P, 8*M*P)
+            changes.append([list(tile.changes) for tile in tiles[0]])
+        cuts = {str(k): [self._cut(k, seed).cuts.tolist() for seed in seeds] for k in range(1, side + 1)}
+        self.carried = {"seeds": seeds, "m": m, "cuts": cuts, "sheets": sheets, "changes": changes}
+
+    def _cut(self, m: int, seed: int, **options: object) -> MegaPatches:
+        return cut_into_mega_patches(torch.from_numpy(self.data.image), self.data.patch, m, seed, **options)
+
     def _repr_mimebundle_(self, **kwargs: object) -> object:
         """Where no browser draws the explorer, what it shows in words."""
         bundle = super()._repr_mimebundle_(**kwargs)
@@ -81,21 +107,26 @@ class MegaPatchesExplorer(anywidget.AnyWidget):
 
 def _answer(data: MegaPatches, number: int) -> dict:
     m, p = data.m, data.patch
-    cells = data.cells.reshape(m, m, 3, p, p).transpose(0, 3, 1, 4, 2)  # (M*M,3,P,P) -> (M,P,M,P,3)
     rgba = np.full((m * p, m * p, 4), 255, dtype=np.uint8)
-    rgba[..., :3] = (cells.reshape(m * p, m * p, 3) * 255).round()  # (M,P,M,P,3) -> (M*P,M*P,3)
+    rgba[..., :3] = (_side_by_side(data).transpose(1, 2, 0) * 255).round()  # (3,M*P,M*P) -> (M*P,M*P,3)
     return {
         "number": number, "m": m, "cuts": data.cuts.tolist(), "changes": list(data.changes), "cells": rgba.tobytes(),
         "error": "",
     }  # fmt: skip
 
 
+def _side_by_side(data: MegaPatches) -> np.ndarray:
+    """The cells as one image, (3, M*P, M*P) float32 in [0, 1]."""
+    m, p = data.m, data.patch
+    return data.cells.reshape(m, m, 3, p, p).transpose(2, 0, 3, 1, 4).reshape(3, m * p, m * p)  # -> (3,M,P,M,P)
+
+
 def _png(image: np.ndarray) -> bytes:
-    """(3, S, S) float in [0, 1] as a PNG file's bytes."""
+    """(3, H, W) float in [0, 1] as a PNG file's bytes."""
     from PIL import Image
 
     data = io.BytesIO()
-    Image.fromarray((image.transpose(1, 2, 0) * 255).round().astype(np.uint8)).save(data, "PNG")  # (3,S,S) -> (S,S,3)
+    Image.fromarray((image.transpose(1, 2, 0) * 255).round().astype(np.uint8)).save(data, "PNG")  # -> (H,W,3)
     return data.getvalue()
 
 

@@ -1,4 +1,5 @@
-// A range input over the tokens; the kernel draws the picture. Left and right move by a token, up and down by a row.
+// A range input over the tokens; the kernel draws the picture (on a page without one, all pictures are there already).
+// Left and right move by a token, up and down by a row.
 function render({ model, el }) {
   const box = document.createElement("div");
   box.style.cssText = "max-width:100%;font-size:14px";
@@ -36,6 +37,9 @@ function render({ model, el }) {
   function choose(token) {
     model.set("token", token);
     model.save_changes();
+    if (model.get("_no_kernel") && model.get("pictures").length) {
+      model.set({ picture: model.get("pictures")[token], alt: model.get("alts")[token] });
+    }
     say();
   }
   let address = "";

@@ -1,5 +1,6 @@
 """A slider over the tokens of an image, with the picture of the token chosen below it."""
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,6 +26,9 @@ class TokenSlider(anywidget.AnyWidget):
     label = traitlets.Unicode().tag(sync=True)
     picture = traitlets.Bytes().tag(sync=True)
     alt = traitlets.Unicode().tag(sync=True)
+    # of all tokens, for a page without a kernel, else empty: see carry()
+    pictures = traitlets.List(traitlets.Bytes()).tag(sync=True)
+    alts = traitlets.List(traitlets.Unicode()).tag(sync=True)
 
     def __init__(self, draw: Callable[[int], Drawing], side: int, token: int = 0, label: str = "token j"):
         if not 0 <= token < side * side:
@@ -39,6 +43,13 @@ class TokenSlider(anywidget.AnyWidget):
         with self.hold_sync():  # picture and words change together
             self.picture, self.alt = drawing.png(), drawing.alt
 
+    def carry(self) -> None:
+        """Fill `pictures` and `alts`: what a page shows where no kernel draws. In fewer colours, to keep it small."""
+        drawings = [self._draw(token) for token in range(self.count)]
+        with self.hold_sync():
+            self.pictures = [_in_fewer_colours(drawing.png()) for drawing in drawings]
+            self.alts = [drawing.alt for drawing in drawings]
+
     def _repr_mimebundle_(self, **kwargs: object) -> object:
         """Where no browser draws the widget, what its picture says."""
         bundle = super()._repr_mimebundle_(**kwargs)
@@ -46,3 +57,11 @@ class TokenSlider(anywidget.AnyWidget):
         if data is not None:
             data["text/plain"] = f"(a slider: {self.label} = {self.token}) {self.alt}"
         return bundle
+
+
+def _in_fewer_colours(png: bytes, colours: int = 128) -> bytes:
+    from PIL import Image
+
+    data = io.BytesIO()
+    Image.open(io.BytesIO(png)).convert("RGB").quantize(colours).save(data, "PNG", optimize=True)
+    return data.getvalue()
