@@ -5,12 +5,15 @@ from collections.abc import Sequence
 import torch
 
 from relvit_lab import viz
+from relvit_lab.errors import RelvitError
 from relvit_lab.records import StageFinished
 from relvit_lab.runs import RunFolder
 from relvit_lab.stage_parts import load_data
-from relvit_lab.tasks import Task
+from relvit_lab.task_views import task_view
+from relvit_lab.tasks import DRLOC_FORMS, RELVIT, Task
 from relvit_lab.trained import Trained, load
 from relvit_lab.viz.run import Drawing
+from relvit_lab.viz.task_panels import task_predicted
 
 
 def run_curves(finished: Sequence[StageFinished]) -> Drawing:
@@ -21,7 +24,7 @@ def run_curves(finished: Sequence[StageFinished]) -> Drawing:
 def run_predictions(finished: Sequence[StageFinished], images: int = 4) -> list[Drawing]:
     """For each task of the last stage that had some: predictions against the truth on the first test images.
 
-    Empty where no stage had tasks (supervised training). Tasks that are not built in have no picture.
+    Empty where no stage had tasks (supervised training). A task of your own has a picture where explorers can show it.
     """
     about = [(stage, RunFolder(stage.folder).read_json("experiment.json")) for stage in finished]
     with_tasks = [stage for stage, said in about if said["fields"].get("tasks")]
@@ -40,10 +43,14 @@ def run_predictions(finished: Sequence[StageFinished], images: int = 4) -> list[
 @torch.no_grad()
 def _task_figures(trained: Trained, task: Task, images, shown, titles) -> list[Drawing]:
     model, side = trained.model, trained.model.side
-    if task.name not in ("sprel", "dist", "ang", "abspos", "drloc"):
-        return []
     predicted, target = model.predictions(images, task.name), model.targets(task)
     title = f"{task.title}, class {titles[0]}"
+    if task not in (*RELVIT, *DRLOC_FORMS.values()):
+        try:
+            view = task_view(task, side)
+        except RelvitError:  # vectors of values, for example
+            return []
+        return [task_predicted(shown[0], view, predicted[0], title=title)]
     if task.name == "sprel":
         return [viz.predictions_grid(shown, predicted, side, titles=titles)]  # (B,N,N)
     if task.name == "abspos":

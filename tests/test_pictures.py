@@ -8,7 +8,7 @@ from torch import nn
 
 from relvit_lab import tasks
 from relvit_lab.backbones import create_backbone
-from relvit_lab.heads import TokenScores
+from relvit_lab.heads import PairScores, TokenScores
 from relvit_lab.model import RelViT
 from relvit_lab.pictures import _task_figures
 from relvit_lab.tasks import BUILT_IN, Task
@@ -55,6 +55,19 @@ def test_pictures_are_of_the_pooled_tokens():
     assert all(len(pictures(model, task)) == 1 for task in BUILT_IN)
 
 
-def test_a_task_of_ones_own_has_none():
-    task = Task("own", lambda dim, grid: TokenScores(dim, 4), target=lambda grid: torch.arange(grid**2) % 4)
-    assert pictures(RelViT(create_backbone("vit_nano", image_size=8, patch=2), [task]), task) == []
+def test_a_task_of_ones_own_has_one_where_it_can_be_shown():
+    def model_of(head, target, **more):
+        task = Task("own", head, target=target, title="Own", **more)
+        return RelViT(create_backbone("vit_nano", image_size=8, patch=2), [task]), task
+
+    of_patches, task = model_of(lambda dim, grid: TokenScores(dim, 4), lambda grid: torch.arange(grid**2) % 4)
+    (figure,) = pictures(of_patches, task)
+    assert figure.get_suptitle().startswith("Own, class") and "of all patches right" in figure.alt
+    of_pairs, task = model_of(lambda dim, grid: PairScores(dim, 1), lambda grid: torch.rand(grid**2, grid**2))
+    (figure,) = pictures(of_pairs, task)
+    assert "MSE x 100" in figure.alt
+    vectors, task = model_of(
+        lambda dim, grid: PairScores(dim, 2), lambda grid: torch.rand(grid**2, grid**2, 2),
+        loss=lambda *given: None, metric=lambda *given: None,
+    )  # fmt: skip
+    assert pictures(vectors, task) == []

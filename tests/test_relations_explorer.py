@@ -15,10 +15,24 @@ from relvit_lab.errors import RelvitError
 from relvit_lab.photographs import photograph
 from relvit_lab.records import StageFinished
 from relvit_lab.relations import RELATION_NAMES
-from relvit_lab.relations_data import SHUFFLES, TASKS, TOLERANCE, WORDS, relations_data
+from relvit_lab.relations_data import SHUFFLES, relations_data
+from relvit_lab.task_views import WORDS, furthest, widest
+from relvit_lab.tasks import BUILT_IN, RELVIT, TASKS
 from relvit_lab.viz.relations import RELATION_COLOURS
-from relvit_lab.viz.relations_figure import LOUD, draw_relations, relations_figure
+from relvit_lab.viz.relations_figure import draw_relations, relations_figure
+from relvit_lab.viz.task_panels import LOUD
 from relvit_lab.widgets.relations import RelationsExplorer, explore_relations
+
+PAPER = tuple(task.name for task in RELVIT)
+TOLERANCE = 0.25  # of distances and angles
+
+
+@pytest.fixture(autouse=True, scope="module")
+def built_in_tasks_alone():
+    """Whatever other tests have registered."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TASKS, "_entries", {task.name: task for task in BUILT_IN})
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -48,18 +62,18 @@ def test_targets_of_a_shuffled_image_say_where_its_patches_came_from(side, shuff
     holds = data.shuffled_picture(shuffle)[::4, ::4, 0].reshape(-1).tolist()  # which patch lies at each place
     assert sorted(holds) == list(range(side * side)) and (holds == sorted(holds)) == (shuffle == 0)
     sprel, dist, ang = (data.target(name, shuffle) for name in ("sprel", "dist", "ang"))
-    furthest, widest = 0.0, 0.0
+    far, wide = 0.0, 0.0
     for i, a in enumerate(holds):
         for j, b in enumerate(holds):
             dy, dx = a // side - b // side, a % side - b % side
             assert sprel[i, j] == 3 * ((dy > 0) - (dy < 0) + 1) + (dx > 0) - (dx < 0) + 1
-            assert (dist[i, j] + 1) / 2 * data.furthest == pytest.approx(math.hypot(dy, dx), abs=1e-5)
+            assert (dist[i, j] + 1) / 2 * furthest(side) == pytest.approx(math.hypot(dy, dx), abs=1e-5)
             (ya, xa), (yb, xb) = ((k // side + side / 2, k % side + side / 2) for k in (a, b))
             degrees = math.degrees(abs(math.atan2(ya, xa) - math.atan2(yb, xb)))
-            assert (ang[i, j] + 1) / 2 * data.widest == pytest.approx(degrees, abs=0.9)  # eq. 7's epsilon
-            furthest, widest = max(furthest, math.hypot(dy, dx)), max(widest, degrees)
+            assert (ang[i, j] + 1) / 2 * widest(side) == pytest.approx(degrees, abs=0.9)  # eq. 7's epsilon
+            far, wide = max(far, math.hypot(dy, dx)), max(wide, degrees)
     assert data.target("abspos", shuffle).tolist() == holds
-    assert (data.furthest, data.widest) == (pytest.approx(furthest), pytest.approx(widest))
+    assert (furthest(side), widest(side)) == (pytest.approx(far), pytest.approx(wide))
 
 
 def test_shuffles_are_those_of_torchs_seeds():
@@ -80,12 +94,12 @@ def test_a_model_is_asked_about_each_shuffled_image(digits, with_model):
     data, image = with_model, relvit_lab.data.load("digits").test.images[0]
     assert data.side == 4 and data.picture.shape == (8, 8, 3) and "digits" in data.note
     assert np.array_equal(data.picture[..., 0], image[0].numpy())
-    assert set(data.predictions) == set(TASKS)
+    assert set(data.predictions) == set(data.tasks) == set(PAPER)
     for shuffle in (0, 3):
         shuffled = torch.from_numpy(data.shuffled_picture(shuffle))  # (8,8,3)
         with torch.no_grad():
             tokens = digits.model(digits.transform(shuffled)).tokens
-            scores = {name: digits.model.heads[name](tokens)[0] for name in TASKS}  # (9,N,N), (1,N,N) or (N,N)
+            scores = {name: digits.model.heads[name](tokens)[0] for name in PAPER}  # (9,N,N), (1,N,N) or (N,N)
         assert np.array_equal(data.predictions["sprel"][shuffle], scores["sprel"].argmax(0))
         assert np.array_equal(data.predictions["abspos"][shuffle], scores["abspos"].argmax(1))
         assert np.allclose(data.predictions["dist"][shuffle], scores["dist"][0], atol=1e-4)
@@ -93,7 +107,7 @@ def test_a_model_is_asked_about_each_shuffled_image(digits, with_model):
 
 
 def test_without_positional_embeddings_the_answers_move_with_the_patches(with_model):
-    for name in TASKS:
+    for name in PAPER:
         p = with_model.permutations[2]
         first, moved = with_model.predictions[name][0], with_model.predictions[name][2]
         assert np.allclose(first[p] if first.ndim == 1 else first[p][:, p], moved, atol=1e-3)
@@ -101,7 +115,7 @@ def test_without_positional_embeddings_the_answers_move_with_the_patches(with_mo
 
 def test_mistakes_and_the_share_that_is_right(with_model):
     data = with_model
-    for name in TASKS:
+    for name in PAPER:
         target, said = data.target(name, 1), data.predictions[name][1]
         wrong = [
             said[at] != target[at] if name in ("sprel", "abspos") else abs(said[at] - target[at]) > TOLERANCE
@@ -231,10 +245,16 @@ def test_the_browser_gets_all_data_at_once(with_model):
     assert np.array_equal(np.frombuffer(sent["permutations"], np.uint8).reshape(-1, n), with_model.permutations)
     for name, kind in {"sprel": np.uint8, "dist": np.float32, "ang": np.float32, "abspos": np.uint8}.items():
         task = sent["tasks"][name]
-        assert np.array_equal(np.frombuffer(task["target"], kind), with_model.targets[name].ravel())
+        assert np.array_equal(np.frombuffer(task["target"], kind), with_model.tasks[name].target.ravel())
         assert np.array_equal(np.frombuffer(task["said"], kind), with_model.predictions[name].ravel())
         assert task["verdicts"] == [with_model.verdict(name, s) for s in range(SHUFFLES + 1)]
-    assert sent["colours"] == list(RELATION_COLOURS) and sent["names"] == list(RELATION_NAMES)
+    sprel = sent["tasks"]["sprel"]
+    assert sprel["colours"] == list(RELATION_COLOURS) and sprel["names"] == list(RELATION_NAMES)
+    assert sprel["words"] == list(WORDS) and [task["title"] for task in sent["tasks"].values()][1:] == [
+        "Dist",
+        "Ang",
+        "AbsPos",
+    ]
     assert len(sent["heat"]) == 3 * 256
 
 

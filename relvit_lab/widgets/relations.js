@@ -5,10 +5,7 @@ const INK = "#222222", RIGHT = "#0072B2", WRONG = "#E69F00", PLAIN = "#EEEEEE";
 const KEYS = "Arrow keys move, Home and End go along the row, Page Up and Page Down along the column.";
 const HELP = `Hover or arrow keys: the anchor j (solid frame) moves. Click or Enter pins it, then i (dashed) moves; with
 Shift, the arrow keys move i at any time; Escape lets go. A cell of a matrix lights its two patches.`;
-const ASKS = {
-  sprel: "on which side of j lies i?", dist: "how far does i lie from j?",
-  ang: "at what angle does the origin see i and j?", abspos: "which place is the patch's own?",
-};
+const NUMBERS = { uint8: Uint8Array, uint16: Uint16Array, float32: Float32Array };
 const STEPS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 
 const copy = (view) => view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength); // for its alignment
@@ -20,11 +17,11 @@ const between = (low, v, high) => Math.max(low, Math.min(high, v));
 function unpack(raw) {
   const tasks = {};
   for (const [name, task] of Object.entries(raw.tasks)) {
-    const numbers = (view) => view && new (name === "dist" || name === "ang" ? Float32Array : Uint8Array)(copy(view));
-    tasks[name] = { ...task, target: numbers(task.target), said: numbers(task.said) };
+    const numbers = (view) => view && new NUMBERS[task.number](copy(view));
+    tasks[name] = { ...task, target: numbers(task.target), said: numbers(task.said), colours: task.colours.map(rgb) };
   }
   const [p, heat] = [raw.permutations, raw.heat].map((view) => new Uint8Array(copy(view)));
-  return { ...raw, tasks, p, heat, colours: raw.colours.map(rgb) };
+  return { ...raw, tasks, p, heat };
 }
 
 function element(tag, attributes = {}, ...children) {
@@ -74,24 +71,28 @@ function sign(ctx, x, y, c, relation, cross, ink) {
 function render({ model, el }) {
   const data = unpack(model.get("data")), side = data.side, N = side * side, last = data.p.length / N - 1;
   const trained = Object.values(data.tasks).some((task) => task.said);
-  const s = { task: "sprel", j: 0, i: 0, pinned: false, shuffle: 0, model: false, colour: 0.7 };
+  const s = { task: model.get("task"), j: 0, i: 0, pinned: false, shuffle: 0, model: false, colour: 0.7 };
   let picture = null;
 
   // -- what is true, and what the model says ------------------------------------------------------------------------
   const task = () => data.tasks[s.task];
-  const ofPlaces = () => s.task === "abspos"; // a target for each place, not for each pair
-  const isClass = () => ofPlaces() || s.task === "sprel";
+  const ofPlaces = () => !task().pairs; // an answer for each place, not for each pair
+  const isKind = (kind) => task().kind === kind;
+  const isClass = () => !isKind("values");
+  const columns = () => (task().pairs ? N : Math.max(1, task().names.length)); // of the matrix: j, or a class each
   const patchAt = (t) => data.p[s.shuffle * N + t];
-  const target = (i, j) => (ofPlaces() ? patchAt(i) : task().target[patchAt(i) * N + patchAt(j)]);
+  const target = (i, j) => task().target[ofPlaces() ? patchAt(i) : patchAt(i) * N + patchAt(j)];
   const said = (i, j) => task().said[ofPlaces() ? s.shuffle * N + i : (s.shuffle * N + i) * N + j];
-  const isWrong = (i, j) => Math.abs(said(i, j) - target(i, j)) > (isClass() ? 0 : data.tolerance);
+  const isWrong = (i, j) => Math.abs(said(i, j) - target(i, j)) > task().tolerance;
   const showsModel = () => s.model && Boolean(task().said);
-  const cell = () => (ofPlaces() ? [s.j, patchAt(s.j)] : [s.i, s.j]); // the row and column that are lit
+  const lit = () => [ofPlaces() ? s.j : s.i, s.j]; // the pair, or twice the place, that is lit
+  const cell = () => [lit()[0], !ofPlaces() ? s.j : isClass() ? target(s.j) : 0]; // its row and column of the matrix
   const heat = (value) => {
-    const at = 3 * between(0, Math.floor(((value + 1) / 2) * 256), 255);
+    const { low, high } = task(), at = 3 * between(0, Math.floor(((value - low) / (high - low)) * 256), 255);
     return [data.heat[at], data.heat[at + 1], data.heat[at + 2]];
   };
-  const colourOf = (value) => (s.task === "sprel" ? data.colours[value] : heat(value));
+  const colourOf = (value) => (isClass() ? task().colours[value] : heat(value));
+  const fillOf = (value, wrong) => (isKind("places") ? rgb(wrong ? WRONG : PLAIN) : colourOf(value)); // of a patch
 
   // -- the page -----------------------------------------------------------------------------------------------------
   const unique = `relations${Math.random().toString(36).slice(2)}`;
@@ -158,7 +159,7 @@ function render({ model, el }) {
 
   /** One block of k x k pixels a cell, scaled to the size; mistakes are pale, and crossed where there is room. */
   const matrixLayer = (size, predicted) => layer(size, (ctx) => {
-    const k = Math.max(3, Math.floor(size / N)), width = N * k, pixels = new ImageData(width, width);
+    const k = Math.max(3, Math.floor(size / N)), C = columns(), width = C * k, pixels = new ImageData(width, N * k);
     const numbers = new Uint32Array(pixels.data.buffer), edge = Math.round(k * 0.22);
     const packed = ([r, g, b]) => ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0, white = packed([255, 255, 255]);
     const inCross = (a, b) => Math.min(a, b) >= edge && Math.max(a, b) < k - edge &&
@@ -168,17 +169,17 @@ function render({ model, el }) {
       return k >= 8 && Math.max(a, b) === k - 1 ? 1 : k >= 7 && inCross(a, b) ? 2 : 0;
     });
     for (let i = 0; i < N; i++)
-      for (let j = 0; j < N; j++) {
+      for (let j = 0; j < C; j++) {
         const value = predicted ? said(i, j) : target(i, j), wrong = predicted && isWrong(i, j);
-        const hit = ofPlaces() && value === j; // AbsPos: the one class of place i
-        const fill = hit ? rgb(wrong ? WRONG : RIGHT) : ofPlaces() ? rgb(PLAIN) : colourOf(value);
-        const body = packed(wrong && !ofPlaces() ? pale(fill) : fill);
-        const ink = wrong && (hit || !ofPlaces()) ? packed(rgb(INK)) : body;
+        const hit = !ofPlaces() || C === 1 || value === j; // of a place's classes, one
+        const fill = !hit ? rgb(PLAIN) : isKind("places") ? rgb(wrong ? WRONG : RIGHT) : colourOf(value);
+        const body = packed(hit && wrong && !isKind("places") ? pale(fill) : fill);
+        const ink = hit && wrong ? packed(rgb(INK)) : body;
         for (let n = 0; n < k * k; n++)
           numbers[(i * k + Math.floor(n / k)) * width + j * k + (n % k)] = [body, white, ink][kinds[n]];
       }
-    ctx.imageSmoothingEnabled = width > size;
-    ctx.drawImage(layer(width, (small) => small.putImageData(pixels, 0, 0)), 0, 0, size, size);
+    ctx.imageSmoothingEnabled = N * k > size;
+    ctx.drawImage(layer(N * k, (small) => small.putImageData(pixels, 0, 0)), 0, 0, width, N * k, 0, 0, size, size);
   });
 
   let tiles = {};
@@ -186,10 +187,10 @@ function render({ model, el }) {
   function tile(relation, cross, c) {
     return (tiles[`${relation} ${cross}`] ??= layer(c, (ctx) => {
       ctx.globalAlpha = s.colour;
-      ctx.fillStyle = `rgb(${data.colours[relation]})`;
+      ctx.fillStyle = `rgb(${colourOf(relation)})`;
       ctx.fillRect(0, 0, c, c);
       ctx.globalAlpha = 1;
-      sign(ctx, 0, 0, c, relation, cross, s.colour < 0.3 ? "#FFFFFF" : inkOn(data.colours[relation]));
+      sign(ctx, 0, 0, c, relation, cross, s.colour < 0.3 ? "#FFFFFF" : inkOn(colourOf(relation)));
     }));
   }
 
@@ -210,10 +211,10 @@ function render({ model, el }) {
     const say = (each, title, text) => each.caption.replaceChildren(element("b", {}, title), text);
     say(image, showsModel() ? "The image: what the model says" : "The image",
       s.shuffle ? `shuffle ${s.shuffle}: place t holds patch p[t]` : "every patch in its own place");
-    const axes = ofPlaces() ? "row: place, column: class" : "row i, column j";
-    say(truth, `${task().title} targets, ${N} x ${N}`, `${axes}: ${ASKS[s.task]}`);
+    const axes = !ofPlaces() ? "row i, column j" : isClass() ? "row: place, column: class" : "row: place";
+    say(truth, `${task().title} targets, ${N} x ${columns()}`, `${axes}: ${task().asks}`);
     if (!task().said) say(guess, "The model's answers", `it has no head for ${task().title}`);
-    else say(guess, "The model's answers", `${task().verdicts[s.shuffle]}. Mistakes: ${ofPlaces() ? "orange" : "pale"}`);
+    else say(guess, "The model's answers", `${task().verdicts[s.shuffle]}. Mistakes: ${isKind("places") ? "orange" : "pale"}`);
     seed.value = s.shuffle;
     back.disabled = !s.shuffle;
     for (const input of tasks.querySelectorAll("input")) input.checked = input.value === s.task;
@@ -229,13 +230,12 @@ function render({ model, el }) {
     const text = sentence();
     if (words.textContent !== text) words.textContent = text;
     const { task: name, j: anchor, i: other, shuffle, pinned } = s;
-    const value = target(...(ofPlaces() ? [anchor] : [other, anchor]));
-    const answer = task().said ? said(...(ofPlaces() ? [anchor] : [other, anchor])) : "";
+    const value = target(...lit()), answer = task().said ? said(...lit()) : "";
     Object.assign(root.dataset, { task: name, anchor, other, shuffle, pinned, value, answer });
   }
 
   function paintImage(ctx, size, ratio) {
-    const c = size / side, readable = c / ratio >= 28 || ofPlaces();
+    const c = size / side, readable = c / ratio >= 28 || isKind("places"), arrows = isKind("relations");
     ctx.drawImage(image.under, 0, 0);
     ctx.font = `${Math.min(c * 0.36, 15 * ratio)}px system-ui,sans-serif`;
     ctx.textAlign = "center";
@@ -245,17 +245,17 @@ function render({ model, el }) {
       const [x, y, right, bottom] = place(t, size), w = right - x, h = bottom - y;
       const cross = showsModel() && isWrong(t, s.j), value = showsModel() ? said(t, s.j) : target(t, s.j);
       if (t === s.j) ctx.drawImage(image.layer, x, y, w, h, x, y, w, h); // the anchor: as it is
-      else if (s.task === "sprel") ctx.drawImage(tile(value, cross, Math.ceil(c)), x, y, w, h);
-      if (s.task === "sprel") continue;
-      const fill = !ofPlaces() ? heat(value) : rgb(cross ? WRONG : PLAIN), bare = t === s.j || s.colour < 0.3;
+      else if (arrows) ctx.drawImage(tile(value, cross, Math.ceil(c)), x, y, w, h);
+      if (arrows) continue;
+      const fill = fillOf(value, cross), bare = t === s.j || s.colour < 0.3;
       const ink = bare ? "#FFFFFF" : inkOn(fill);
-      ctx.globalAlpha = t === s.j ? 0 : ofPlaces() ? s.colour : Math.sqrt(s.colour); // near the colour bar
+      ctx.globalAlpha = t === s.j ? 0 : isClass() ? s.colour : Math.sqrt(s.colour); // near the colour bar
       ctx.fillStyle = `rgb(${fill})`;
       ctx.fillRect(x, y, w, h);
       ctx.globalAlpha = 1;
-      if (cross && !ofPlaces()) sign(ctx, x, y, c, 4, true, ink);
+      if (cross && !isKind("places")) sign(ctx, x, y, c, 4, true, ink);
       else if (readable) {
-        const text = ofPlaces() ? value : value.toFixed(c / ratio >= 42 ? 2 : 1).replace("-0.0", "0.0");
+        const text = isClass() ? task().marks[value] : value.toFixed(c / ratio >= 42 ? 2 : 1).replace("-0.0", "0.0");
         ctx.strokeStyle = ink === "#FFFFFF" ? "#000B" : "#FFFC";
         ctx.fillStyle = ink;
         if (bare || s.colour < 1) ctx.strokeText(text, x + c / 2, y + c / 2);
@@ -267,12 +267,12 @@ function render({ model, el }) {
       ctx.fillRect(at(k, size, side), 0, ratio, size);
       ctx.fillRect(0, at(k, size, side), size, ratio);
     }
-    const other = ofPlaces() ? patchAt(s.j) : s.i;
+    const other = isKind("places") ? patchAt(s.j) : ofPlaces() ? s.j : s.i;
     for (const [t, thin, dashed] of [[other, 1.8, true], [s.j, 2.6, false]]) {
       const [x, y, right, bottom] = place(t, size), pad = thin * ratio;
       if (dashed && t === s.j) continue;
       frame(ctx, x + pad, y + pad, right - x - 2 * pad, bottom - y - 2 * pad, thin * ratio, dashed);
-      if (c / ratio < 44 || ofPlaces()) continue;
+      if (c / ratio < 44 || !task().pairs) continue;
       ctx.font = `italic bold ${16 * ratio}px serif`;
       ctx.lineWidth = 4 * ratio;
       for (const [draw, ink] of [["strokeText", "#FFFFFF"], ["fillText", INK]]) {
@@ -284,8 +284,8 @@ function render({ model, el }) {
 
   function paintMatrix(each, ratio) {
     const ctx = each.canvas.getContext("2d"), size = each.size, [row, column] = cell();
-    const [x, y] = [at(column, size, N), at(row, size, N)];
-    const [w, h] = [at(column + 1, size, N) - x, at(row + 1, size, N) - y];
+    const [x, y] = [at(column, size, columns()), at(row, size, N)];
+    const [w, h] = [at(column + 1, size, columns()) - x, at(row + 1, size, N) - y];
     ctx.drawImage(each.layer, 0, 0);
     ctx.fillStyle = "#FFFFFF55"; // a veil, but over the row and the column
     for (const [left, right] of [[0, x], [x + w, size]])
@@ -298,8 +298,13 @@ function render({ model, el }) {
     frame(ctx, x - wide, y - wide, w + 2 * wide, h + 2 * wide, 2 * ratio);
   }
 
+  /** Eq. 5's nine classes in their places; other classes with their names; a colour bar for values, or for many. */
   function paintLegend(ratio) {
-    const value = target(s.i, s.j), [w, h] = s.task === "sprel" ? [150, 96] : ofPlaces() ? [290, 40] : [280, 52];
+    const { names, marks, colours, low, high, title } = task(), value = target(...lit());
+    const swatches = isKind("classes") && names.length <= 24, named = names.map((name, k) => `${k} ${name}`.trim());
+    const wide = Math.max(54, ...named.map((name) => 34 + 7 * name.length)), across = Math.max(1, Math.floor(420 / wide));
+    const [w, h] = isKind("relations") ? [150, 96] : isKind("places") ? [290, 40] : !swatches ? [280, 52]
+      : [Math.min(across, names.length) * wide, Math.ceil(names.length / across) * 24];
     const ctx = legend.getContext("2d");
     if (legend.width !== w * ratio || legend.height !== h * ratio) {
       Object.assign(legend, { width: w * ratio, height: h * ratio });
@@ -311,55 +316,68 @@ function render({ model, el }) {
     ctx.textBaseline = "middle";
     ctx.textAlign = "left";
     ctx.fillStyle = INK;
-    let label = "The number is the patch's own place; a dashed frame shows that place.";
-    if (s.task === "sprel") {
-      label = `The nine classes and their colours: ${data.names.map((name, k) => `${k} ${name}`).join(", ")}`;
-      data.names.forEach((name, k) => {
+    let label = `The ${named.length} classes and their colours: ${named.join(", ")}`;
+    if (isKind("relations")) {
+      names.forEach((name, k) => {
         const x = (k % 3) * 50, y = Math.floor(k / 3) * 32;
-        ctx.fillStyle = `rgb(${data.colours[k]})`;
+        ctx.fillStyle = `rgb(${colours[k]})`;
         ctx.fillRect(x + 1, y + 1, 48, 30);
-        sign(ctx, x + 2, y + 3, 26, k, false, inkOn(data.colours[k]));
-        ctx.fillStyle = inkOn(data.colours[k]);
+        sign(ctx, x + 2, y + 3, 26, k, false, inkOn(colours[k]));
+        ctx.fillStyle = inkOn(colours[k]);
         ctx.fillText(name, x + 29, y + 17);
       });
       frame(ctx, (value % 3) * 50 + 2, Math.floor(value / 3) * 32 + 2, 46, 28, 2);
-    } else if (ofPlaces()) {
+    } else if (isKind("places")) {
+      label = "The number is the patch's own place; a dashed frame shows that place.";
       ctx.fillText("Number: the place where the patch belongs.", 0, 11);
       ctx.fillText("Dashed frame: that place.", 0, 29);
+    } else if (swatches) {
+      names.forEach((name, k) => {
+        const x = (k % across) * wide, y = Math.floor(k / across) * 24;
+        ctx.fillStyle = `rgb(${colours[k]})`;
+        ctx.fillRect(x + 2, y + 3, 24, 18);
+        ctx.fillStyle = inkOn(colours[k]);
+        ctx.textAlign = "center";
+        if (marks[k].length <= 3) ctx.fillText(marks[k], x + 14, y + 12.5);
+        ctx.textAlign = "left";
+        ctx.fillStyle = INK;
+        ctx.fillText(marks[k] === name ? "" : name, x + 31, y + 12.5);
+        if (k === value) frame(ctx, x + 2, y + 3, 24, 18, 1.6);
+      });
     } else {
-      label = `Colour bar from -1 to 1; the value is ${value.toFixed(2)}`;
-      const x = (v) => 12 + (v + 1) * 128;
+      const shown = (v) => Number(v.toPrecision(3)), x = (v) => 12 + ((v - low) / (high - low)) * 256;
+      label = `Colour bar of ${title} from ${shown(low)} to ${shown(high)}; the value is ${value.toFixed(isClass() ? 0 : 2)}`;
       ctx.textAlign = "center";
-      for (const tick of [-1, 0, 1]) ctx.fillText(tick, x(tick), 42);
+      for (const tick of [low, (low + high) / 2, high]) ctx.fillText(shown(tick), x(tick), 42);
       ctx.beginPath(); // a pointer at the value
       for (const [a, b] of [[-6, 2], [6, 2], [0, 13]]) ctx.lineTo(x(value) + a, b);
       ctx.fill();
       for (let k = 0; k < 256; k++) {
-        ctx.fillStyle = `rgb(${heat(k / 128 - 1)})`;
+        ctx.fillStyle = `rgb(${heat(low + (k / 256) * (high - low))})`;
         ctx.fillRect(12 + k, 14, 1.5, 18);
       }
     }
     legend.setAttribute("aria-label", label);
   }
 
-  /** The pair in words. */
+  /** The pair, or the patch, in words: the task's sentence filled in. */
   function sentence() {
-    const { i, j } = s, [a, b] = ofPlaces() ? [j, j] : [i, j], value = target(a, b);
-    const patch = (t) => `patch ${patchAt(t)}${s.shuffle ? ` (now at place ${t})` : ""}`, own = patchAt(j);
-    const scaled = (most, digits) => [((value + 1) / 2) * most, most].map((v) => v.toFixed(digits));
-    const far = scaled(data.furthest, 2), wide = scaled(data.widest, 0);
-    const text = {
-      sprel: i === j ? `${patch(j)} seen from itself: class 4 (CC).`
-        : `${patch(i)} lies ${data.words[value]} ${patch(j)}: class ${value} (${data.names[value]}).`,
-      dist: `${patch(i)} lies ${far[0]} patches from ${patch(j)}, of at most ${far[1]}: distance ${value.toFixed(2)}.`,
-      ang: `The origin sees ${patch(i)} and ${patch(j)} ${wide[0]}° apart, of at most ${wide[1]}°: angle ${value.toFixed(2)}.`,
-      abspos: `Place ${j} holds patch ${own}: class ${own} of 0 to ${N - 1} (row ${Math.floor(own / side)}, column ${own % side}).`,
-    }[s.task];
+    const { i, j } = s, { names, words, low, high, most, digits, sentence: form } = task();
+    const value = target(...lit()), own = patchAt(j);
+    const patch = (t) => `patch ${patchAt(t)}${s.shuffle ? ` (now at place ${t})` : ""}`;
+    const named = (v) => (names[v] ? ` (${names[v]})` : ""), number = (v) => (isClass() ? v : v.toFixed(2));
+    const fill = {
+      i: patch(i), j: patch(j), value: number(value), name: named(value), word: words[value], low: low.toFixed(2),
+      high: high.toFixed(2), much: (((value - low) / (high - low)) * most).toFixed(digits), most: most.toFixed(digits),
+      place: j, own, row: Math.floor(own / side), column: own % side, last: N - 1,
+    };
+    const text = isKind("relations") && i === j ? `${patch(j)} seen from itself: class ${value}${named(value)}.`
+      : form.replace(/\{(\w+)\}/g, (_, key) => fill[key]);
     let answer = "";
     if (task().said) {
-      const says = said(a, b), name = s.task === "sprel" ? ` (${data.names[says]})` : "";
-      answer = isClass() && !isWrong(a, b) ? " The model says so too."
-        : ` The model says ${isClass() ? `class ${says}${name}` : says.toFixed(2)}${isWrong(a, b) ? ": a mistake" : ""}.`;
+      const says = said(...lit()), wrong = isWrong(...lit());
+      answer = isClass() && !wrong ? " The model says so too."
+        : ` The model says ${isClass() ? `class ${says}${named(says)}` : number(says)}${wrong ? ": a mistake" : ""}.`;
     }
     return text[0].toUpperCase() + text.slice(1) + answer + (s.pinned ? " The anchor is pinned." : "");
   }
@@ -385,9 +403,10 @@ function render({ model, el }) {
     else move(ofPlaces() ? { j: y } : { i: y, j: x });
   }
   for (const each of panels) {
-    const count = each === image ? side : N, clip = (v) => between(0, Math.floor(v), count - 1);
+    const counts = () => (each === image ? [side, side] : [N, columns()]); // rows and columns
+    const clip = (v, k) => between(0, Math.floor(v), counts()[k] - 1);
     const under = ({ offsetX, offsetY }) =>
-      [offsetY, offsetX].map((v) => clip((v * count * devicePixelRatio) / each.size));
+      [offsetY, offsetX].map((v, k) => clip((v * counts()[k] * devicePixelRatio) / each.size, k));
     each.canvas.addEventListener("pointermove", (event) => {
       if (!(s.pinned && ofPlaces())) go(each, ...under(event), s.pinned ? "i" : "j");
     });
@@ -403,11 +422,11 @@ function render({ model, el }) {
       const { key, shiftKey, ctrlKey } = event, name = s.pinned !== shiftKey && !ofPlaces() ? "i" : "j";
       let [y, x] = each === image ? [Math.floor(s[name] / side), s[name] % side] : cell();
       if (event.altKey || event.metaKey) return;
-      if (key in STEPS) [y, x] = [clip(y + STEPS[key][0]), clip(x + STEPS[key][1])];
+      if (key in STEPS) [y, x] = [clip(y + STEPS[key][0], 0), clip(x + STEPS[key][1], 1)];
       else if (key === "Home") [y, x] = [ctrlKey ? 0 : y, 0];
-      else if (key === "End") [y, x] = [ctrlKey ? count - 1 : y, count - 1];
+      else if (key === "End") [y, x] = [ctrlKey ? counts()[0] - 1 : y, counts()[1] - 1];
       else if (key === "PageUp") y = 0;
-      else if (key === "PageDown") y = count - 1;
+      else if (key === "PageDown") y = counts()[0] - 1;
       else if (key === "Enter" || key === " ") s.pinned = !s.pinned;
       else if (key === "Escape") s.pinned = false;
       else return;

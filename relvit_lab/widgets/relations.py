@@ -1,6 +1,7 @@
 """The relations explorer: hover over a patch and see where all others lie, in the image and in the N x N targets."""
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import anywidget
@@ -9,16 +10,18 @@ import numpy as np
 import traitlets
 
 from relvit_lab.errors import RelvitError, nearest
-from relvit_lab.relations import RELATION_NAMES
-from relvit_lab.relations_data import SHUFFLES, TASKS, TITLES, TOLERANCE, WORDS, RelationsData, relations_data
-from relvit_lab.viz.relations import RELATION_COLOURS, default_anchors
+from relvit_lab.relations_data import SHUFFLES, RelationsData, relations_data
+from relvit_lab.task_views import WORDS
+from relvit_lab.viz.relations import default_anchors
 from relvit_lab.viz.style import HEAT, INK, VERMILLION
+from relvit_lab.viz.task_panels import class_colours
 
 CSS = f"""
 .relvit-relations {{ background: #fff; color: {INK}; font: 14px/1.4 system-ui, sans-serif; padding: 8px;
   max-width: 1560px; box-sizing: border-box }}
 .relvit-relations .bar {{ display: flex; flex-wrap: wrap; gap: 4px 16px; align-items: center; margin-bottom: 6px }}
-.relvit-relations fieldset {{ border: 0; margin: 0; padding: 0; display: flex; gap: 10px; align-items: center }}
+.relvit-relations fieldset {{ border: 0; margin: 0; padding: 0; display: flex; flex-wrap: wrap;
+  gap: 2px 10px; align-items: center }}
 .relvit-relations legend {{ float: left; padding: 0; margin-right: 8px; font-weight: 600 }}
 .relvit-relations label {{ display: inline-flex; gap: 4px; align-items: center; cursor: pointer }}
 .relvit-relations button {{ font: inherit; padding: 2px 10px; cursor: pointer }}
@@ -40,7 +43,7 @@ CSS = f"""
 class RelationsExplorer(anywidget.AnyWidget):
     """What `explore_relations` returns. All data goes to the browser once; hovering asks nothing of the kernel.
 
-    task: sprel, dist, ang or abspos. anchor: the place j from which the others are seen. shuffle: 0, or the seed of the
+    task: one of those shown. anchor: the place j from which the others are seen. shuffle: 0, or the seed of the
     permutation that is shown. They may be set from Python, and follow what is clicked. shown: what the relations data
     hold, as the static figure draws them.
     """
@@ -49,19 +52,19 @@ class RelationsExplorer(anywidget.AnyWidget):
     _css = CSS
 
     data = traitlets.Dict().tag(sync=True)
-    task = traitlets.Unicode("sprel").tag(sync=True)
+    task = traitlets.Unicode().tag(sync=True)
     anchor = traitlets.Int(0).tag(sync=True)
     shuffle = traitlets.Int(0).tag(sync=True)
 
     def __init__(self, shown: RelationsData, **state: object):
         self.shown = shown
-        super().__init__(data=_for_the_browser(shown), **state)
+        super().__init__(data=_for_the_browser(shown), **{"task": next(iter(shown.tasks)), **state})
 
     @traitlets.validate("task", "anchor", "shuffle")
     def _known(self, proposal: dict) -> object:
         name, value = proposal["trait"].name, proposal["value"]
-        if name == "task" and value not in TASKS:
-            raise RelvitError(f"unknown task '{value}': {nearest(value, TASKS)}")
+        if name == "task" and value not in self.shown.tasks:
+            raise RelvitError(f"task '{value}' is not shown here: {nearest(value, self.shown.tasks)}")
         most = {"anchor": self.shown.side**2 - 1, "shuffle": SHUFFLES}.get(name)
         if most is not None and not 0 <= value <= most:
             raise RelvitError(f"{name} is a whole number from 0 to {most}, not {value}")
@@ -85,48 +88,62 @@ def explore_relations(
     patch: int | None = None,
     model: object = None,
     *,
-    task: str = "sprel",
+    task: str | None = None,
     anchor: int | None = None,
     shuffle: int = 0,
+    tasks: Sequence[str] | None = None,
 ) -> RelationsExplorer:
-    """Explore the relations between the patches of an image, your own too.
+    """Explore the relations between the patches of an image, your own image and your own tasks too.
 
     image: a PIL image; a path; uint8, or float in [0, 1], as an array (H, W), (H, W, C) or a tensor (C, H, W); None for
     a photograph. Others than squares are cropped to their centre, with a note. patch: P in pixels; None for the paper's
     at that size, or the model's. model: as `relvit_lab.load` gives it, or a name for it; its predictions are shown
-    beside the targets. task, anchor, shuffle: what is shown first. Raises RelvitError for what cannot be shown.
+    beside the targets. task, anchor, shuffle: what is shown first; without task, the first that the model answers.
+    tasks: names of the registry; None for all that can be shown. Raises RelvitError for what cannot be shown.
     """
-    data = relations_data(image, patch, model)
+    data = relations_data(image, patch, model, tasks)
+    task = next(iter(data.predictions or data.tasks)) if task is None else task
     anchor = default_anchors(data.side)[0] if anchor is None else anchor
     return RelationsExplorer(data, task=task, anchor=anchor, shuffle=shuffle)
 
 
 def _for_the_browser(shown: RelationsData) -> dict:
     """Small things as JSON; the picture, targets and predictions as bytes, little-endian."""
-    kinds = {"sprel": "uint8", "dist": "<f4", "ang": "<f4", "abspos": "uint8"}  # N is at most 256
-    shuffles = range(SHUFFLES + 1)
     heat = matplotlib.colormaps[HEAT](np.arange(256), bytes=True)[:, :3]
     return {
         "side": shown.side,
         "note": shown.note,
         "png": _png(shown.picture),
         "permutations": shown.permutations.astype("uint8").tobytes(),
-        "tasks": {
-            name: {
-                "title": TITLES[name],
-                "target": shown.targets[name].astype(kind).tobytes(),
-                "said": shown.predictions[name].astype(kind).tobytes() if name in shown.predictions else None,
-                "verdicts": [shown.verdict(name, s) for s in shuffles] if name in shown.predictions else [],
-            }
-            for name, kind in kinds.items()
-        },
-        "names": list(RELATION_NAMES),
-        "words": list(WORDS),
-        "colours": list(RELATION_COLOURS),
+        "tasks": {name: _task(shown, name) for name in shown.tasks},
         "heat": heat.tobytes(),
-        "tolerance": TOLERANCE,
-        "furthest": shown.furthest,
-        "widest": shown.widest,
+    }
+
+
+def _task(shown: RelationsData, name: str) -> dict:
+    view = shown.tasks[name]
+    number = "float32" if not view.is_class else "uint8" if len(view.names) <= 256 else "uint16"
+    packed = np.dtype(number).newbyteorder("<")
+    answered = name in shown.predictions
+    return {
+        "title": view.title,
+        "kind": view.kind,
+        "pairs": view.of_pairs,
+        "number": number,
+        "target": view.target.astype(packed).tobytes(),
+        "said": shown.predictions[name].astype(packed).tobytes() if answered else None,
+        "verdicts": [shown.verdict(name, s) for s in range(SHUFFLES + 1)] if answered else [],
+        "names": list(view.names),
+        "marks": list(view.marks),
+        "colours": list(class_colours(view)),
+        "words": list(WORDS) if view.kind == "relations" else [],
+        "low": view.low,
+        "high": view.high,
+        "tolerance": view.tolerance,
+        "asks": view.asks,
+        "sentence": view.sentence,
+        "most": view.most,
+        "digits": view.digits,
     }
 
 
