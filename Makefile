@@ -11,7 +11,7 @@ UNFINISHED := $(VENV)/.installing
 SUPPORTED := import sys; sys.exit(sys.version_info < (3, 11))
 BENCHMARKS := $(wildcard benchmarks/input_pipeline.py benchmarks/packed_store.py benchmarks/training_step.py)
 
-.PHONY: help setup demo lab test test-all figures tables report bench lint clean
+.PHONY: help setup demo lab test test-all figures tables report site app class bench lint clean
 
 help:  ## print this list
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ {printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -40,6 +40,16 @@ tables: $(STAMP)  ## write the paper's tables with the runs in runs/ beside them
 
 report: $(STAMP)  ## write report.html: tables, figures, deviations from the paper and cost of the runs in runs/
 	$(RUN) -m relvit_lab page
+
+site: $(STAMP)  ## write the notebooks as pages without kernel and network into site/ (under 10 minutes the first time)
+	$(RUN) -m relvit_lab site
+
+app: $(STAMP)  ## serve the explorers as an app without code, on this machine only (PORT=8866)
+	$(RUN) -m relvit_lab app --port $(or $(PORT),8866)
+
+class: $(STAMP)  ## copies of the notebooks for a class: make class DIR=path
+	@if [ -z "$(DIR)" ]; then echo "say where to: make class DIR=path" >&2; exit 1; fi
+	$(RUN) -m relvit_lab class "$(DIR)"
 
 bench: $(STAMP)  ## measure speed: ours beside the usual way
 	@set -e; for script in $(BENCHMARKS); do echo "$(RUN) $$script"; $(RUN) $$script; done

@@ -5,7 +5,11 @@ import itertools
 import sys
 from collections.abc import Sequence
 
+from relvit_lab.classroom.commands import class_copies, grade
 from relvit_lab.errors import RelvitError, nearest
+from relvit_lab.options import only_options, split
+from relvit_lab.processes import processes, speaks
+from relvit_lab.site.command import site
 
 USAGE = """python -m relvit_lab COMMAND [--field value ...]
 
@@ -22,11 +26,21 @@ USAGE = """python -m relvit_lab COMMAND [--field value ...]
   page     write tables, figures, deviations from the paper, environment and cost of the runs into one HTML page:
            page --out report.html, and the options of tables
 
+  site     execute the notebooks and write them as pages that need no kernel and no network: site DIR (site/ by default;
+           --notebooks FOLDER; what was executed is kept in --cache .site_cache)
+
+  class    copies of the notebooks for a class, the student's without solutions, the teacher's solved:
+           class DIR (--notebooks 01,03, --no-hints, --force)
+  grade    check again what students handed in, and count points: grade FOLDER ... --csv points.csv
+           (--seconds 60 for an exercise, --jobs 2 students at once); it runs their code: see docs/teaching.md
+
   laptop   print the commands of the runs in results/, one a line
   record   keep the finished stages of run folders as results/<id>.json: record [runs ...]
   report   write results/README.md again from its template and the records
   rerun    train a record's run again and compare its metrics: rerun ID --data-dir D
   asset    keep a finished stage as a model of the package: asset ID NAME
+
+  app      serve the explorers without code, on this machine alone: app --port 8866
 
 `python -m relvit_lab train --help` lists the fields.
 """
@@ -38,7 +52,7 @@ def train(words: Sequence[str]) -> None:
     if set(words) & {"-h", "--help"}:
         print("fields of an experiment, as --field value (a None is filled in by the preset):\n" + _fields())
         return
-    _follow(Experiment.create(_options(words, Experiment.names())))
+    _follow(Experiment.create(only_options(words, Experiment.names())))
 
 
 def demo(words: Sequence[str]) -> None:
@@ -47,7 +61,7 @@ def demo(words: Sequence[str]) -> None:
     from relvit_lab.summary import compare
     from relvit_lab.wording import human_time
 
-    given = {"dataset": "digits", "preset": "demo"} | _options(words, Experiment.names())
+    given = {"dataset": "digits", "preset": "demo"} | only_options(words, Experiment.names())
     epochs = Experiment.create(given).resolved().epochs
     settings = {
         "supervised": {"scenario": "supervised"},
@@ -74,7 +88,7 @@ def runs(words: Sequence[str]) -> None:
     from relvit_lab.summary import compare
     from relvit_lab.wording import human_time
 
-    options, ids = _split(words, ("run_dir",))
+    options, ids = split(words, ("run_dir",))
     folder = resolve(options.get("run_dir", "runs"))
     found = [run for run in find_runs(folder) if not ids or any(run["id"].startswith(name) for name in ids)]
     if not found:
@@ -98,7 +112,7 @@ def _tasks(row: dict) -> list[str] | None:
 def merge(words: Sequence[str]) -> int:
     from relvit_lab.merge import describe, merge
 
-    options, sources = _split(words, ("run_dir",))
+    options, sources = split(words, ("run_dir",))
     if not sources:
         raise RelvitError("merge takes the run folders to copy from: merge /media/disk/runs other-machine/runs")
     outcomes = list(merge(sources, **options))
@@ -109,7 +123,7 @@ def merge(words: Sequence[str]) -> int:
 def fetch(words: Sequence[str]) -> None:
     from relvit_lab import data
 
-    options, names = _split(words, ("data_dir",))
+    options, names = split(words, ("data_dir",))
     if len(names) != 1:
         raise RelvitError(f"fetch takes one data set: {', '.join(data.DATASETS.names())}")
     print(data.fetch(names[0], **options))
@@ -118,7 +132,7 @@ def fetch(words: Sequence[str]) -> None:
 def figures(words: Sequence[str]) -> None:
     from relvit_lab.figures.draw import write_figures
 
-    _options(words, ())
+    only_options(words, ())
     for path in write_figures():
         print(path)
 
@@ -130,7 +144,7 @@ def tables(words: Sequence[str]) -> None:
 
     flags = {word for word in words if word in ("--plan", "--cells")}
     fields = [name for name in Experiment.names() if name not in plan.FIXED]
-    options, names = _split(
+    options, names = split(
         [word for word in words if word not in flags], [*fields, "out", "recipes", "seeds", "tflops"]
     )
     out, tflops = options.pop("out", "tables"), options.pop("tflops", None)
@@ -162,7 +176,7 @@ def page(words: Sequence[str]) -> None:
     from relvit_lab.page.build import COMMAND, write_page
 
     fields = [name for name in Experiment.names() if name not in plan.FIXED]
-    options, names = _split(words, [*fields, "out", "recipes", "seeds"])
+    options, names = split(words, [*fields, "out", "recipes", "seeds"])
     print(write_page(names=names, command=shlex.join([*COMMAND.split(), *words]), **options))
 
 
@@ -176,14 +190,14 @@ def _number(name: str, text: str) -> float:
 def laptop(words: Sequence[str]) -> None:
     from relvit_lab.laptop import commands
 
-    _options(words, ())
+    only_options(words, ())
     print("\n".join(commands()))
 
 
 def record(words: Sequence[str]) -> None:
     from relvit_lab.results import write_records
 
-    _, folders = _split(words, ())
+    _, folders = split(words, ())
     for path in write_records(folders or ["runs"]):
         print(path)
 
@@ -191,7 +205,7 @@ def record(words: Sequence[str]) -> None:
 def report(words: Sequence[str]) -> None:
     from relvit_lab.report import write_report
 
-    _options(words, ())
+    only_options(words, ())
     print(write_report())
 
 
@@ -199,7 +213,7 @@ def rerun(words: Sequence[str]) -> None:
     from relvit_lab.results import get_record, read_records, rerun
     from relvit_lab.summary import compare
 
-    options, ids = _split(words, ("data_dir", "run_dir"))
+    options, ids = split(words, ("data_dir", "run_dir"))
     if len(ids) != 1:
         raise RelvitError("rerun takes one record: its id in results/, or the start of it")
     rows = rerun(get_record(read_records(), ids[0]), **options)
@@ -212,16 +226,22 @@ def rerun(words: Sequence[str]) -> None:
 def asset(words: Sequence[str]) -> None:
     from relvit_lab.make_asset import make_asset
 
-    options, names = _split(words, ("run_dir",))
+    options, names = split(words, ("run_dir",))
     if len(names) != 2:
         raise RelvitError("asset takes a finished stage and a name: asset digits-pretrain-0a94172b45 digits_tasks")
     print(make_asset(*names, **options))
 
 
+def app(words: Sequence[str]) -> None:
+    from relvit_lab.app import serve
+
+    serve.main(words)
+
+
 COMMANDS = {
     "train": train, "demo": demo, "runs": runs, "fetch": fetch, "figures": figures, "laptop": laptop, "record": record,
     "report": report, "rerun": rerun, "asset": asset, "merge": merge,
-    "tables": tables, "page": page,
+    "tables": tables, "page": page, "class": class_copies, "grade": grade, "app": app, "site": site,
 }  # fmt: skip
 
 
@@ -231,39 +251,9 @@ def _follow(experiment, show_summary: bool = True) -> list:
     from relvit_lab.training import run
 
     finished = follow(run(experiment))
-    if show_summary:
+    if show_summary and finished:  # under torchrun only the first process has them
         print(f"\n{summary(finished)}")
     return finished
-
-
-def _split(words: Sequence[str], names: Sequence[str]) -> tuple[dict[str, str], list[str]]:
-    """Options by field name, and the other words. `--data-dir D`, `--data_dir D`, `--data-dir=D`, `--fresh`."""
-    options, others, words = {}, [], list(words)
-    while words:
-        word = words.pop(0)
-        if not word.startswith("--"):
-            others.append(word)
-            continue
-        name, has_value, value = word[2:].partition("=")
-        name = name.replace("-", "_")
-        if name not in names:
-            raise RelvitError(f"unknown option '{word}': {nearest(name, names)}")
-        if not has_value:
-            if words and not words[0].startswith("--"):
-                value = words.pop(0)
-            elif name in ("fresh", "shuffle", "linear_probe"):
-                value = "true"
-            else:
-                raise RelvitError(f"--{name.replace('_', '-')} needs a value")
-        options[name] = value
-    return options, others
-
-
-def _options(words: Sequence[str], names: Sequence[str]) -> dict[str, str]:
-    options, others = _split(words, names)
-    if others:
-        raise RelvitError(f"'{others[0]}' was not expected here: fields are given as --field value")
-    return options
 
 
 def _fields() -> str:
@@ -287,17 +277,25 @@ def main(words: Sequence[str] | None = None) -> int:
             return 0
         if words[0] not in COMMANDS:
             raise RelvitError(f"unknown command '{words[0]}': {nearest(words[0], COMMANDS)}")
+        if processes()[1] > 1 and words[0] != "train":
+            raise RelvitError(f"only train runs on several devices: start {words[0]} without torchrun")
         return COMMANDS[words[0]](words[1:]) or 0
     except RelvitError as error:
-        print(f"error: {error}", file=sys.stderr)
+        _say(f"error: {error}")
         return 1
     except KeyboardInterrupt:
-        print("\nstopped; the same command goes on from the last checkpoint", file=sys.stderr)
+        _say("\nstopped; the same command goes on from the last checkpoint")
         return 130
     except SystemExit as end:  # Terminated
         if isinstance(end.code, int) and end.code == 75:
-            print(f"\n{end}", file=sys.stderr)
+            _say(f"\n{end}")
         raise
+
+
+def _say(text: str) -> None:
+    """Of several processes that end, one says why."""
+    if speaks():
+        print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
