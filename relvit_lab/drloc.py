@@ -7,6 +7,7 @@ in patches in the released code; the loss is the mean of |t - f(e_i, e_j)|_1 ove
 import torch
 from torch import Tensor, nn
 
+from relvit_lab.randomness import drawn_for
 from relvit_lab.relations import offsets
 from relvit_lab.resample import to_device
 
@@ -29,7 +30,9 @@ def sampled_l1(head: nn.Module, tokens: Tensor, targets: Tensor, generator: torc
     """
     b, n, _ = tokens.shape
     drawn_on = "cpu" if generator is None else generator.device
-    pairs = to_device(torch.randint(n, (b, PAIRS, 2), generator=generator, device=drawn_on), tokens.device)
+    batch, rows = drawn_for(b, generator)
+    pairs = torch.randint(n, (batch, PAIRS, 2), generator=generator, device=drawn_on)[rows]
+    pairs = to_device(pairs, tokens.device)  # (b,m,2)
     i, j = pairs.unbind(-1)  # (B,m) each
     image = torch.arange(b, device=tokens.device)[:, None]  # (B,1)
     answers = targets[i, j] if targets.dim() == 3 else targets[image, i, j]  # (B,m,2)

@@ -19,7 +19,7 @@ from relvit_lab.data.images import decode_image, decode_window
 from relvit_lab.data.packed import stored_side
 from relvit_lab.data.packing import cores
 from relvit_lab.errors import RelvitError
-from relvit_lab.randomness import generator
+from relvit_lab.randomness import WHOLE, Share, generator
 
 AHEAD = 2  # batches that are prepared while one computes
 SMALL = 100_000  # bytes: on a CPU, such images are quicker gathered at once than by a thread beside the step
@@ -41,16 +41,18 @@ class Feed:
         return len(self.labels)
 
     def batches(
-        self, order: Tensor | None, batch_size: int, first: int = 0, epoch: int = 0
+        self, order: Tensor | None, batch_size: int, first: int = 0, epoch: int = 0, share: Share = WHOLE
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Images (B, C, H, W) uint8 and labels (B,) on the device, from batch `first` on; the last one may be smaller.
 
         order: (k,) int64, which to visit in which order; None: all as they lie, for evaluation. epoch: from 0, for
-        images that are cropped anew in each. Close it where it is not used up (contextlib.closing): its threads end.
+        images that are cropped anew in each. share: of every batch only this device's part is prepared.
+        Close it where it is not used up (contextlib.closing): its threads end.
         """
         count = len(self) if order is None else len(order)
         starts = range(first * batch_size, count, batch_size)
-        parts = [slice(start, min(start + batch_size, count)) for start in starts]
+        mine = [(start, share.rows(min(batch_size, count - start))) for start in starts]
+        parts = [slice(start + rows.start, start + rows.stop) for start, rows in mine]
         labels = self.labels if order is None else self.labels[order.to(self.device)]
         with closing(self._images(order, parts, epoch)) as batches:
             for part, images in zip(parts, batches):

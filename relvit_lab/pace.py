@@ -94,9 +94,10 @@ class Signals:
             raise KeyboardInterrupt
         self.received = number
 
-    def act(self, folder: object) -> None:
-        """After a checkpoint: end as the signal asked."""
-        if self.received == signal.SIGTERM:
-            raise Terminated(folder)
-        if self.received == signal.SIGINT:
-            raise KeyboardInterrupt
+
+def end_by(asked: int | None, folder: object) -> None:
+    """After a checkpoint: end as the signal of that number asks; None: go on."""
+    if asked == signal.SIGTERM:
+        raise Terminated(folder)
+    if asked == signal.SIGINT:
+        raise KeyboardInterrupt

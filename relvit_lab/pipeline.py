@@ -23,7 +23,7 @@ from relvit_lab.augment import (
     patch_augment,
 )  # fmt: skip
 from relvit_lab.patches import draw_cuts, draw_permutations, grid_side, mega_patches, patchify, permute, unpatchify
-from relvit_lab.randomness import generator
+from relvit_lab.randomness import drawn_for, generator
 from relvit_lab.resample import one_thread
 
 PART = 8  # photographs whose patches a CPU takes all the way at a time: a third less time than step by step for all
@@ -38,11 +38,31 @@ class Batch(NamedTuple):
     permutation: Tensor | None = None
 
 
+class Draws(NamedTuple):
+    """What is drawn for a batch; None: that step is left out."""
+
+    windows: Windows
+    cuts: Tensor | None  # (B, 2, M - 1)
+    changes: PatchChanges | None  # of B * N patches
+    permutation: Tensor | None  # (B, N)
+
+    def of(self, rows: slice, patches: int) -> "Draws":
+        """Those of some of the images, with so many patches (N) each."""
+        own = slice(rows.start * patches, rows.stop * patches)
+        return Draws(
+            Windows(*(values[rows] for values in self.windows)),
+            None if self.cuts is None else self.cuts[rows],
+            self.changes and PatchChanges(*(values[own] for values in self.changes)),
+            None if self.permutation is None else self.permutation[rows],
+        )
+
+
 @dataclass(frozen=True)
 class Pipeline:
     """The path of a stage's images. Sizes in pixels; mean and std for images in [0, 1].
 
     centre: images larger than that are looked at in their middle square of that side only, except for resized crops.
+    patch_crop, patch_jitter: the parts of patch_augment; jitter counts the grey patches.
     """
 
     image_size: int
@@ -56,6 +76,8 @@ class Pipeline:
     patch_augment: bool = False
     shuffle: bool = False
     centre: int | None = None
+    patch_crop: bool = True
+    patch_jitter: bool = True
 
     @property
     def _works_on_patches(self) -> bool:
@@ -69,7 +91,10 @@ class Pipeline:
         return images.sub_(mean).div_(std)
 
     def train(self, images: Tensor, labels: Tensor, draws: torch.Generator | None = None) -> Batch:
-        """A training batch from images (B, C, H, W) uint8, each image and each patch with its own random parameters."""
+        """A training batch from images (B, C, H, W) uint8, each image and each patch with its own random parameters.
+
+        draws: a BatchGenerator where the images are a device's share of a batch.
+        """
         with one_thread(images.device) as threads:
             return self._train(images, labels, draws, threads)
 
@@ -79,42 +104,29 @@ class Pipeline:
         count, (height, width), m, p = len(images), images.shape[-2:], self.mega_patches, self.patch_size
         side = self.image_size if m is None else m * p
         n = (side // p) ** 2
-        windows = draw_windows(count, height, width, crop=self.crop, flip=self.flip, generator=draws)
-        cuts = changes = permutation = None
-        if m is not None:
-            cuts = draw_cuts(count, m, self.image_size // p, draws, shared_cuts=self.recipe == "released")
-        if self.patch_augment:
-            changes = draw_patch_changes(count * n, p, draws)
-        if self.shuffle:
-            permutation = draw_permutations(count, n, generator=draws, device=images.device)
+        batch, rows = drawn_for(count, draws)
+        drawn = Draws(
+            draw_windows(batch, height, width, crop=self.crop, flip=self.flip, generator=draws),
+            None if m is None else draw_cuts(batch, m, self.image_size // p, draws, self.recipe == "released"),
+            draw_patch_changes(batch * n, p, draws) if self.patch_augment else None,
+            draw_permutations(batch, n, draws, images.device) if self.shuffle else None,
+        ).of(rows, n)
         photographs = images.device.type == "cpu" and min(height, width) > PHOTOGRAPH
         if not (photographs and self._works_on_patches):
-            return Batch(self._augmented(images, windows, cuts, changes, permutation), labels, permutation)
+            return Batch(self._augmented(images, drawn), labels, drawn.permutation)
         x = images.new_empty(count, 3, side, side, dtype=torch.float32)
 
         def part(start: int) -> None:
             own = slice(start, start + PART)
-            x[own] = self._augmented(
-                images[own],
-                Windows(*(values[own] for values in windows)),
-                None if cuts is None else cuts[own],
-                changes and PatchChanges(*(values[start * n : (start + PART) * n] for values in changes)),
-                None if permutation is None else permutation[own],
-            )
+            x[own] = self._augmented(images[own], drawn.of(own, n))
 
         with ThreadPoolExecutor(threads) as pool:  # parts do not depend on one another, nor the result on who does them
             list(pool.map(part, range(0, count, PART)))  # the list raises what a thread raised
-        return Batch(x, labels, permutation)
+        return Batch(x, labels, drawn.permutation)
 
-    def _augmented(
-        self,
-        images: Tensor,
-        windows: Windows,
-        cuts: Tensor | None,
-        changes: PatchChanges | None,
-        permutation: Tensor | None,
-    ) -> Tensor:
+    def _augmented(self, images: Tensor, drawn: Draws) -> Tensor:
         """Images (B, C, H, W) uint8 as they go into the model, by the given draws."""
+        windows, cuts, changes, permutation = drawn
         at_once = self._normalise_ if self.recipe == "released" or not self._works_on_patches else None
         x = image_augment(images, self.image_size, crop=self.crop, flip=self.flip, finish=at_once, windows=windows)
         if cuts is not None:
@@ -122,7 +134,8 @@ class Pipeline:
         if changes is not None or permutation is not None:
             patches = patchify(x, self.patch_size)  # (B,3,H,W) -> (B,N,3,P,P)
             if changes is not None:
-                patches = patch_augment(patches, changes=changes)
+                jitter = self.patch_jitter
+                patches = patch_augment(patches, changes=changes, crop=self.patch_crop, jitter=jitter, grey=jitter)
             if permutation is not None:
                 patches = permute(patches, permutation)
             x = unpatchify(patches)

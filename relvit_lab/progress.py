@@ -13,6 +13,7 @@ from typing import TextIO
 
 from relvit_lab import wording
 from relvit_lab.errors import RelvitError, nearest
+from relvit_lab.processes import processes
 from relvit_lab.records import EpochDone, Note, Record, StageFinished, StageStarted, StepDone
 from relvit_lab.summary import Table, compare, summary
 
@@ -81,6 +82,8 @@ def _kernel_shell():
 
 def _make_face(name: str, out: TextIO, units: Mapping[str, str] | None) -> "Face":
     units = wording.known_units() if units is None else units
+    if processes()[0]:  # of several processes the first shows what happens
+        return Face(units)
     if name == "live":
         from relvit_lab.progress_live import Live  # late: needs IPython and matplotlib
 

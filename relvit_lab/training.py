@@ -17,8 +17,8 @@ from relvit_lab.errors import RelvitError
 from relvit_lab.evaluate import evaluate
 from relvit_lab.experiment import Experiment, Stage
 from relvit_lab.feed import SplitFeed
-from relvit_lab.pace import Pace, Signals
-from relvit_lab.randomness import epoch_order, generator, key
+from relvit_lab.pace import Pace, Signals, end_by
+from relvit_lab.randomness import BatchGenerator, epoch_order, key
 from relvit_lab.records import EpochDone, Record, StageFinished, StageStarted
 from relvit_lab.runs import RunFolder
 from relvit_lab.schedule import learning_rate, make_optimizer
@@ -30,9 +30,21 @@ def run(experiment: Experiment) -> Iterator[Record]:
     """Train the stages of an experiment one after the other. Raises RelvitError for everything a user can mend.
 
     A stage that has a result is read back; one that was interrupted goes on where it stopped, to the same bits.
+    Under torchrun the processes train together; the first yields the records, the others nothing.
     """
     stages = experiment.stages()
     device = pick_device(experiment.device, experiment.precision)
+    try:
+        for record in _run(experiment, stages, device):
+            if device.is_main:
+                yield record
+        device.end()
+    except BaseException as error:
+        device.end(error)
+        raise
+
+
+def _run(experiment: Experiment, stages: tuple[Stage, ...], device: Device) -> Iterator[Record]:
     loaded: list[data.Dataset] = []
 
     def dataset() -> data.Dataset:
@@ -49,9 +61,10 @@ def run_stage(
 ) -> Iterator[Record]:
     """One stage. dataset() loads the data when it is needed: not for a stage that is only read back. notes: on the
     run."""
-    folder = RunFolder(stage.folder)
+    folder = device.folder(stage.folder)
     if not stage.experiment.fresh and folder.result() is not None:
-        yield from replay(stage, folder, device, dataset)
+        if device.is_main:
+            yield from replay(stage, RunFolder(stage.folder), device, dataset)
         return
     training = Training(stage, device, dataset())  # raises before anything is written
     with folder.lock():
@@ -59,10 +72,13 @@ def run_stage(
             folder.clear()
         if folder.result() is None:
             yield from training.steps_to_the_end(folder, notes)
-            yield from add_probes(stage, folder, device, dataset)
-            yield StageFinished(stage.name, stage.id, folder.path, folder.result())
+            if device.is_main:
+                own = RunFolder(stage.folder)
+                yield from add_probes(stage, own, device, dataset)
+                yield StageFinished(stage.name, stage.id, own.path, own.result())
             return
-    yield from replay(stage, folder, device, dataset)  # another process was faster
+    if device.is_main:
+        yield from replay(stage, RunFolder(stage.folder), device, dataset)  # another process was faster
 
 
 def replay(stage: Stage, folder: RunFolder, device: Device, dataset: Callable[[], data.Dataset]) -> Iterator[Record]:
@@ -111,8 +127,10 @@ class Training:
         self.pipeline = build_pipeline(stage, dataset)
         torch.manual_seed(key(e.seed, stage.name, "initialisation"))
         self.model = build_model(stage, len(dataset.classes))
-        load_start(self.model, stage)
+        if device.is_main:  # the others get its weights
+            load_start(self.model, stage)
         self.model.to(device.torch)
+        self.forward = device.wrap(self.model)
         self.optimizer = make_optimizer(self.model, e.weight_decay, e.recipe)
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]
         self.weights = dict(zip(stage.tasks, stage.weights))
@@ -130,14 +148,19 @@ class Training:
 
     # -- one step --------------------------------------------------------------------------------------------------
 
-    def train_step(self, images: Tensor, labels: Tensor) -> None:
-        """One batch. All randomness is a function of (seed, stage, step), so a step can be repeated to the bit."""
-        e, name = self.stage.experiment, self.stage.name
-        torch.manual_seed(key(e.seed, name, "step", self.step))  # dropout
-        draws = generator(e.seed, name, "augment", self.step)
+    def train_step(self, images: Tensor, labels: Tensor, count: int | None = None) -> None:
+        """One batch. All randomness is a function of (seed, stage, step), so a step can be repeated to the bit.
+
+        count: of the whole batch, where several devices have a share of it each; None: these are all.
+        """
+        e, name, share = self.stage.experiment, self.stage.name, self.device.share
+        count = len(labels) if count is None else count
+        own = (share.rank,) if share.rank else ()  # dropout: each device draws for its own images
+        torch.manual_seed(key(e.seed, name, "step", self.step, *own))
+        draws = BatchGenerator().of(count, share).manual_seed(key(e.seed, name, "augment", self.step))
         batch = self.pipeline.train(images, labels, draws)
         with self.device.autocast():
-            logits, tokens = self.model(batch.images)
+            logits, tokens = self.forward(batch.images)
             losses = self.model.task_losses(tokens, batch.permutation, draws)
         losses = {task: loss.float() for task, loss in losses.items()}
         weights = self._weights_now()
@@ -151,15 +174,16 @@ class Training:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
-        total.backward()
+        self.device.backward(total, count)
         if e.clip:
             torch.nn.utils.clip_grad_norm_(self.parameters, e.clip)
         self.optimizer.step()
         self.step += 1
-        for what, value in {"loss": total, **values}.items():
-            self.sums[what] = self.sums.get(what, 0) + value.detach().double() * len(labels)
-        self.seen += len(labels)
-        self.bad_step = torch.where((self.bad_step == 0) & ~total.detach().isfinite(), self.step, self.bad_step)
+        values = self.device.means({"loss": total.detach(), **values}, count)
+        for what, value in values.items():
+            self.sums[what] = self.sums.get(what, 0) + value.detach().double() * count
+        self.seen += count
+        self.bad_step = torch.where((self.bad_step == 0) & ~values["loss"].isfinite(), self.step, self.bad_step)
         if not self.device.waits:
             self._check_loss()
 
@@ -205,20 +229,23 @@ class Training:
                     epoch = len(self.history)
                     order = epoch_order(e.seed, self.stage.name, epoch, len(self.train))
                     first = self.step - epoch * self.steps_per_epoch
-                    with closing(self.train.batches(order, self.batch_size, first, epoch)) as batches:
-                        for images, labels in batches:
-                            self.train_step(images, labels)
+                    share = self.device.share
+                    with closing(self.train.batches(order, self.batch_size, first, epoch, share)) as batches:
+                        for number, (images, labels) in enumerate(batches, first):
+                            count = min(self.batch_size, len(self.train) - number * self.batch_size)
+                            self.train_step(images, labels, count)
                             yield from pace.after_step(self.step, epoch + 1)
-                            if signals.received or pace.checkpoint_is_due():
+                            asked = self.device.agree(signals.received)
+                            if asked or pace.checkpoint_is_due():
                                 self._save(folder, pace)
                                 saved = self.step
-                                signals.act(folder.path)
+                                end_by(asked, folder.path)
                     line = self._end_epoch(epoch + 1, pace)
                     self._save(folder, pace)
                     saved = self.step
                     folder.write_metrics(self.history)
                     yield EpochDone(epoch + 1, e.epochs, line)
-                    signals.act(folder.path)
+                    end_by(self.device.agree(signals.received), folder.path)
             except GeneratorExit:  # whoever drew the records stopped: between two steps, so the state is whole
                 if self.step > saved:
                     self._save(folder, pace)
@@ -231,7 +258,7 @@ class Training:
         train = {name: float(value) / self.seen for name, value in self.sums.items()}
         seconds = pace.epoch_seconds()
         test, val = (
-            split and evaluate(self.model, self.pipeline, split, e.batch_size, self.weights, self.device.autocast)
+            split and evaluate(self.model, self.pipeline, split, e.batch_size, self.weights, self.device)
             for split in (self.test, self.val)
         )
         timing = {"seconds": pace.epoch_seconds(), "images_per_second": self.seen / seconds}

@@ -35,14 +35,14 @@ if do == "bug":
 if do == "die":
     os.kill(os.getpid(), signal.SIGKILL)
 if do == "train":
-    from relvit_lab.pace import Signals
+    from relvit_lab.pace import Signals, end_by
     with Signals() as signals:
         (folder / "started").touch()
         while not signals.received:
             time.sleep(0.02)
         time.sleep(0.3)
         (folder / "checkpoint.pt").touch()
-        signals.act(folder)
+        end_by(signals.received, folder)
 if do != "nothing":
     time.sleep(seconds)
     (folder / "result.json").write_text("{}")
