@@ -44,7 +44,18 @@ def read(path: Path | None = None) -> list[dict]:
         text = path.read_text(encoding="utf-8", errors="replace") if path and path.is_file() else ""
     except OSError:
         return []
-    return [entry for entry in map(_entry, text.splitlines()) if entry]
+    return [line for line in map(_parsed, text.splitlines()) if line]
+
+
+def entry(value: Any) -> dict | None:
+    """The value as a line of a journal, with the types it must have; None where it is none. The file is theirs."""
+    if not isinstance(value, dict):
+        return None
+    if isinstance(value.get("exercise"), str) and value.get("status") in ("right", "mistake"):
+        return value | {key: str(value.get(key, "")) for key in ("text", "answer", "time")}
+    if isinstance(value.get("prediction"), str) and isinstance(value.get("right"), bool):
+        return value | {key: str(value.get(key, "")) for key in ("chosen", "time")}
+    return None
 
 
 def fingerprint(answer: Any) -> str:
@@ -57,11 +68,11 @@ def fingerprint(answer: Any) -> str:
     return hashlib.sha256(said.encode("utf-8", "replace")).hexdigest()[:12]
 
 
-def _add(entry: dict) -> None:
+def _add(what: dict) -> None:
     path = place()
     if path is None:
         return
-    line = json.dumps({"time": datetime.now(UTC).isoformat(timespec="seconds")} | entry, ensure_ascii=False)
+    line = json.dumps({"time": datetime.now(UTC).isoformat(timespec="seconds")} | what, ensure_ascii=False)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _append(path, line)
@@ -91,16 +102,8 @@ def _append(path: Path, line: str) -> None:
         lock.release()
 
 
-def _entry(line: str) -> dict | None:
-    """The line as a dictionary with the types that it must have, None where it is none. The file may be anybody's."""
+def _parsed(line: str) -> dict | None:
     try:
-        entry = json.loads(line)
-    except ValueError:
+        return entry(json.loads(line))
+    except (ValueError, RecursionError):
         return None
-    if not isinstance(entry, dict):
-        return None
-    if isinstance(entry.get("exercise"), str) and entry.get("status") in ("right", "mistake"):
-        return entry | {key: str(entry.get(key, "")) for key in ("text", "answer", "time")}
-    if isinstance(entry.get("prediction"), str) and isinstance(entry.get("right"), bool):
-        return entry | {key: str(entry.get(key, "")) for key in ("chosen", "time")}
-    return None

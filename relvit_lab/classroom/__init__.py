@@ -1,0 +1,1 @@
+"""For those who teach: copies of the notebooks for a class, and a table of what its students handed in."""
