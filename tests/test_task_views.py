@@ -70,7 +70,8 @@ def trained(tmp_path_factory):
     ("name", "pairs", "kind", "names", "ends"),
     [
         ("sprel", True, "relations", 9, None), ("dist", True, "values", 0, (-1, 1)),
-        ("ang", True, "values", 0, (-1, 1)), ("abspos", False, "places", 16, None), ("pair_values", True, "values", 0, (0, 150)),
+        ("ang", True, "values", 0, (-1, 1)), ("abspos", False, "places", 16, None),
+        ("pair_values", True, "values", 0, (0, 150)),
         ("pair_classes", True, "classes", 2, None), ("token_classes", False, "classes", 4, None),
         ("token_values", False, "values", 0, (-3, 5)),
     ],
