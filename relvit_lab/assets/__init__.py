@@ -9,4 +9,4 @@ LARGEST = 2_000_000  # bytes of weights
 
 
 def names() -> tuple[str, ...]:
-    return tuple(sorted(path.stem for path in FOLDER.glob("*.json")))
+    return tuple(sorted(path.stem for path in FOLDER.glob("*.safetensors")))

@@ -1,0 +1,84 @@
+"""§4.3: the tries of the shortcut lab as a figure: SpRel by step, and what was switched on the way."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+
+from relvit_lab.errors import RelvitError
+from relvit_lab.live_training import Try, floors, full_label, recorded, switch_words
+from relvit_lab.viz.style import BLACK, BLUE, GREEN, INK, ORANGE, PURPLE, SKY, VERMILLION, Drawing, new_drawing, styled
+
+LOOKS = (
+    (VERMILLION, "X", (7, 1.5, 1.5, 1.5)), (ORANGE, "s", (5, 2)), (BLUE, "o", ()), (GREEN, "^", (1.5, 1.5)),
+    (PURPLE, "D", (9, 2)), (BLACK, "P", (3, 1.5, 1.5, 1.5, 1.5, 1.5)), (SKY, "v", (2.5, 1)),
+)  # fmt: skip
+"""Colour, marker and dashes (in line widths) of one try after the other; the first four as in Figure 4."""
+
+
+def look(number: int) -> tuple[str, str, tuple[float, ...]]:
+    """Of the try with that number, from 1."""
+    return LOOKS[(number - 1) % len(LOOKS)]
+
+
+def recorded_note(record: Mapping[str, Any]) -> str:
+    """What the recorded tries are, in a sentence."""
+    a = record["about"]
+    return (
+        f"Recorded: {a['dataset']}, {a['train_images']:,} training images, SpRel on {a['test_images']} others, "
+        f"enlarged to {a['image_size']} x {a['image_size']} pixels, patches of {a['patch_size']}, {a['backbone']}, "
+        f"{a['epochs']} epochs of batches of {a['batch_size']}, seed {a['seed']}."
+    )
+
+
+def tries_figure(tries: Sequence[Try] = ()) -> Drawing:
+    """The lab's own tries (`lab.tries`); the recorded ones where there are none."""
+    if tries:
+        return draw_tries(tries, "What you tried: SpRel on images that the model has not seen, unshuffled")
+    record = recorded()
+    return draw_tries(record["tries"], "SpRel on images that the model has not seen, unshuffled", recorded_note(record))
+
+
+@styled
+def draw_tries(tries: Sequence[Try], title: str = "", note: str = "") -> Drawing:
+    """A curve for each try, with its name under the axes, and a thin upright line where it was switched.
+
+    Raises RelvitError for no tries, or one whose steps and values are not equally many.
+    """
+    if not tries or not all(one["steps"] and len(one["steps"]) == len(one["sprel"]) for one in tries):
+        raise RelvitError("at least one try is needed, each with a value for every step at which it was looked at")
+    figure = new_drawing(11.2, 5.0 + 0.22 * len(tries))
+    ax = figure.subplots()
+    longest, said = max(one["of"] for one in tries), []
+    for k, one in enumerate(tries):
+        number = one.get("number", k + 1)
+        colour, marker, dashes = look(number)
+        name = f"{number}  {full_label(one)}: {one['sprel'][-1]:.1f} % after step {one['steps'][-1]}"
+        ax.plot(one["steps"], one["sprel"], color=colour, marker=marker, linestyle=(0, dashes) if dashes else "-",
+                markevery=(k % 3, 3), markersize=7, label=name, clip_on=False, zorder=3)  # fmt: skip
+        for at, switch in enumerate(one["switches"]):
+            ax.axvline(switch["step"], color=colour, linewidth=1.2, zorder=2)
+            ax.text(switch["step"] + longest / 200, 101 - 5.5 * at, f"{number}: {switch_words(switch).split(': ')[1]}",
+                    fontsize=11, weight="bold", va="top", zorder=4)  # fmt: skip
+        said.append(name)
+    _floors(ax, longest)
+    ax.set(xlim=(0, longest), ylim=(0, 103), xlabel="step", ylabel="SpRel, %")
+    ax.grid(axis="y", color="#E4E4E4", linewidth=0.8)
+    ax.set_title(title, loc="left")
+    columns = 2 if len(tries) > 3 else 1
+    figure.legend(loc="outside lower left", frameon=False, fontsize=11, handlelength=5, ncols=columns)
+    if note:
+        ax.annotate(note, (0, 1), (0, 6), xycoords="axes fraction", textcoords="offset points", fontsize=8.5)
+        ax.set_title(title, loc="left", pad=20)
+    figure.alt = f"{title + '. ' if title else ''}SpRel in % by step: {'; '.join(said)}. {note}".strip()
+    return figure
+
+
+def _floors(ax: Axes, longest: int) -> None:
+    """What knowing nothing gives."""
+    given = floors()
+    for value, words, va in (
+        (given["constant"], "one constant answer", "bottom"), (given["guessing"], "guessing", "top"),
+    ):  # fmt: skip
+        ax.axhline(value, color=INK, linestyle=(0, (1, 2)), linewidth=1.4, zorder=2)
+        ax.text(longest * 0.995, value, f"{words}: {value:.1f} %", ha="right", va=va, fontsize=10.5)
