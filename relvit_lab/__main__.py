@@ -52,7 +52,13 @@ def train(words: Sequence[str]) -> None:
     if set(words) & {"-h", "--help"}:
         print("fields of an experiment, as --field value (a None is filled in by the preset):\n" + _fields())
         return
-    _follow(Experiment.create(only_options(words, Experiment.names())))
+    experiment = Experiment.create(only_options(words, Experiment.names()))
+    finished = _follow(experiment)
+    if experiment.profile:
+        from relvit_lab.profiling import profile_table, read_profile
+
+        for found in filter(None, (read_profile(stage.folder) for stage in finished)):
+            print(f"\n{profile_table(found)}")
 
 
 def demo(words: Sequence[str]) -> None:

@@ -23,7 +23,7 @@ from relvit_lab.values import check, coerce
 
 PLACES = (
     "preset", "run_dir", "data_dir", "device", "precision", "fresh", "checkpoint_minutes", "stop_after", "knn",
-    "linear_probe",
+    "linear_probe", "compile", "profile",
 )  # fmt: skip
 """Fields that say where and how, or what is looked at in the end, not what is trained: they change no id."""
 
@@ -70,6 +70,8 @@ class Experiment:
     seed: int = 0
     device: str = "auto"  # auto, cpu, cuda, cuda:1
     precision: str = "auto"  # float32 or bf16; auto: bf16 on a GPU that has it
+    compile: bool = False  # the model's forward pass by torch.compile
+    profile: bool = False  # measure the parts of a few training steps
     run_dir: str = "runs"
     fresh: bool = False  # start anew even where there is a checkpoint or a result
     checkpoint_minutes: float = 5.0  # write a checkpoint at least this often within an epoch, too

@@ -44,6 +44,11 @@ class Pace:
     def epoch_seconds(self) -> float:
         return time.perf_counter() - self.epoch_began
 
+    def skip(self, seconds: float) -> None:
+        """Time that was spent on something else than training."""
+        self.began += seconds
+        self.epoch_began += seconds
+
     def after_step(self, step: int, epoch: int) -> Iterator[Record]:
         now, done = time.perf_counter(), step - self.first_step
         if done > 1 and now - self.shown < SHOW_EVERY and step < self.steps:

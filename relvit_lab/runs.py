@@ -18,6 +18,11 @@ import torch
 
 from relvit_lab.errors import RelvitError
 
+STAGE_FILES = (
+    "result.json", "checkpoint.pt", "metrics.jsonl", "model.safetensors", "experiment.json", "profile.json",
+    "trace.json.gz",
+)  # fmt: skip
+
 
 class RunFolder:
     """runs/<stage-id>/: atomic writes, a lock that dies with its holder, and reading back."""
@@ -49,7 +54,7 @@ class RunFolder:
 
     def clear(self) -> None:
         """Forget the stage (fresh=True); the result first, for it is the sign of success."""
-        for name in ("result.json", "checkpoint.pt", "metrics.jsonl", "model.safetensors", "experiment.json"):
+        for name in STAGE_FILES:
             (self.path / name).unlink(missing_ok=True)
 
     def write(self, name: str, save: Callable[[Path], Any]) -> None:

@@ -4,8 +4,9 @@ for record in run(experiment): ...
 """
 
 import math
+import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 
 import torch
 import torch.nn.functional as F
@@ -18,11 +19,21 @@ from relvit_lab.evaluate import evaluate
 from relvit_lab.experiment import Experiment, Stage
 from relvit_lab.feed import SplitFeed
 from relvit_lab.pace import Pace, Signals, end_by
+from relvit_lab.pipeline import Batch
+from relvit_lab.profiling import Profile, profile_table
 from relvit_lab.randomness import BatchGenerator, epoch_order, key
-from relvit_lab.records import EpochDone, Record, StageFinished, StageStarted
+from relvit_lab.records import EpochDone, Note, Record, StageFinished, StageStarted
 from relvit_lab.runs import RunFolder
 from relvit_lab.schedule import learning_rate, make_optimizer
-from relvit_lab.stage_parts import build_model, build_pipeline, load_data, load_start, train_feed
+from relvit_lab.stage_parts import (
+    build_model,
+    build_pipeline,
+    compiled,
+    compiler_explained,
+    load_data,
+    load_start,
+    train_feed,
+)  # fmt: skip
 from relvit_lab.stage_probes import add_probes, missing_probes
 
 
@@ -88,7 +99,7 @@ def replay(stage: Stage, folder: RunFolder, device: Device, dataset: Callable[[]
         raise RelvitError(f"{folder.path} has a result, but not all of its files: fresh=True starts this stage anew")
     if stage.experiment.dataset not in data.DATASETS:
         _same_data(about, dataset(), folder)
-    notes = []
+    notes = ["nothing is trained, so nothing is profiled: fresh=True trains anew"] if stage.experiment.profile else []
     made = result["environment"]["commit"]
     if made != commit():
         notes.append(f"this result was made by commit {made}, and this is {commit()}; fresh=True trains anew")
@@ -130,7 +141,7 @@ class Training:
         if device.is_main:  # the others get its weights
             load_start(self.model, stage)
         self.model.to(device.torch)
-        self.forward = device.wrap(self.model)
+        self.forward = device.wrap(compiled(self.model) if e.compile else self.model)
         self.optimizer = make_optimizer(self.model, e.weight_decay, e.recipe)
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]
         self.weights = dict(zip(stage.tasks, stage.weights))
@@ -138,6 +149,7 @@ class Training:
         self.history: list[dict] = []  # the lines of metrics.jsonl
         self.best: dict | None = None  # {"epoch", "loss", "model"} where the stage keeps its best epoch
         self.seconds = 0.0  # of training, in earlier processes too
+        self.profile: Profile | None = None
         self._forget_epoch()
 
     def _forget_epoch(self) -> None:
@@ -158,9 +170,36 @@ class Training:
         own = (share.rank,) if share.rank else ()  # dropout: each device draws for its own images
         torch.manual_seed(key(e.seed, name, "step", self.step, *own))
         draws = BatchGenerator().of(count, share).manual_seed(key(e.seed, name, "augment", self.step))
-        batch = self.pipeline.train(images, labels, draws)
-        with self.device.autocast():
+        with self._part("augmentation"):
+            batch = self.pipeline.train(images, labels, draws)
+        with self._part("forward"), self.device.autocast(), compiler_explained():
             logits, tokens = self.forward(batch.images)
+        with self._part("losses"):
+            total, values = self._losses(logits, tokens, batch, draws)
+        with self._part("backward"):
+            self.optimizer.zero_grad(set_to_none=True)
+            self.device.backward(total, count)
+        with self._part("optimiser"):
+            rate = learning_rate(self.step, self.steps, e.lr, e.recipe)
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
+            if e.clip:
+                torch.nn.utils.clip_grad_norm_(self.parameters, e.clip)
+            self.optimizer.step()
+        self.step += 1
+        values = self.device.means({"loss": total.detach(), **values}, count)
+        for what, value in values.items():
+            self.sums[what] = self.sums.get(what, 0) + value.detach().double() * count
+        self.seen += count
+        self.bad_step = torch.where((self.bad_step == 0) & ~values["loss"].isfinite(), self.step, self.bad_step)
+        if not self.device.waits:
+            self._check_loss()
+
+    def _losses(
+        self, logits: Tensor | None, tokens: Tensor, batch: Batch, draws: BatchGenerator
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """What is minimised, and what is reported beside it: its parts, unweighted, and the accuracy in %."""
+        with self.device.autocast():
             losses = self.model.task_losses(tokens, batch.permutation, draws)
         losses = {task: loss.float() for task, loss in losses.items()}
         weights = self._weights_now()
@@ -170,22 +209,18 @@ class Training:
             values["classification"] = F.cross_entropy(logits.float(), batch.labels)
             total = total + values["classification"]
             values["accuracy"] = 100 * (logits.argmax(1) == batch.labels).float().mean()
-        rate = learning_rate(self.step, self.steps, e.lr, e.recipe)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.zero_grad(set_to_none=True)
-        self.device.backward(total, count)
-        if e.clip:
-            torch.nn.utils.clip_grad_norm_(self.parameters, e.clip)
-        self.optimizer.step()
-        self.step += 1
-        values = self.device.means({"loss": total.detach(), **values}, count)
-        for what, value in values.items():
-            self.sums[what] = self.sums.get(what, 0) + value.detach().double() * count
-        self.seen += count
-        self.bad_step = torch.where((self.bad_step == 0) & ~values["loss"].isfinite(), self.step, self.bad_step)
-        if not self.device.waits:
-            self._check_loss()
+        return total, values
+
+    def _part(self, name: str) -> AbstractContextManager:
+        return nullcontext() if self.profile is None else self.profile.part(name)
+
+    def _fetched(self, batches: Iterator[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
+        while True:
+            with self._part("data"):
+                batch = next(batches, None)
+            if batch is None:
+                return
+            yield batch
 
     def _weights_now(self) -> dict[str, float]:
         """The weights of the tasks' losses in this step: those of a task that ramps up grow."""
@@ -223,6 +258,8 @@ class Training:
         slow = e.preset == "paper" and self.device.torch.type == "cpu"
         pace = Pace(self.step, self.steps, self.batch_size, self.epoch_seconds, 60 * e.checkpoint_minutes, hint=slow)
         saved = self.step
+        if e.profile and self.device.is_main and self.step < self.steps:
+            self.profile = Profile(self.device, self.steps - self.step)
         with Signals() as signals:
             try:
                 while len(self.history) < e.epochs:
@@ -231,9 +268,11 @@ class Training:
                     first = self.step - epoch * self.steps_per_epoch
                     share = self.device.share
                     with closing(self.train.batches(order, self.batch_size, first, epoch, share)) as batches:
-                        for number, (images, labels) in enumerate(batches, first):
+                        for number, (images, labels) in enumerate(self._fetched(batches), first):
                             count = min(self.batch_size, len(self.train) - number * self.batch_size)
                             self.train_step(images, labels, count)
+                            if self.profile and self.profile.step_done(len(labels)):
+                                yield Note(self._profiled(folder, pace))
                             yield from pace.after_step(self.step, epoch + 1)
                             asked = self.device.agree(signals.received)
                             if asked or pace.checkpoint_is_due():
@@ -250,7 +289,17 @@ class Training:
                 if self.step > saved:
                     self._save(folder, pace)
                 raise
+            finally:
+                if self.profile:
+                    self.profile.close()
         self._finish(folder)
+
+    def _profiled(self, folder: RunFolder, pace: Pace) -> str:
+        """Write what was measured, once. Returns it in a line."""
+        began = time.perf_counter()
+        found, self.profile = self.profile.write(folder, self.stage, self.model), None
+        pace.skip(time.perf_counter() - began)
+        return f"{profile_table(found).caption[1]}; profile.json and trace.json.gz say where the time goes"
 
     def _end_epoch(self, epoch: int, pace: Pace) -> dict:
         self._check_loss()

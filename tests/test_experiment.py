@@ -133,6 +133,8 @@ def test_places_do_not_change_an_id_and_every_other_field_does():
         "stop_after": "pretrain",
         "knn": 20,
         "linear_probe": True,
+        "compile": True,
+        "profile": True,
     }.items():
         assert name in PLACES and Experiment(**{name: value}).id == base
     other = {
