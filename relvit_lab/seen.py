@@ -1,7 +1,9 @@
 """An image as a trained model sees it, whole or with its patches shuffled: what the explorers of models start from."""
 
+import io
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -60,3 +62,12 @@ def for_the_eye(trained, images: Tensor) -> Tensor:
     """(1, 3, S, S) normalised -> (3, S, S) in [0, 1]; with mega-patches, the cut and resized cells that it sees."""
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (trained.pipeline.mean, trained.pipeline.std))
     return (images * std + mean).clamp(0, 1)[0]
+
+
+def png(picture: np.ndarray) -> bytes:
+    """(S, S, 3) uint8 as a PNG file's bytes."""
+    from PIL import Image
+
+    data = io.BytesIO()
+    Image.fromarray(picture).save(data, format="png")
+    return data.getvalue()

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +93,14 @@ def _build(about: dict, metrics: dict, weights: Path, folder: Path) -> Trained:
         mega_patches=stage.mega_patches,
     )  # fmt: skip
     return Trained(model.eval(), pipeline, e, stage.name, tuple(described["classes"]), metrics, folder)
+
+
+def untrained(trained: Trained, seed: int = 0) -> Trained:
+    """The same architecture, heads and transform with fresh weights: what the model was like before its training."""
+    with torch.random.fork_rng(devices=[]):  # the caller's draws stay as they are
+        torch.manual_seed(seed)
+        model = build_model(Stage(trained.stage, trained.experiment), len(trained.classes))
+    return replace(trained, model=model.eval(), metrics={})
 
 
 def export_timm(run: str | Path, file: str | Path | None = None, run_dir: str | Path = "runs") -> dict[str, Tensor]:
