@@ -6,10 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import ipywidgets as w
+from PIL import Image, UnidentifiedImageError
 
 from relvit_lab.errors import RelvitError
+from relvit_lab.own_image import USUAL
 
-MODELS = {"digits": "digits_tasks", "CIFAR-10": "cifar10_tasks"}
+MODEL = "cifar10_tasks"
 
 
 def _relations(image: object) -> w.DOMWidget:
@@ -27,13 +29,13 @@ def _mega_patches(image: object) -> w.DOMWidget:
 def _scores(image: object) -> w.DOMWidget:
     from relvit_lab.widgets.scores import explore_scores
 
-    return explore_scores(image, model="cifar10_tasks", other="untrained")
+    return explore_scores(image, model=MODEL, other="untrained")
 
 
 def _guess(image: object) -> w.DOMWidget:
     from relvit_lab.widgets.guess import guess_relation
 
-    return guess_relation(image, "cifar10_tasks")
+    return guess_relation(image, MODEL)
 
 
 def _shortcut(image: object) -> w.DOMWidget:
@@ -75,6 +77,12 @@ TABS = (
 )
 
 
+def _large_enough(image: Image.Image) -> Image.Image:
+    """At least USUAL pixels a side, so that every explorer finds patches enough."""
+    scale = max(1, USUAL / min(image.size))
+    return image.resize([round(scale * length) for length in image.size])
+
+
 class Explorers(w.VBox):
     """The page. `tabs.selected_index` says what is looked at; `own`, a FileUpload, takes an image for all tabs."""
 
@@ -108,14 +116,12 @@ class Explorers(w.VBox):
         place.children = [about, made]
 
     def _take(self, files: tuple) -> None:
-        from PIL import Image, UnidentifiedImageError
-
         if not files:
             return
         name = files[0]["name"]
         try:
             image = Image.open(io.BytesIO(bytes(files[0]["content"])))
-            image.load()
+            image = _large_enough(image.convert("RGB"))
         except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
             self.said.value = f"<span role='alert'>{html.escape(name)} cannot be read: {html.escape(str(error))}</span>"
             return

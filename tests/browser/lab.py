@@ -36,7 +36,7 @@ def server(folder: Path, seconds: float = 60) -> Iterator[str]:
     silent = own / "settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
     silent.parent.mkdir(parents=True)
     silent.write_text('{"fetchNews": "false"}')  # else it asks, in a box over the notebook
-    token, port = secrets.token_hex(16), _free_port()
+    token, port = secrets.token_hex(16), free_port()
     command = [
         sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}",
         "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder}",
@@ -50,7 +50,7 @@ def server(folder: Path, seconds: float = 60) -> Iterator[str]:
     with log.open("wb") as out:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
     try:
-        _wait_for_server(f"http://127.0.0.1:{port}/api/status?token={token}", process, log, seconds)
+        wait_for(lambda: _answers(f"http://127.0.0.1:{port}/api/status?token={token}"), process, log, seconds)
         yield f"http://127.0.0.1:{port}/lab/tree/{{path}}?token={token}&reset"
     finally:
         process.terminate()  # it ends its kernels, then itself
@@ -61,23 +61,28 @@ def server(folder: Path, seconds: float = 60) -> Iterator[str]:
             process.wait()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         return s.getsockname()[1]
 
 
-def _wait_for_server(address: str, process: subprocess.Popen, log: Path, seconds: float) -> None:
+def wait_for(there: Callable[[], Any], process: subprocess.Popen, log: Path, seconds: float = 60) -> Any:
+    """What there() gives, once that is something. Raises AssertionError, with the log's end, where the process ends."""
     end = time.monotonic() + seconds
-    while True:
-        try:
-            urllib.request.urlopen(address, timeout=5).close()
-            return
-        except OSError as error:
-            if process.poll() is not None or time.monotonic() > end:
-                tail = log.read_text(errors="replace")[-3000:]
-                raise AssertionError(f"JupyterLab did not start ({error}):\n{tail}") from None
-            time.sleep(0.1)
+    while not (found := there()):
+        if process.poll() is not None or time.monotonic() > end:
+            raise AssertionError(f"the server did not start:\n{log.read_text(errors='replace')[-3000:]}")
+        time.sleep(0.1)
+    return found
+
+
+def _answers(address: str) -> bool:
+    try:
+        urllib.request.urlopen(address, timeout=5).close()
+    except OSError:
+        return False
+    return True
 
 
 @contextmanager
