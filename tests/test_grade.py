@@ -46,7 +46,8 @@ SCORES, ABOVE, COUNT, LOSS, SAID = (n for n in EXERCISES.names() if n.startswith
 
 @pytest.fixture(scope="module")
 def graded(tmp_path_factory) -> tuple[grade.Results, Path, float]:
-    """ada: all right. bob: mistakes of every kind. cy: an endless loop, an exit, and two that are right beside them."""
+    """ada: all right. bob: mistakes of every kind. cy: an endless loop, an exit, and two that are right beside them.
+    dee: a cell deleted. Two are graded at a time."""
     folder = tmp_path_factory.mktemp("handed-in")
     hand_in(book("03_attention_scores", TEACHER), folder / "ada" / "03_attention_scores.ipynb")
 
@@ -64,8 +65,12 @@ def graded(tmp_path_factory) -> tuple[grade.Results, Path, float]:
     answer(cy, COUNT, "import os\nos._exit(3)")
     answer(cy, LOSS, "def sprel_loss(scores, relations):\n    x = bytearray(10**11)\n    return scores.mean()")
     hand_in(cy, folder / "cy" / "03_attention_scores.ipynb")
+
+    dee = book("03_attention_scores", TEACHER)
+    dee.cells = [c for c in dee.cells if c.id != f"exercise-{COUNT}"]
+    hand_in(dee, folder / "dee_03_attention_scores.ipynb")
     start = time.monotonic()
-    results = grade.grade([folder], seconds=SECONDS, progress=False)
+    results = grade.grade([folder], seconds=SECONDS, jobs=2, progress=False)
     return results, folder, time.monotonic() - start
 
 
@@ -76,7 +81,7 @@ def of(results: grade.Results, student: str, exercise: str) -> tuple[str, str]:
 
 def test_who_has_all_right_gets_all_points(graded):
     results, _, _ = graded
-    assert results.students == ("ada", "bob", "cy") and not results.problems
+    assert results.students == ("ada", "bob", "cy", "dee") and not results.problems
     assert {r.status for r in results.results if r.student == "ada"} == {"right"}
     difficulties = [each.difficulty for each in EXERCISES if each.name.startswith("03")]
     assert results.points("ada") == results.most() == sum(difficulties)
@@ -103,6 +108,12 @@ def test_a_loop_without_end_and_a_dead_process_cost_their_exercise_only(graded):
     assert seconds < 150 * max(1, os.getloadavg()[0] / 2)
 
 
+def test_a_missing_cell_is_not_yet(graded):
+    results, _, _ = graded
+    assert of(results, "dee", COUNT) == ("not yet", "the cell is missing")
+    assert results.points("dee") == results.most() - EXERCISES[COUNT].difficulty
+
+
 def test_the_table_and_the_csv_say_it(graded, tmp_path):
     results, _, _ = graded
     said = grade_table.text(results)
@@ -120,7 +131,9 @@ def test_the_table_and_the_csv_say_it(graded, tmp_path):
 
 def test_nothing_is_left_behind_and_nothing_recorded(graded, tmp_path):
     _, folder, _ = graded
-    assert sorted(path.name for path in folder.rglob("*") if path.is_file()) == ["03_attention_scores.ipynb"] * 3
+    assert sorted(path.name for path in folder.rglob("*") if path.is_file()) == [
+        *["03_attention_scores.ipynb"] * 3, "dee_03_attention_scores.ipynb",
+    ]  # fmt: skip
     assert not (tmp_path / "progress").exists()
 
 
@@ -202,7 +215,8 @@ def test_what_is_judged_is_what_the_cell_checks():
 def test_students_are_told_by_folder_or_by_name(tmp_path):
     for name in (
         "ada/01_patch_relations.ipynb", "bob/deeper/x.ipynb", "02_mega_patches_cy.ipynb",
-        "dee-03_attention_scores.ipynb", "eve.json", ".ipynb_checkpoints/01_patch_relations.ipynb", "ada/.ipynb_checkpoints/a.ipynb", "notes.txt",
+        "dee-03_attention_scores.ipynb", "eve.json", ".ipynb_checkpoints/01_patch_relations.ipynb",
+        "ada/.ipynb_checkpoints/a.ipynb", "notes.txt",
     ):  # fmt: skip
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("")
@@ -258,25 +272,6 @@ def test_a_progress_file_is_a_claim_and_a_rerun_goes_before_it(tmp_path):
     right = grade.Result("a", COUNT, "right", checked=False)
     wrong = grade.Result("a", COUNT, "mistake", checked=False)
     assert grade._best([wrong, right, wrong]) == (right,)
-
-
-def test_a_missing_cell_is_not_yet(tmp_path):
-    mine = book("03_attention_scores", TEACHER)
-    mine.cells = [c for c in mine.cells if c.id != f"exercise-{COUNT}"]
-    hand_in(mine, tmp_path / "ada_03_attention_scores.ipynb")
-    results = grade.grade([tmp_path], progress=False)
-    assert (
-        of(results, "ada", COUNT) == ("not yet", "the cell is missing")
-        and results.points("ada") == results.most() - EXERCISES[COUNT].difficulty
-    )
-
-
-def test_two_at_a_time_each_get_their_own(tmp_path):
-    for name, kind in (("ada", TEACHER), ("bob", STUDENT), ("cy", TEACHER)):
-        hand_in(book("06_task_ablation", kind), tmp_path / name / "06_task_ablation.ipynb")
-    results = grade.grade([tmp_path], jobs=2, progress=False)
-    assert len(results.results) == 3 * len(results.exercises)
-    assert [results.points(name) for name in ("ada", "bob", "cy")] == [results.most(), 0, results.most()]
 
 
 def test_what_a_spreadsheet_or_a_terminal_would_obey_is_written_as_text(tmp_path):
