@@ -101,11 +101,13 @@ def runs(words: Sequence[str]) -> None:
         print(f"no runs {' '.join(ids)} in {folder}: `python -m relvit_lab train` makes one")
         return
     rows = [run["about"] | {"id": run["id"], "lines": run["metrics"]} | (run["result"] or {}) for run in found]
+    own = {task for row in rows for task in _tasks(row) or ()} - {"sprel", "dist", "ang", "abspos"}
     columns = [
         ("Stage", "id"), ("scenario", "experiment.scenario"), ("backbone", "experiment.backbone"), ("tasks", _tasks),
         ("seed", "experiment.seed"), ("epochs", lambda row: f"{len(row['lines'])}/{row['experiment']['epochs']}"),
         ("accuracy", "metrics.accuracy"), ("best", "metrics.best_accuracy"), ("SpRel", "metrics.sprel"),
         ("Dist", "metrics.dist"), ("Ang", "metrics.ang"), ("AbsPos", "metrics.abspos"),
+        *((name, f"metrics.{name}") for name in sorted(own)),
         ("time", lambda row: human_time(row["timing"]["seconds"]) if "timing" in row else "not finished"),
     ]  # fmt: skip
     print(compare(rows, columns, (str(folder),)))
