@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import nbformat
+
 from relvit_lab.errors import RelvitError
 from relvit_lab.paths import project_root, resolve
 from relvit_lab.site.execute import Executed, execute_all
@@ -37,7 +39,7 @@ def build_site(
 def write_pages(out: Path, executed: Sequence[Executed]) -> tuple[list[Path], list[str]]:
     """The pages of notebooks that were executed, in this order, and the index. Returns files, and what failed."""
     failures = [f"{one.path.name}, {one.failure}" for one in executed if one.failure]
-    titles = {one.stem: title_of(one.book, one.stem) if one.book else one.stem for one in executed}
+    titles = {one.stem: title_of(one.book or nbformat.read(one.path, 4), one.stem) for one in executed}
     bodies = {}
     for one in executed:
         if one.book:

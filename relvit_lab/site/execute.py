@@ -72,7 +72,7 @@ class _Work:
         todo.sort(key=lambda path: -(self.before[path.stem] or 0))  # the longest first, where that is known
         self.waiting = [path.stem for path in todo]
         self.say(
-            f"{len(self.paths)} notebooks: {len(done)} kept from an earlier build, {len(todo)} to run"
+            f"{len(self.paths)} notebook{'s' * (len(self.paths) > 1)}: {len(done)} kept from an earlier build, {len(todo)} to run"
             + (f", {AT_ONCE} at a time" if len(todo) > 1 else "")
         )
         room = asyncio.Semaphore(AT_ONCE)
@@ -125,14 +125,15 @@ class _Work:
         home.mkdir(parents=True, exist_ok=True)
         if self.results.is_dir():
             shutil.copytree(self.results, home / "results", dirs_exist_ok=True)
-        client = NotebookClient(book, kernel_name="python3", timeout=CELL_SECONDS)
-        environment = {**os.environ, **THREADS, "RELVIT_HOME": str(home)}
+        client = NotebookClient(book, kernel_name="python3", timeout=CELL_SECONDS, coalesce_streams=True)
+        environment = {**os.environ, **THREADS, "RELVIT_HOME": str(home), "RELVIT_FACE": "live"}
+        log = (home / "kernel.log").open("wb")  # what the kernel itself says, beside its cells
         book.cells.append(nbformat.v4.new_code_cell(id="carry"))  # taken off again
         self.clients.append(client)
         cell, carried = book.cells[0], set()
         try:
             client.reset_execution_trackers()
-            async with client.async_setup_kernel(env=environment, cwd=str(home)):
+            async with client.async_setup_kernel(env=environment, cwd=str(home), stdout=log, stderr=log):
                 self._listen()
                 for index, cell in enumerate(book.cells[:-1]):
                     await client.async_execute_cell(cell, index, execution_count=client.code_cells_executed + 1)
@@ -150,8 +151,9 @@ class _Work:
         except CellTimeoutError:
             return f"cell '{cell.id}' took more than {CELL_SECONDS} s"
         except DeadKernelError:
-            return f"cell '{cell.id}': its kernel died (killed, or out of memory?)"
+            return f"cell '{cell.id}': its kernel died (killed, or out of memory? see {home / 'kernel.log'})"
         finally:
+            log.close()
             book.cells.pop()
             self.clients.remove(client)
         return ""

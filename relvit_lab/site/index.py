@@ -54,7 +54,8 @@ def time_it_takes(words: str) -> str:
     """The last sentence (or part of one, between semicolons) that speaks of minutes. "" where there is none."""
     text = re.sub(r"\*\*[^*]+\*\*[.:]?", ".", " ".join(words.split()))
     said = [part.strip() for part in re.split(r"(?<=[.;])\s", text) if re.search(r"\bminutes?\b", part)]
-    return said[-1].rstrip(".;").strip() + "." if said else ""
+    last = said[-1].strip(".; ") if said else ""
+    return f"{last[0].upper()}{last[1:]}." if last else ""
 
 
 def first_picture(book: NotebookNode) -> tuple[bytes | None, str]:

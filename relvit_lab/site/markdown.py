@@ -3,6 +3,7 @@
 import html
 import re
 from dataclasses import dataclass
+from itertools import count
 
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
@@ -39,7 +40,7 @@ class _Renderer(IPythonRenderer):
     def heading(self, text: str, level: int, **attributes: object) -> str:
         slug = re.sub(r"[^\w]+", "-", html.unescape(re.sub(r"<[^>]*>", "", text)).lower()).strip("-") or "section"
         taken = {heading.name for heading in self.headings}
-        name = next(n for n in (slug, *(f"{slug}-{k}" for k in range(2, 10**6))) if n not in taken)
+        name = slug if slug not in taken else next(n for k in count(2) if (n := f"{slug}-{k}") not in taken)
         self.headings.append(Heading(level, name, text))
         return f'<h{level} id="{name}">{text}</h{level}>\n'
 

@@ -66,7 +66,7 @@ function whole({ state, buffers }) {
   return state;
 }
 
-const saved = JSON.parse(document.getElementById("widgets").textContent);
+const saved = JSON.parse(document.getElementById("widget-data").textContent);
 const modules = saved.modules.map(async (source) => {
   const address = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
   const module = await import(address);

@@ -35,7 +35,7 @@ def widgets_html(models: dict[str, dict]) -> str:
     data = json.dumps({"modules": modules, "styles": styles, "models": kept}, ensure_ascii=False)
     data = data.replace("<", "\\u003c")  # so that no text in it ends the element
     return (
-        f'<script type="application/json" id="widgets">{data}</script>\n'
+        f'<script type="application/json" id="widget-data">{data}</script>\n'
         f'<script type="module">\n{SHIM.read_text(encoding="utf-8")}</script>'
     )
 
