@@ -18,7 +18,7 @@ for _module in ask.NOTEBOOKS:
 FOLDER = Path(__file__).parents[1] / "notebooks"
 MINUTES = {
     "01_patch_relations": 3, "02_mega_patches": 3, "03_attention_scores": 3, "05_pe_shortcut": 6, "06_task_ablation": 3,
-    "07_paper_tables": 3,
+    "07_paper_tables": 3, "08_your_own_task": 5,
 }  # fmt: skip
 # these read the committed records, from a folder that has nothing else
 READ_RESULTS = ("05_pe_shortcut", "06_task_ablation", "07_paper_tables")
