@@ -2,32 +2,32 @@
 
     python benchmarks/input_pipeline.py                          CIFAR-10's sizes, 32 px and patches of 4
     python benchmarks/input_pipeline.py --size 224 --patch 16    ImageNet-100's
-    python benchmarks/input_pipeline.py --check                  exit code 1 where the median ratio is below 60
+    python benchmarks/input_pipeline.py --check                  exit code 1 below 60 (32/4) or 15 times (224/16)
+    python benchmarks/input_pipeline.py --variants               also one order of colour operations for all patches
+                                                                 of a batch, and the operations compiled
 
 Both start from the same uint8 images in memory and end with normalised, shuffled images, labels and the four permuted
 targets. They take turns in one run, so that whatever else the machine does meets both; the DataLoader's workers are
 started beforehand, and idle while ours runs. The images are tiles of scikit-learn's two photographs, or of --npz.
 """
 
-import argparse
 import itertools
-import os
-import platform
 import statistics
 import sys
-import time
 from collections.abc import Callable
-from importlib.metadata import version
-from pathlib import Path
+from contextlib import ExitStack
+from unittest import mock
 
+import measure
 import torch
 from torch import Tensor
 from usual_way import PatchDataset, PILPatchDataset, usual_loader
 
-from relvit_lab import data, relations
+from relvit_lab import augment, colour, data, relations
+from relvit_lab.augment import draw_patch_changes
 from relvit_lab.pipeline import Pipeline
 
-LEAST = 60  # times as fast, at 32 px with patches of 4, on two cores
+LEAST = {(32, 4): 60, (224, 16): 15}  # times as fast, with two cores
 BATCH = 256
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)  # CIFAR-10's; any would cost the same
 
@@ -78,31 +78,49 @@ def usual(dataset: PatchDataset, workers: int) -> Callable[[int], None]:
 
 def rate(prepare: Callable[[int], None], count: int) -> float:
     """Images a second."""
-    start = time.perf_counter()
-    prepare(count)
-    return count / (time.perf_counter() - start)
+    return count / measure.seconds(prepare, count)
 
 
-def processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
+def with_other(prepare: Callable[[int], None], others: dict[tuple[object, str], Callable]) -> Callable[[int], None]:
+    """The same with other functions in the place of a module's own, by (module, name)."""
+
+    def prepare_otherwise(count: int) -> None:
+        with ExitStack() as held:
+            for (module, name), other in others.items():
+                held.enter_context(mock.patch.object(module, name, other))
+            prepare(count)
+
+    return prepare_otherwise
+
+
+def in_one_order(count: int, patch: int, generator: torch.Generator | None = None) -> augment.PatchChanges:
+    """As draw_patch_changes, but all patches of a batch get the four colour operations in one order."""
+    changes = draw_patch_changes(count, patch, generator)
+    return changes._replace(order=changes.order[:1].expand(count))
+
+
+def compiled() -> dict[tuple[object, str], Callable]:
+    """The colour operations compiled (which needs a C++ compiler, and some seconds at first)."""
+    return {(colour, n): torch.compile(getattr(colour, n), dynamic=True) for n in ("blend_", "adjust_hue_")}
+
+
+VARIANTS = {
+    "one order for all patches": lambda: {(augment, "draw_patch_changes"): in_one_order},
+    "colour operations compiled": compiled,
+}
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = measure.parser(__doc__)
     parser.add_argument("--size", type=int, default=32, help="side of the images, in pixels (default 32)")
     parser.add_argument("--patch", type=int, default=4, help="side of the patches, in pixels (default 4)")
-    parser.add_argument("--alternations", type=int, default=5, help="how often the two take turns (default 5)")
     parser.add_argument("--images", type=int, help="images a turn for the usual way (default: some seconds' worth)")
     parser.add_argument("--workers", type=int, default=2, help="processes of the DataLoader (default 2)")
     parser.add_argument("--usual", choices=("tensor", "pil"), default="tensor", help="form of the usual way's patches")
     parser.add_argument("--npz", help="images from x_train of this file, instead of photographs")
-    parser.add_argument("--check", action="store_true", help=f"exit code 1 where the median is below {LEAST} times")
+    parser.add_argument("--variants", action="store_true", help="also one order for all patches, and compiled")
     arguments = parser.parse_args()
-    size, patch = arguments.size, arguments.patch
+    report, size, patch = measure.Report(arguments), arguments.size, arguments.patch
 
     if arguments.npz:
         images = data.load(arguments.npz).train.images[: 4 * BATCH]
@@ -123,22 +141,43 @@ def main() -> int:
     usual_count = arguments.images or (512 if size <= 64 else 128)
     ours_count = (16 if size <= 64 else 2) * BATCH
 
-    print(f"{processor()}, {os.cpu_count()} cores; {platform.system()}, Python {platform.python_version()}")
-    print(", ".join(f"{name} {version(name)}" for name in ("torch", "torchvision", "pillow")))
+    print(measure.machine())
     print(f"{size} px, patches of {patch}; {arguments.workers} workers, {arguments.usual} patches, in the usual way")
     prepare_usual(2 * arguments.workers)  # starts the workers
     prepare_ours(BATCH)
-    ratios = []
-    for turn in range(1, arguments.alternations + 1):
-        fast, slow = rate(prepare_ours, ours_count), rate(prepare_usual, usual_count)
-        ratios.append(fast / slow)
-        print(f"{turn}: ours {fast:,.0f} img/s, usual {slow:,.0f} img/s: {ratios[-1]:.1f} times", flush=True)
-    median = statistics.median(ratios)
-    print(f"median of {len(ratios)}: {median:.1f} times as fast ({min(ratios):.1f} to {max(ratios):.1f})")
-    if arguments.check and median < LEAST:
-        print(f"This is below {LEAST} times.", file=sys.stderr)
-        return 1
-    return 0
+    pairs = measure.alternate(
+        arguments.alternations,
+        lambda: rate(prepare_ours, ours_count),
+        lambda: rate(prepare_usual, usual_count),
+        lambda fast, slow: f"ours {fast:,.0f} img/s, usual {slow:,.0f} img/s: {fast / slow:.1f} times",
+    )
+    rates = [f"{statistics.median(side):,.0f}" for side in zip(*pairs)]
+    report.add(
+        measure.Row(
+            f"input pipeline, {size}/{patch}, beside torchvision's {arguments.usual} transforms patch by patch",
+            [fast / slow for fast, slow in pairs],
+            mark=LEAST.get((size, patch)),
+            detail=f"{rates[0]} and {rates[1]} img/s",
+        )
+    )
+    for name, others in VARIANTS.items() if arguments.variants else ():
+        prepare_otherwise = with_other(prepare_ours, others())
+        first = measure.seconds(prepare_otherwise, BATCH)
+        prepare_otherwise(2 * BATCH)  # other sizes compile once more
+        pairs = measure.alternate(
+            arguments.alternations,
+            lambda do=prepare_otherwise: rate(do, ours_count),
+            lambda: rate(prepare_ours, ours_count),
+            lambda one, other: f"{one:,.0f} img/s, beside {other:,.0f} as it is",
+        )
+        report.add(
+            measure.Row(
+                f"input pipeline, {size}/{patch}: {name}, beside as it is",
+                [one / other for one, other in pairs],
+                detail=f"{statistics.median(one for one, _ in pairs):,.0f} img/s; the first batch took {first:.1f} s",
+            )
+        )
+    return report.exit_code()
 
 
 if __name__ == "__main__":

@@ -9,20 +9,14 @@ flip, ToTensor, Normalize. Ours takes the packed images of 256 x 256 and does th
 takes turns in one run, so that all else the machine does meets both. It needs 3 GB in the temporary folder.
 """
 
-import argparse
-import os
-import platform
+import itertools
 import shutil
-import statistics
 import sys
 import tempfile
-import time
-from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 
+import measure
 import torch
-from input_pipeline import processor
 
 from relvit_lab.data import folder, packed
 from relvit_lab.feed import SplitFeed
@@ -49,33 +43,33 @@ def write_photographs(root: Path, count: int) -> None:
         (ImageOps.mirror(image) if mirrored else image).save(path, quality=90)
 
 
-def seconds(do: Callable, *arguments: object) -> float:
-    start = time.perf_counter()
-    do(*arguments)
-    return time.perf_counter() - start
-
-
 def pack(root: Path, place: Path, workers: int) -> None:
     packed.load(folder.files(root, "photographs"), place, IMAGE_SIZE, progress=False, workers=workers)
 
 
-def compare_packing(root: Path, place: Path, alternations: int, count: int) -> float:
-    """How many times as fast two threads are as one: the median."""
-    ratios = []
-    for turn in range(1, alternations + 1):
-        one, two = (seconds(pack, root, place / str(workers), workers) for workers in (1, 2))
-        for workers in (1, 2):
-            shutil.rmtree(place / str(workers))
-        ratios.append(one / two)
-        print(
-            f"packing {turn}: 1 thread {count / one:,.0f} img/s, 2 threads {count / two:,.0f} img/s: "
-            f"{ratios[-1]:.2f} times"
-        )
-    return report("packing with two threads", ratios)
+def compare_packing(root: Path, place: Path, turns: int, count: int) -> measure.Row:
+    """How many times as fast two threads are as one."""
+
+    def packing(workers: int) -> float:
+        took = measure.seconds(pack, root, place / str(workers), workers)
+        shutil.rmtree(place / str(workers))
+        return count / took
+
+    pairs = measure.alternate(
+        turns,
+        lambda: packing(2),
+        lambda: packing(1),
+        lambda two, one: f"2 threads {two:,.0f} img/s, 1 thread {one:,.0f} img/s: {two / one:.2f} times",
+    )
+    return measure.Row("packing photographs with two threads, beside one", _ratios(pairs), mark=LEAST_PACKING)
 
 
-def compare_epochs(root: Path, place: Path, alternations: int) -> float:
-    """How many times as fast a packed epoch is as the DataLoader's: the median."""
+def _ratios(pairs: list[tuple[float, float]]) -> list[float]:
+    return [ours / usual for ours, usual in pairs]
+
+
+def compare_epochs(root: Path, place: Path, turns: int) -> measure.Row:
+    """How many times as fast a packed epoch is as the DataLoader's."""
     from torch.utils.data import DataLoader
     from torchvision import transforms as T
     from torchvision.datasets import ImageFolder
@@ -102,49 +96,32 @@ def compare_epochs(root: Path, place: Path, alternations: int) -> float:
     for _ in zip(range(4), loader):  # starts the workers
         pass
     packed_epoch(0)
-    ratios, count = [], len(feed)
-    for turn in range(1, alternations + 1):
-        fast, slow = seconds(packed_epoch, turn), seconds(usual_epoch)
-        ratios.append(slow / fast)
-        print(
-            f"epoch {turn}: packed {count / fast:,.0f} img/s, files {count / slow:,.0f} img/s: {ratios[-1]:.1f} times"
-        )
-    return report("a packed epoch", ratios)
-
-
-def report(what: str, ratios: list[float]) -> float:
-    median = statistics.median(ratios)
-    print(f"{what}: {median:.2f} times as fast, the median of {len(ratios)} ({min(ratios):.2f} to {max(ratios):.2f})")
-    return median
+    epochs, count = itertools.count(1), len(feed)
+    pairs = measure.alternate(
+        turns,
+        lambda: count / measure.seconds(packed_epoch, next(epochs)),
+        lambda: count / measure.seconds(usual_epoch),
+        lambda fast, slow: f"packed {fast:,.0f} img/s, files {slow:,.0f} img/s: {fast / slow:.1f} times",
+    )
+    return measure.Row(
+        "an epoch of packed photographs, beside ImageFolder in a DataLoader", _ratios(pairs), mark=LEAST_EPOCH
+    )
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = measure.parser(__doc__)
     parser.add_argument("--images", type=int, default=5000, help="how many JPEGs (default 5000)")
-    parser.add_argument("--alternations", type=int, default=5, help="how often the two take turns (default 5)")
-    parser.add_argument(
-        "--check", action="store_true", help=f"exit code 1 below {LEAST_PACKING} (packing) or {LEAST_EPOCH} (epoch)"
-    )
     o = parser.parse_args()
-    sys.stdout.reconfigure(line_buffering=True)
-    print(f"{processor()}, {os.cpu_count()} cores; {platform.system()}, Python {platform.python_version()}")
-    print(", ".join(f"{name} {version(name)}" for name in ("torch", "torchvision", "pillow")))
+    report = measure.Report(o)
+    print(measure.machine())
     with tempfile.TemporaryDirectory() as place:
         root = Path(place, "photographs")
         write_photographs(root, o.images)
         print(f"{o.images:,} JPEGs of 400 x 300, packed at {packed.stored_side(IMAGE_SIZE)} for {IMAGE_SIZE} px")
         pack(root, Path(place, "warm"), 2)  # the files are in memory then
-        packing = compare_packing(root, Path(place), o.alternations, o.images)
-        epoch = compare_epochs(root, Path(place, "warm"), o.alternations)
-    low = [
-        f"{what} is below {least} times"
-        for what, median, least in (("packing", packing, LEAST_PACKING), ("the epoch", epoch, LEAST_EPOCH))
-        if median < least
-    ]
-    if o.check and low:
-        print("; ".join(low), file=sys.stderr)
-        return 1
-    return 0
+        report.add(compare_packing(root, Path(place), o.alternations, o.images))
+        report.add(compare_epochs(root, Path(place, "warm"), o.alternations))
+    return report.exit_code()
 
 
 if __name__ == "__main__":

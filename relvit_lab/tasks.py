@@ -6,6 +6,7 @@ further task is one entry: TASKS.add(Task("quadrant", make_head=..., target=...)
 
 import hashlib
 import inspect
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -62,9 +63,10 @@ def predict_and_compare(
 
     Attention scores of a large batch are compared a few images at a time: never more than about BLOCK values are held.
     """
-    images = BLOCK // head.largest(tokens.shape[1]) if isinstance(head, PairScores) else len(tokens)
-    if images < len(tokens):
-        return mean_in_blocks(compare, head, tokens, targets, max(1, images))
+    b, n, _ = tokens.shape
+    blocks = min(b, math.ceil(b * head.largest(n) / BLOCK)) if isinstance(head, PairScores) else 1
+    if blocks > 1:
+        return mean_in_blocks(compare, head, tokens, targets, math.ceil(b / blocks))
     return compare(head(tokens), targets)
 
 
