@@ -61,14 +61,17 @@ def label(settings: dict[str, bool]) -> str:
     return ", ".join(["PE" if settings["pos_embed"] else "no PE", *on])
 
 
-def switch_words(switch: dict[str, Any]) -> str:
-    """ "step 84: PE off"."""
-    return f"step {switch['step']}: {WORDS[switch['setting']]} {'on' if switch['on'] else 'off'}"
+def marks(one: Try) -> dict[int, str]:
+    """What was switched, by step: {84: "PE off, shuffle on"}."""
+    at: dict[int, list[str]] = {}
+    for switch in one["switches"]:
+        at.setdefault(switch["step"], []).append(f"{WORDS[switch['setting']]} {'on' if switch['on'] else 'off'}")
+    return {step: ", ".join(words) for step, words in at.items()}
 
 
 def full_label(one: Try) -> str:
     """The settings at the start, and each switch: "PE, crop, jitter; step 84: PE off"."""
-    return "; ".join([label(one["settings"]), *map(switch_words, one["switches"])])
+    return "; ".join([label(one["settings"]), *(f"step {step}: {words}" for step, words in marks(one).items())])
 
 
 def floors() -> dict[str, float]:
@@ -179,6 +182,7 @@ PLANNED: tuple[tuple[Settings, Settings | None], ...] = (
     (Settings(pos_embed=False), None),
     (Settings(pos_embed=False, shuffle=True), None),
     (Settings(), Settings(pos_embed=False)),
+    (Settings(pos_embed=False), Settings()),
     (Settings(pos_embed=False, **NO_AUGMENT), None),
 )
 """The recorded tries: the settings at the start and, for some, those from step SWITCH_AT on."""

@@ -159,7 +159,7 @@ def test_toggles_of_the_images_alone_are_noted_without_a_look():
     assert [step for step, _ in live.values] == [0]
     live.switch(Settings(True, True, False, False))
     assert len(live.switches) == 3  # no change
-    assert full_label(live.record()) == "PE, crop, jitter; step 1: shuffle on; step 1: crop off; step 1: jitter off"
+    assert full_label(live.record()) == "PE, crop, jitter; step 1: shuffle on, crop off, jitter off"
 
 
 def test_labels():
@@ -214,13 +214,15 @@ def test_the_recorded_tries_are_those_planned():
 
 def test_what_the_recorded_tries_say():
     """Reading places off E_pos gives all; looking at patches is far below; leaving E_pos out ends the cheating."""
-    cheat, shuffled, plain, plain_shuffled, switched, bare = recorded()["tries"]
+    cheat, shuffled, plain, plain_shuffled, switched, added, bare = recorded()["tries"]
     last = [one["sprel"][-1] for one in (cheat, shuffled, plain, plain_shuffled)]
     assert last[0] > 99 and all(30 < value < 65 for value in last[1:])
     at = switched["steps"].index(SWITCH_AT)
     assert switched["sprel"][at] > 90 and switched["sprel"][at + 1] < 40
     assert switched["steps"][: at + 1] == cheat["steps"][: at + 1]
     assert switched["sprel"][: at + 1] == pytest.approx(cheat["sprel"][: at + 1], abs=1e-9)
+    assert added["sprel"][at] == pytest.approx(added["sprel"][at + 1], abs=2)  # fresh embeddings are small
+    assert added["sprel"][:at] == plain["sprel"][:at] and added["sprel"][-1] > 90
     assert bare["sprel"][-1] > last[2] + 5
 
 

@@ -1,12 +1,13 @@
 """§4.3: the tries of the shortcut lab as a figure: SpRel by step, and what was switched on the way."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
 
 from relvit_lab.errors import RelvitError
-from relvit_lab.live_training import Try, floors, full_label, recorded, switch_words
+from relvit_lab.live_training import Try, floors, full_label, marks, recorded
 from relvit_lab.viz.style import BLACK, BLUE, GREEN, INK, ORANGE, PURPLE, SKY, VERMILLION, Drawing, new_drawing, styled
 
 LOOKS = (
@@ -50,26 +51,28 @@ def draw_tries(tries: Sequence[Try], title: str = "", note: str = "") -> Drawing
     figure = new_drawing(11.2, 5.0 + 0.22 * len(tries))
     ax = figure.subplots()
     longest, said = max(one["of"] for one in tries), []
+    taken: dict[int, float] = {}  # of each row of words above the curves: up to which step
     for k, one in enumerate(tries):
         number = one.get("number", k + 1)
         colour, marker, dashes = look(number)
         name = f"{number}  {full_label(one)}: {one['sprel'][-1]:.1f} % after step {one['steps'][-1]}"
         ax.plot(one["steps"], one["sprel"], color=colour, marker=marker, linestyle=(0, dashes) if dashes else "-",
                 markevery=(k % 3, 3), markersize=7, label=name, clip_on=False, zorder=3)  # fmt: skip
-        for at, switch in enumerate(one["switches"]):
-            ax.axvline(switch["step"], color=colour, linewidth=1.2, zorder=2)
-            ax.text(switch["step"] + longest / 200, 101 - 5.5 * at, f"{number}: {switch_words(switch).split(': ')[1]}",
-                    fontsize=11, weight="bold", va="top", zorder=4)  # fmt: skip
+        for step, words in marks(one).items():
+            ax.axvline(step, color=colour, linewidth=1.2, zorder=2)
+            words, left = f"{number}: {words}", step + longest / 200
+            row = next(k for k in itertools.count() if taken.get(k, 0) <= left)
+            taken[row] = left + len(words) * longest / 130
+            ax.text(left, 117 - 5.5 * row, words, fontsize=11, weight="bold", va="top", zorder=4)
         said.append(name)
     _floors(ax, longest)
-    ax.set(xlim=(0, longest), ylim=(0, 103), xlabel="step", ylabel="SpRel, %")
+    ax.set(xlim=(0, longest), ylim=(0, 116), yticks=range(0, 101, 20), xlabel="step", ylabel="SpRel, %")
     ax.grid(axis="y", color="#E4E4E4", linewidth=0.8)
-    ax.set_title(title, loc="left")
+    ax.set_title(title, loc="left", pad=22 if note else 8)
     columns = 2 if len(tries) > 3 else 1
     figure.legend(loc="outside lower left", frameon=False, fontsize=11, handlelength=5, ncols=columns)
     if note:
-        ax.annotate(note, (0, 1), (0, 6), xycoords="axes fraction", textcoords="offset points", fontsize=8.5)
-        ax.set_title(title, loc="left", pad=20)
+        ax.annotate(note, (0, 1), (0, 6), xycoords="axes fraction", textcoords="offset points", fontsize=9.5)
     figure.alt = f"{title + '. ' if title else ''}SpRel in % by step: {'; '.join(said)}. {note}".strip()
     return figure
 
@@ -77,8 +80,9 @@ def draw_tries(tries: Sequence[Try], title: str = "", note: str = "") -> Drawing
 def _floors(ax: Axes, longest: int) -> None:
     """What knowing nothing gives."""
     given = floors()
-    for value, words, va in (
-        (given["constant"], "one constant answer", "bottom"), (given["guessing"], "guessing", "top"),
+    for value, words, va, points in (
+        (given["constant"], "one constant answer", "bottom", 2), (given["guessing"], "guessing", "top", -4),
     ):  # fmt: skip
         ax.axhline(value, color=INK, linestyle=(0, (1, 2)), linewidth=1.4, zorder=2)
-        ax.text(longest * 0.995, value, f"{words}: {value:.1f} %", ha="right", va=va, fontsize=10.5)
+        ax.annotate(f"{words}: {value:.1f} %", (longest, value), (-4, points), textcoords="offset points", ha="right",
+                    va=va, fontsize=10.5)  # fmt: skip

@@ -1,7 +1,7 @@
 // The shortcut lab. The kernel trains; this page shows its tries and sends it what is asked (start, stop, clear) and the
 // toggles. Without a kernel (a saved page) the recorded tries are shown, and that training needs one.
 const INK = "#222222";
-const W = 980, H = 430, LEFT = 58, RIGHT = 96, TOP = 30, BOTTOM = 46; // of the drawing; the page scales it
+const W = 980, H = 450, LEFT = 58, RIGHT = 116, TOP = 62, BOTTOM = 46; // of the drawing; the page scales it
 const TOGGLES = [
   ["pos_embed", "positional embeddings (PE)"], ["shuffle", "shuffle"], ["crop", "patch crop"], ["jitter", "jitter"],
 ];
@@ -143,16 +143,17 @@ function render({ model, el }) {
       parts.push(drawn("line", { x1: LEFT, x2: W - RIGHT, y1: py(value), y2: py(value), stroke: INK, "stroke-width": 1.4,
         "stroke-dasharray": "2 4" }),
       text(W - RIGHT - 4, py(value) + dy, `${words}: ${value.toFixed(1)} %`, { "text-anchor": "end", "font-size": 14 }));
-    const crowd = {}; // of switch labels at a step
+    const taken = []; // of each row of words above the curves: up to where
     for (const one of curves) {
       const points = one.steps.map((step, k) => [px(step), py(one.sprel[k])]);
-      for (const { step, setting, on } of one.switches) {
-        const row = (crowd[step] = (crowd[step] ?? -1) + 1);
-        const word = { pos_embed: "PE", shuffle: "shuffle", crop: "crop", jitter: "jitter" }[setting];
+      for (const [step, what] of one.marks) {
+        const left = px(step) + 4, mark = `${one.key}: ${what}`;
+        let row = 0;
+        while (taken[row] > left) row += 1;
+        taken[row] = left + 8.2 * mark.length;
         parts.push(drawn("line", { class: "switch", "data-key": one.key, "data-step": step, x1: px(step), x2: px(step),
-          y1: TOP - 4, y2: H - BOTTOM, stroke: lookOf(one)[0], "stroke-width": 1.4 }),
-        halo(text(px(step) + 4, TOP + 9 + 17 * row, `${one.key}: ${word} ${on ? "on" : "off"}`,
-          { "font-size": 14, "font-weight": 600 })));
+          y1: TOP - 36, y2: H - BOTTOM, stroke: lookOf(one)[0], "stroke-width": 1.4 }),
+        halo(text(left, TOP - 24 + 17 * row, mark, { "font-size": 14, "font-weight": 600 })));
       }
       parts.push(drawn("polyline", { class: "curve", "data-key": one.key, points: points.join(" "), ...stroke(one) }));
       points.forEach(([x, y], k) => (k + one.number) % 3 || parts.push(marker(one, x, y)));
@@ -162,7 +163,7 @@ function render({ model, el }) {
     for (const end of ends) last = end.at = Math.max(end.y, last + 17);
     for (let k = ends.length - 1, under = H - BOTTOM; k >= 0; k--) under = (ends[k].at = Math.min(ends[k].at, under)) - 17;
     for (const { one, x, y, at } of ends)
-      parts.push(drawn("line", { x1: x, y1: y, x2: W - RIGHT + 6, y2: at, stroke: lookOf(one)[0], "stroke-width": 0.8 }),
+      parts.push(drawn("line", { x1: x, y1: y, x2: W - RIGHT + 6, y2: at, stroke: "#BBBBBB", "stroke-dasharray": "1 3" }),
         text(W - RIGHT + 9, at + 5, `${one.key}: ${one.sprel.at(-1).toFixed(1)} %`, { "font-weight": one.wide > 2 ? 700 : 400 }));
     plot.replaceChildren(...parts);
     plot.setAttribute("aria-label", `SpRel by step, of ${longest}. ${curves.map(words).join("; ") || "No curves yet"}.`);

@@ -1,6 +1,7 @@
 """§4.3 to try out: train on SpRel in the running kernel, switch the embeddings or the shuffle meanwhile, and watch."""
 
 import asyncio
+import importlib
 import time
 import weakref
 from pathlib import Path
@@ -19,13 +20,14 @@ from relvit_lab.live_training import (
     floors,
     full_label,
     label,
+    marks,
     recorded,
-    switch_words,
 )
 from relvit_lab.viz.shortcut_lab import LOOKS, recorded_note
 from relvit_lab.viz.style import INK, VERMILLION
 from relvit_lab.wording import human_rate, human_time
 
+SLOW = ("relvit_lab.backbones.vit", "sklearn.datasets")  # modules that take seconds to import, the first time
 PAUSE = 0.005  # seconds between two steps, in which the kernel answers others
 TELL = 0.25  # seconds between two lines on how far it is, at least
 _LABS: "weakref.WeakSet[ShortcutLab]" = weakref.WeakSet()
@@ -55,9 +57,10 @@ CSS = f"""
 class ShortcutLab(anywidget.AnyWidget):
     """What `shortcut_lab` returns. In Python: start(), stop(), clear(), `await lab.finished()`, and
 
-    tries: a list of records, the running one last: {number, name, state (running, done, stopped or failed), and what
-    live_training.Try holds: settings, seed, of, steps, sprel, switches}. pos_embed, shuffle, crop, jitter: the toggles;
-    set one while it trains, and it acts from the next step on. failure: the exception that ended the last training.
+    tries: a list of records, the running one last: {number, name, state (running, done, stopped or failed), marks, and
+    what live_training.Try holds: settings, seed, of, steps, sprel, switches}. pos_embed, shuffle, crop, jitter: the
+    toggles; set one while it trains, and it acts from the next step on. failure: the exception that ended the last
+    training.
     """
 
     _esm = Path(__file__).with_name("shortcut_lab.js")
@@ -88,7 +91,7 @@ class ShortcutLab(anywidget.AnyWidget):
             about={
                 "floors": floors(), "looks": [list(look) for look in LOOKS], "note": recorded_note(record),
                 "recorded": [
-                    {**one, "number": number, "name": full_label(one)} for number, one in enumerate(record["tries"], 1)
+                    _entry(one, number, "recorded") for number, one in enumerate(record["tries"], 1)
                 ],
             }
         )  # fmt: skip
@@ -111,7 +114,7 @@ class ShortcutLab(anywidget.AnyWidget):
             loop = asyncio.get_running_loop()
         except RuntimeError:
             raise RelvitError("the lab trains in an event loop: start it in a notebook, or in asyncio.run") from None
-        self.running, self._stop, self.failed, self.failure = True, False, "", None
+        self.running, self._stop, self.failed, self.failure, self._last = True, False, "", None, None
         self._task = loop.create_task(self._train())
 
     def stop(self) -> None:
@@ -122,9 +125,12 @@ class ShortcutLab(anywidget.AnyWidget):
         """Forget the tries that have ended."""
         self.tries = [one for one in self.tries if one["state"] == "running"]
 
-    async def finished(self) -> Try:
-        """Wait for the end of the training, and give its record. Raises what ended it, or RelvitError where nothing was
-        started. Interrupting the cell that waits stops the training."""
+    async def finished(self) -> Try | None:
+        """Wait for the end of the training, and give its record; None where it was stopped before it had one.
+
+        Interrupting the cell that waits stops the training. Raises the error that ended it, and RelvitError where
+        nothing was started.
+        """
         if self._task is None:
             raise RelvitError("no training was started: lab.start()")
         try:
@@ -144,7 +150,7 @@ class ShortcutLab(anywidget.AnyWidget):
     # -- the task ----------------------------------------------------------------------------------------------------
 
     def _asked(self, _: object, content: dict, __: object) -> None:
-        """A button of the page: {"do": "start" | "stop" | "clear" | "hello", "number": of the question}."""
+        """A button of the page: {"do": "start", "stop" or "clear", "number": of the question}."""
         act = content.get("do")
         self.heard = content.get("number", 0)
         if act == "start" and not self.running:
@@ -158,9 +164,13 @@ class ShortcutLab(anywidget.AnyWidget):
         number = max((one["number"] for one in self.tries), default=0) + 1
         live: LiveTraining | None = None
         try:
-            self.progress = {"step": 0, "of": 1, "line": "loading images and model"}
             self.said = f"Try {number}: {label(self.settings.as_dict())}. It is being prepared."
+            await self._load_libraries()
+            self.progress = {"step": 0, "of": 1, "line": "building the model, and a first look at the test images"}
             await asyncio.sleep(0.05)  # so that this is seen before the kernel is busy
+            if self._stop:
+                self.said = f"Try {number} was stopped before its first step."
+                return
             live = LiveTraining(self.settings, **self._given)
             await self._steps(live, number)
             state = "done" if live.done else "stopped"
@@ -178,6 +188,16 @@ class ShortcutLab(anywidget.AnyWidget):
         finally:
             self.running = False
 
+    async def _load_libraries(self) -> None:
+        """In a thread, so that the kernel stays free."""
+        began = time.perf_counter()
+        loading = asyncio.create_task(asyncio.to_thread(lambda: [importlib.import_module(name) for name in SLOW]))
+        while not loading.done():
+            line = f"loading libraries, {human_time(time.perf_counter() - began)}"
+            self.progress = {"step": 0, "of": 1, "line": line}
+            await asyncio.wait([loading], timeout=0.5)
+        loading.result()  # raises what the import raised
+
     async def _steps(self, live: LiveTraining, number: int) -> None:
         self._publish(live, number, "running")
         self.said = f"Try {number} is training: {label(self.settings.as_dict())}."
@@ -188,11 +208,10 @@ class ShortcutLab(anywidget.AnyWidget):
                 return
             start = time.perf_counter()
             if self.settings != live.settings:
-                known = len(live.switches)
                 live.switch(self.settings)
-                words = ", ".join(switch_words(switch) for switch in live.switches[known:])
-                self.said = f"Try {number}, {words}. SpRel {live.values[-1][1]:.1f} %."
                 self._publish(live, number, "running")
+                at, words = self._last["marks"][-1]
+                self.said = f"Try {number}, step {at}: {words}. SpRel {live.values[-1][1]:.1f} %."
             live.step()
             now = time.perf_counter()
             busy += now - start
@@ -206,8 +225,7 @@ class ShortcutLab(anywidget.AnyWidget):
                 }  # fmt: skip
 
     def _publish(self, live: LiveTraining, number: int, state: str) -> None:
-        record = live.record()
-        self._last = {"number": number, "name": full_label(record), "state": state, **record}
+        self._last = _entry(live.record(), number, state)
         self.tries = [*(one for one in self.tries if one["number"] != number), self._last]
 
     # -- without a browser -------------------------------------------------------------------------------------------
@@ -228,6 +246,12 @@ class ShortcutLab(anywidget.AnyWidget):
             for one in shown
         ]
         return "\n".join([f"Shortcut lab (training needs a running notebook), {head}:", *lines])
+
+
+def _entry(one: Try, number: int, state: str) -> Try:
+    """A try as the page shows it. marks: [step, what was switched there]."""
+    marked = [[step, words] for step, words in marks(one).items()]
+    return {"number": number, "name": full_label(one), "state": state, "marks": marked, **one}
 
 
 def _line(live: LiveTraining, seconds: float, per_step: float) -> str:
