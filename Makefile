@@ -9,7 +9,6 @@ RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 UNFINISHED := $(VENV)/.installing
 SUPPORTED := import sys; sys.exit(sys.version_info < (3, 11))
-BENCHMARKS := $(wildcard benchmarks/input_pipeline.py benchmarks/packed_store.py benchmarks/training_step.py)
 
 .PHONY: help setup demo lab test test-all figures tables report site app class bench lint clean
 
@@ -51,8 +50,8 @@ class: $(STAMP)  ## copies of the notebooks for a class: make class DIR=path
 	@if [ -z "$(DIR)" ]; then echo "say where to: make class DIR=path" >&2; exit 1; fi
 	$(RUN) -m relvit_lab class "$(DIR)"
 
-bench: $(STAMP)  ## measure speed: ours beside the usual way
-	@set -e; for script in $(BENCHMARKS); do echo "$(RUN) $$script"; $(RUN) $$script; done
+bench: $(STAMP)  ## measure speed and memory, ours beside the usual way, into benchmarks/RESULTS.md (about 20 minutes)
+	$(RUN) benchmarks/all.py
 
 lint: $(STAMP)  ## check code and notebooks with ruff
 	$(RUN) -m ruff check .
