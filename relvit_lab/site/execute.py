@@ -71,10 +71,9 @@ class _Work:
         self.before = {path.stem: _seconds_before(self.cache, path.stem) for path in todo}
         todo.sort(key=lambda path: -(self.before[path.stem] or 0))  # the longest first, where that is known
         self.waiting = [path.stem for path in todo]
-        self.say(
-            f"{len(self.paths)} notebook{'s' * (len(self.paths) > 1)}: {len(done)} kept from an earlier build, {len(todo)} to run"
-            + (f", {AT_ONCE} at a time" if len(todo) > 1 else "")
-        )
+        count = f"{len(self.paths)} notebook{'s' * (len(self.paths) > 1)}"
+        together = f", {AT_ONCE} at a time" if len(todo) > 1 else ""
+        self.say(f"{count}: {len(done)} kept from an earlier build, {len(todo)} to run{together}")
         room = asyncio.Semaphore(AT_ONCE)
         tasks = [asyncio.create_task(self.one(path, books[path], files[path], room)) for path in todo]
         teller = asyncio.create_task(self.tell())

@@ -1,5 +1,5 @@
 // The mega-patches explorer. Lines move here, at once; the kernel is asked for the cells, the latest question counts.
-const SIZE = 390; // of both pictures, in CSS pixels
+const LARGEST = 390; // side of both pictures, in CSS pixels
 const EDGE = 22; // room for the lines' handles
 const PAUSE = 100; // milliseconds between two questions to the kernel
 const LATE = 2000; // after so long without an answer it says that it waits
@@ -11,19 +11,19 @@ const STYLE = `
 .mega-patches input, .mega-patches button { font: inherit; accent-color: #0072B2; }
 .mega-patches button { padding: .2em .8em; cursor: pointer; }
 .mega-patches .panels { display: flex; flex-wrap: wrap; gap: 8px 22px; padding-left: ${EDGE}px; }
-.mega-patches .title { font-weight: 600; margin: .3em 0 0; width: ${SIZE}px; text-align: center; }
-.mega-patches .panel { position: relative; width: ${SIZE}px; height: ${SIZE}px; margin-top: ${EDGE + 2}px; }
+.mega-patches .title { font-weight: 600; margin: .3em 0 0; width: var(--size); text-align: center; }
+.mega-patches .panel { position: relative; width: var(--size); height: var(--size); margin-top: ${EDGE + 2}px; }
 .mega-patches .panel > canvas, .mega-patches .panel > img
-  { position: absolute; left: 0; top: 0; width: ${SIZE}px; height: ${SIZE}px; }
+  { position: absolute; left: 0; top: 0; width: var(--size); height: var(--size); }
 .mega-patches img { image-rendering: pixelated; user-select: none; }
 .mega-patches .cut { position: absolute; z-index: 2; outline: none; touch-action: none; }
 .mega-patches .cut::before { content: ""; position: absolute; background: #fff; box-shadow: 0 0 0 1.5px #222; }
 .mega-patches .cut::after { content: ""; position: absolute; width: var(--knob); height: var(--knob); border-radius: 50%;
   background: #fff; border: 3px solid #222; box-sizing: border-box; }
-.mega-patches .cut.row { left: -${EDGE}px; width: ${SIZE + EDGE}px; height: 14px; margin-top: -7px; cursor: ns-resize; }
+.mega-patches .cut.row { left: -${EDGE}px; width: calc(var(--size) + ${EDGE}px); height: 14px; margin-top: -7px; cursor: ns-resize; }
 .mega-patches .cut.row::before { left: calc(var(--knob) - 2px); right: 0; top: calc(7px - var(--line) / 2); height: var(--line); }
 .mega-patches .cut.row::after { left: 0; top: calc(7px - var(--knob) / 2); }
-.mega-patches .cut.column { top: -${EDGE}px; height: ${SIZE + EDGE}px; width: 14px; margin-left: -7px; cursor: ew-resize; }
+.mega-patches .cut.column { top: -${EDGE}px; height: calc(var(--size) + ${EDGE}px); width: 14px; margin-left: -7px; cursor: ew-resize; }
 .mega-patches .cut.column::before { top: calc(var(--knob) - 2px); bottom: 0; left: calc(7px - var(--line) / 2); width: var(--line); }
 .mega-patches .cut.column::after { top: 0; left: calc(7px - var(--knob) / 2); }
 .mega-patches .cut:focus-visible::after, .mega-patches .cut.held::after { background: #E69F00; }
@@ -45,6 +45,7 @@ const patches = (count) => `${count} ${count === 1 ? "patch" : "patches"}`;
 
 function render({ model, el }) {
   const { picture, side, patch, window: crop, note } = model.get("about");
+  const SIZE = Math.min(LARGEST, (el.clientWidth || Infinity) - EDGE - 4); // on a phone less
   const unit = SIZE / side; // CSS pixels a patch
   const controls = makeControls();
   const address = URL.createObjectURL(new Blob([picture], { type: "image/png" }));
@@ -62,6 +63,7 @@ function render({ model, el }) {
     make("style", { textContent: STYLE }), ...controls.bars,
     make("div", { className: "panels" }, make("div", {}, titles[0], left), make("div", {}, titles[1], right)),
     tokens, words);
+  root.style.setProperty("--size", `${SIZE}px`);
   root.dataset.lmSuppressShortcuts = "true"; // else JupyterLab takes the arrow keys, on their way down and up
   root.addEventListener("keydown", (event) => event.stopPropagation());
   if (note) root.append(make("div", { className: "note", textContent: note }));

@@ -127,6 +127,19 @@ def test_nothing_sticks_out(page, width):
     assert beside == (width > 1100)
 
 
+def test_on_a_phone_the_explorers_fit(page):
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.reload()
+    page.wait_for_function("document.querySelectorAll('.widget:not([data-drawn])').length === 0")
+    for canvas in page.locator(".widget canvas").all():
+        if canvas.is_visible():
+            box = canvas.bounding_box()
+            assert box["x"] >= 0 and box["x"] + box["width"] <= 390
+    mega = MegaPatches(page)
+    mega.answered(lambda: mega.root.locator(".cut.row").first.press("ArrowDown"))
+    assert mega.cuts("row")[0] == 2
+
+
 def test_in_print_everything_is_there(page, tmp_path):
     page.emulate_media(media="print")
     page.set_viewport_size({"width": 695, "height": 1000})  # A4 without its margins
