@@ -104,6 +104,7 @@ function render({ model, el }) {
   const task = () => data.tasks[s.task];
   const isPlaces = () => task().kind === "places"; // the K scores of one token are a map over the places
   const isClass = () => task().kind !== "values";
+  const asked = () => (task().pairs ? [s.i, s.j] : [s.j, s.j]);
   const answers = (m) => orders[s.shuffle][m].tasks[s.task];
   const patchAt = (t) => p[s.shuffle * N + t];
   const tokenOf = (patch) => p.subarray(s.shuffle * N, (s.shuffle + 1) * N).indexOf(patch);
@@ -274,15 +275,14 @@ function render({ model, el }) {
       } else for (const each of [says, map, all]) nothing(each, "Nothing to show", `it has no head for ${task().title}`);
       if (data.models[row.m].without) nothing(looks, "No attention maps", data.models[row.m].without);
       else paintLook(row.m, looks);
-      Object.assign(row.root.dataset, has ? {
-        said: said(row.m, s.i, s.j), score: score(row.m, s.k, isPlaces() ? s.j : s.i, s.j),
-        share: isPlaces() ? found.share[0][s.k] : found.share[Math.min(s.k, found.share.length - 1)][s.i],
-      } : { said: "", score: "", share: "" });
+      const [a, b] = asked(), k = Math.min(s.k, has ? answers(row.m).outputs - 1 : 0);
+      Object.assign(row.root.dataset, has ? { said: said(row.m, a, b), score: score(row.m, k, a, b),
+        share: isPlaces() ? found.share[0][k] : found.share[k][a] } : { said: "", score: "", share: "" });
     }
     say();
     const { task: key, j, i, k, pinned, softmax: shares, shuffle: order, block: b, head: h } = s;
     Object.assign(root.dataset, { task: key, token: j, other: i, score: k, pinned, softmax: shares, shuffle: order,
-      block: b, head: h, waiting: waiting ?? "", target: task().pairs ? target(i, j) : target(j, j) });
+      block: b, head: h, waiting: waiting ?? "", target: target(...asked()) });
   }
 
   function describe(each, title, text, scale) {
@@ -412,7 +412,7 @@ function render({ model, el }) {
   /** The pair in words, and its K scores in a table. */
   function say() {
     const { i, j } = s, here = (t) => `patch ${patchAt(t)}${s.shuffle ? ` (now at place ${t})` : ""}`;
-    const [a, b] = task().pairs ? [i, j] : [j, j];
+    const [a, b] = asked();
     const about = task().pairs ? `i = ${here(i)}, seen from j = ${here(j)}` : `j = ${here(j)}`;
     const numbered = (m) => (rows.length > 1 ? ["The first model", "the second"][m] : "The model");
     const verdicts = rows.filter(({ m }) => answers(m)).map(({ m }) =>
