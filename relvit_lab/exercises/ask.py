@@ -12,6 +12,7 @@ from relvit_lab.exercises.base import EXERCISES, PREDICTIONS, Exercise, Mistake,
 
 NOTEBOOKS = (
     "patch_relations", "mega_patches", "attention_scores", "train", "pe_shortcut", "task_ablation", "paper_tables",
+    "own_task",
 )  # fmt: skip
 MARKS = {"right": ("✓", "#009E73"), "mistake": ("✗", "#D55E00"), "not yet": ("…", "#8A8A8A")}
 
