@@ -23,6 +23,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from relvit_lab.devices import Device, one_device
 from relvit_lab.errors import RelvitError
+from relvit_lab.pace import Terminated
 from relvit_lab.processes import processes
 from relvit_lab.randomness import Share
 from relvit_lab.runs import RunFolder
@@ -42,7 +43,6 @@ class LostPeer(SystemExit):
 class Group:
     """The processes of a run. On the CPU they talk through gloo, which costs a GPU no waiting, GPUs through NCCL."""
 
-    store: dist.Store
     asked: tuple[dist.Work, Tensor] | None = None  # on its way: see Devices.agree
 
     def from_main(self, get: Callable[[], Value]) -> Value:
@@ -51,8 +51,17 @@ class Group:
         dist.broadcast_object_list(box, src=0, device=torch.device("cpu"))
         return box[0]
 
+    def answer(self) -> int:
+        """Of the question on its way; 0: there is none, or nobody asks for anything."""
+        if self.asked is None:
+            return 0
+        (work, said), self.asked = self.asked, None
+        work.wait()
+        return int(said)
+
 
 _group: Group | None = None
+_store: dist.Store | None = None  # outlives the group: who fails says so in it
 
 
 @dataclass(frozen=True)
@@ -101,11 +110,7 @@ class Devices(Device):
 
     def agree(self, asked: int | None) -> int | None:
         """The answer is of one call ago, so that nobody waits for it; a signal is obeyed one step later."""
-        answer = 0
-        if self.group.asked is not None:
-            work, said = self.group.asked
-            work.wait()
-            answer = int(said)
+        answer = self.group.answer()
         said = torch.tensor(asked or 0)
         self.group.asked = dist.all_reduce(said, dist.ReduceOp.MAX, async_op=True), said
         return answer or None
@@ -115,7 +120,8 @@ class Devices(Device):
 
     def end(self, error: BaseException | None = None) -> None:
         """All wait for the last. With an error this process leaves the others, which then find it gone and end too."""
-        if error is None:
+        if error is None or isinstance(error, Terminated):  # which all have agreed on
+            self.group.answer()
             dist.all_reduce(torch.zeros(1))
             return
         _leave(broken=True)
@@ -155,15 +161,15 @@ class SharedFolder(RunFolder):
 
 def join(name: str, precision: str) -> Devices:
     """Meet the processes that torchrun has started, and take this one's device. Raises RelvitError."""
-    global _group
+    global _group, _store
     if name not in ("auto", "cpu", "cuda"):
         raise RelvitError(f"device '{name}': under torchrun each process takes its own; leave device out, or say cpu")
     on_gpu = torch.cuda.is_available() if name == "auto" else name == "cuda"
     if _group is None:
-        store, rank, world = next(dist.rendezvous("env://", timeout=PATIENCE))
+        _store, rank, world = next(dist.rendezvous("env://", timeout=PATIENCE))
         backend = "cpu:gloo,cuda:nccl" if on_gpu else "gloo"
-        dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=PATIENCE)
-        _group = Group(store)
+        dist.init_process_group(backend, store=_store, rank=rank, world_size=world, timeout=PATIENCE)
+        _group = Group()
         atexit.register(_leave)
     if on_gpu:
         index, there = int(os.environ.get("LOCAL_RANK", 0)), torch.cuda.device_count()
@@ -179,12 +185,14 @@ def first_to_fail() -> bool:
     """Whether no other process has asked this before: that one says what went wrong. Before they have met, the main
     process does, for all of them then fail alike."""
     try:
-        return _group.store.add("failed", 1) == 1 if _group else processes()[0] == 0
+        return _store.add("failed", 1) == 1 if _store else processes()[0] == 0
     except RuntimeError:  # the store went with the process that held it
         return True
 
 
 def _leave(broken: bool = False) -> None:
     """End the connections. NCCL's would wait for what a lost process still owes: those end with this process."""
+    global _group
+    _group = None
     if dist.is_initialized() and not (broken and dist.is_nccl_available() and "nccl" in dist.get_backend_config()):
         dist.destroy_process_group()

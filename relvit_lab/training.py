@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from relvit_lab import data
-from relvit_lab.devices import Device, commit, environment, pick_device
+from relvit_lab.devices import Device, commit, pick_device
 from relvit_lab.errors import RelvitError
 from relvit_lab.evaluate import evaluate
 from relvit_lab.experiment import Experiment, Stage
@@ -35,6 +35,7 @@ from relvit_lab.stage_parts import (
     train_feed,
 )  # fmt: skip
 from relvit_lab.stage_probes import add_probes, missing_probes
+from relvit_lab.stage_result import about, result, write_weights
 
 
 def run(experiment: Experiment) -> Iterator[Record]:
@@ -94,31 +95,31 @@ def run_stage(
 
 def replay(stage: Stage, folder: RunFolder, device: Device, dataset: Callable[[], data.Dataset]) -> Iterator[Record]:
     """The records of a stage that has ended; probes that its result lacks are added."""
-    result, lines, about = folder.result(), folder.metrics(), folder.read_json("experiment.json")
-    if about is None or not (folder.path / "model.safetensors").exists():
+    ended, lines, described = folder.result(), folder.metrics(), folder.read_json("experiment.json")
+    if described is None or not (folder.path / "model.safetensors").exists():
         raise RelvitError(f"{folder.path} has a result, but not all of its files: fresh=True starts this stage anew")
     if stage.experiment.dataset not in data.DATASETS:
-        _same_data(about, dataset(), folder)
+        _same_data(described, dataset(), folder)
     notes = ["nothing is trained, so nothing is profiled: fresh=True trains anew"] if stage.experiment.profile else []
-    made = result["environment"]["commit"]
+    made = ended["environment"]["commit"]
     if made != commit():
         notes.append(f"this result was made by commit {made}, and this is {commit()}; fresh=True trains anew")
-    count = result["counts"]
+    count = ended["counts"]
     yield StageStarted(
         stage.name, stage.id, folder.path, stage.experiment.epochs, count["steps_per_epoch"], count["train_images"],
-        count["test_images"], count["parameters"], result["environment"]["device"], result["environment"]["precision"],
+        count["test_images"], count["parameters"], ended["environment"]["device"], ended["environment"]["precision"],
         tuple(notes), replayed=True,
     )  # fmt: skip
     for line in lines:
         yield EpochDone(line["epoch"], stage.experiment.epochs, line, replayed=True)
-    if missing_probes(stage.experiment, result):
+    if missing_probes(stage.experiment, ended):
         with folder.lock():
             yield from add_probes(stage, folder, device, dataset)
     yield StageFinished(stage.name, stage.id, folder.path, folder.result(), replayed=True)
 
 
-def _same_data(about: dict, dataset: data.Dataset, folder: RunFolder) -> None:
-    if about["data"]["digest"] != dataset.digest:
+def _same_data(described: dict, dataset: data.Dataset, folder: RunFolder) -> None:
+    if described["data"]["digest"] != dataset.digest:
         raise RelvitError(
             f"the data set {dataset.name} has changed since {folder.path} was made: fresh=True trains on it as it is"
         )
@@ -247,7 +248,7 @@ class Training:
         resumed = self._resume(folder, notes)
         if resumed is None:
             folder.clear()
-        folder.write_json("experiment.json", self._about())
+        folder.write_json("experiment.json", about(self))
         yield StageStarted(
             self.stage.name, self.stage.id, folder.path, e.epochs, self.steps_per_epoch, len(self.train),
             len(self.test), sum(p.numel() for p in self.model.parameters()), self.device.description,
@@ -292,7 +293,9 @@ class Training:
             finally:
                 if self.profile:
                     self.profile.close()
-        self._finish(folder)
+        folder.write("model.safetensors", lambda path: write_weights(self, path))
+        folder.write_metrics(self.history)
+        folder.write_json("result.json", result(self))
 
     def _profiled(self, folder: RunFolder, pace: Pace) -> str:
         """Write what was measured, once. Returns it in a line."""
@@ -357,56 +360,3 @@ class Training:
         if state["precision"] != self.device.precision:
             notes.append(f"begun in {state['precision']}, going on in {self.device.precision}: the numbers will differ")
         return f"epoch {len(self.history) + 1}, step {self.step + 1}"
-
-    def _about(self) -> dict:
-        d = self.dataset
-        described = {
-            "name": d.name, "digest": d.digest, "classes": list(d.classes), "mean": list(d.mean), "std": list(d.std),
-            "test_split": d.test_split,
-        }  # fmt: skip
-        return {
-            "experiment": self.stage.experiment.as_dict(), "stage": self._stage_names(), "fields": self.stage.fields,
-            "data": described, "environment": environment(self.device),
-        }  # fmt: skip
-
-    def _stage_names(self) -> dict:
-        parent = self.stage.parent
-        return {"name": self.stage.name, "id": self.stage.id, "parent": parent.id if parent else None}
-
-    def _best_accuracy(self, split: str) -> tuple[float, int]:
-        """The highest accuracy on a split's images, and the first epoch that had it."""
-        accuracies = [line[split]["accuracy"] for line in self.history]
-        best = max(accuracies)
-        return best, accuracies.index(best) + 1
-
-    def _finish(self, folder: RunFolder) -> None:
-        from safetensors.torch import save
-
-        last = self.history[-1]["test"]
-        metrics = {"accuracy": None, "best_accuracy": None, "best_epoch": None} | last
-        if self.stage.classifies:
-            metrics["best_accuracy"], metrics["best_epoch"] = self._best_accuracy("test")
-            if self.val is not None:
-                metrics["val_accuracy"] = self.history[-1]["val"]["accuracy"]
-                metrics["best_val_accuracy"], metrics["best_val_epoch"] = self._best_accuracy("val")
-        weights = self.best["model"] if self.best else self.model.state_dict()
-        weights = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
-        folder.write("model.safetensors", lambda path: path.write_bytes(save(weights, {"stage": self.stage.id})))
-        folder.write_metrics(self.history)
-        images = self.stage.experiment.epochs * len(self.train)
-        spent = sum(len(self.train) / line["timing"]["images_per_second"] for line in self.history)
-        result = {
-            "experiment": self.stage.experiment.as_dict(),
-            "stage": self._stage_names() | ({"kept_epoch": self.best["epoch"]} if self.best else {}),
-            "metrics": metrics,
-            "units": {name: "%" for name in metrics if name.endswith("accuracy")}
-            | {task.name: task.unit for task in self.model.tasks},
-            "test_split": self.dataset.test_split,
-            "counts": {
-                "steps_per_epoch": self.steps_per_epoch, "train_images": len(self.train), "test_images": len(self.test),
-                "parameters": sum(p.numel() for p in self.model.parameters()),
-            },
-            "environment": environment(self.device),
-            "timing": {"seconds": self.seconds, "images_per_second": images / spent},
-        }  # fmt: skip
-        folder.write_json("result.json", result)

@@ -1,0 +1,77 @@
+"""Two processes that train together on the CPU, as torchrun would start them, and do one job after another.
+
+They are started once for many tests. A job is a function of this module and its arguments; both do it, and what the two
+return is the answer.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+
+class Pair:
+    def __init__(self, folder: Path):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        environment = os.environ | {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+        self.said = [folder / f"said-{rank}.txt" for rank in range(2)]
+        self.processes = [
+            subprocess.Popen(
+                [sys.executable, __file__], env=environment | {"RANK": str(rank)}, text=True, stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE, stderr=self.said[rank].open("w"),
+            )
+            for rank in range(2)
+        ]  # fmt: skip
+
+    def __call__(self, job: str, **arguments) -> list:
+        """The answers of rank 0 and rank 1."""
+        for process in self.processes:
+            process.stdin.write(json.dumps({"job": job, **arguments}) + "\n")
+            process.stdin.flush()
+        lines = [process.stdout.readline() for process in self.processes]
+        assert all(lines), [file.read_text()[-2000:] for file in self.said]
+        return [json.loads(line) for line in lines]
+
+    def close(self) -> None:
+        for process in self.processes:
+            process.stdin.close()
+        for process in self.processes:
+            process.wait(timeout=30)
+
+
+def train(home: str, terminate: int | None = None, at: int = 0, **fields) -> list:
+    """Train. terminate: the rank that gets SIGTERM while it does the step `at` (from 1).
+
+    Returns what is yielded, by the names of the types, or the step after which it was terminated.
+    """
+    from relvit_lab.experiment import Experiment
+    from relvit_lab.pace import Terminated
+    from relvit_lab.training import Training, run
+
+    os.environ["RELVIT_HOME"] = home
+    train_step, steps = Training.train_step, []
+
+    def step(self, *batch):
+        train_step(self, *batch)
+        steps.append(self.step)
+        if self.step == at and terminate == int(os.environ.get("RANK", 0)):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    Training.train_step = step
+    try:
+        return [type(record).__name__ for record in run(Experiment(**fields))]
+    except Terminated:
+        return [steps[-1]]
+    finally:
+        Training.train_step = train_step
+
+
+if __name__ == "__main__":
+    for line in sys.stdin:
+        words = json.loads(line)
+        print(json.dumps(globals()[words.pop("job")](**words)), flush=True)
