@@ -17,6 +17,7 @@ CELLS = {
     'PREDICTIONS.add(Prediction("00-sum", "What is 1 + 1?", "two", "Count on."))\n'
     'asked = predict("00-sum", ["one", "two", "three"])\nasked',
     "read": "print(asked.chosen)",
+    "progress": "from relvit_lab.exercises import progress\nprint(progress().choices)",
 }
 
 
@@ -56,4 +57,8 @@ def test_the_answer_opens_with_a_choice_and_not_before(book):
     book.run_cell("read")
     book.wait_until_done("read", after=first)
     assert book.outputs("read") == ["three\n"]
+    before = book.number("progress")
+    book.run_cell("progress")
+    book.wait_until_done("progress", after=before)
+    assert book.outputs("progress") == ["{'00-sum': False}\n"]  # kept in the journal, right or not
     assert book.errors() == [] and book.complaints == []
