@@ -101,6 +101,7 @@ class _Work:
                 failure = await self._execute(path.stem, book, home)
             finally:
                 self.running.pop(path.stem)
+                self._listen()  # its client has just stopped listening, for all of us
             seconds = time.monotonic() - begin
             if self.stopped:
                 raise asyncio.CancelledError
@@ -151,6 +152,8 @@ class _Work:
             return f"cell '{cell.id}' took more than {CELL_SECONDS} s"
         except DeadKernelError:
             return f"cell '{cell.id}': its kernel died (killed, or out of memory? see {home / 'kernel.log'})"
+        except RuntimeError as error:
+            return f"its kernel did not start: {error} (see {home / 'kernel.log'})"
         finally:
             log.close()
             book.cells.pop()
@@ -158,7 +161,7 @@ class _Work:
         return ""
 
     def _listen(self) -> None:
-        """Ctrl-C ends all kernels, not only that of the client which came last to listen for it."""
+        """Ctrl-C and SIGTERM end all kernels: each client listens for its own alone, and ends the others' listening."""
 
         def stop() -> None:
             self.stopped = True
@@ -193,7 +196,8 @@ class _Work:
         known = [self.before[stem] for stem in self.waiting if self.before[stem]]
         if len(known) < len(self.waiting):
             return f"{len(self.waiting)} more after that"
-        return f"about {human_time(round(max(max(left), (sum(left) + sum(known)) / AT_ONCE), -1) or 5)} left"
+        total = max(max(left), (sum(left) + sum(known)) / AT_ONCE)
+        return f"about {human_time(max(10, round(total, -1)))} left"
 
 
 def views(cell: nbformat.NotebookNode) -> list[str]:

@@ -30,6 +30,8 @@ CELLS = {
     "from relvit_lab.viz.style import new_drawing\n"
     "def draw(token):\n    drawing = new_drawing(2, 2)\n    drawing.text(0.5, 0.5, str(token))\n"
     "    drawing.alt = f'token {token}'\n    return drawing\nTokenSlider(draw, side=3, token=4)",
+    "scores": "from relvit_lab.widgets.scores import explore_scores\nexplore_scores(model='digits_tasks')",
+    "lab": "from relvit_lab.widgets.shortcut_lab import shortcut_lab\nshortcut_lab()",
     "again": "explorer",  # the same widget once more
     "core": "from ipywidgets import IntSlider\nIntSlider(7)",
     "long": "print('a long line ' * 30)",
@@ -115,7 +117,7 @@ def test_pages_are_linked_and_hints_fold(page, site):
 def test_a_widget_of_ipywidgets_says_that_it_needs_a_kernel(page):
     assert "This control needs a running notebook." in at(page, "core").inner_text()
     assert at(page, "core").locator(".widget").count() == 0
-    assert page.locator(".widget").count() == 6
+    assert page.locator(".widget").count() == 8
 
 
 @pytest.mark.parametrize("width", [360, 800, 1280, 1920])
@@ -281,6 +283,20 @@ def test_mega_patches_seeds_augmentation_and_m(page):
     assert "the cuts of these seeds: 0, 1, 2" in mega.root.locator(".words").inner_text()
     again = MegaPatches(page, "again")  # another view of the same widget
     assert again.root.locator("input[type=number]").input_value() == "77"
+
+
+def test_the_attention_scores_explorer_lives(page):
+    root = at(page, "scores").locator("[data-token]").first
+    root.locator("canvas").first.focus()
+    before = root.get_attribute("data-token")
+    page.keyboard.press("ArrowLeft")
+    assert root.get_attribute("data-token") != before
+
+
+def test_the_shortcut_lab_shows_what_was_recorded(page):
+    lab_ = at(page, "lab").locator(".relvit-lab")
+    assert "These curves were recorded." in lab_.inner_text()
+    assert lab_.get_by_role("button", name="Start").is_disabled() and lab_.locator("svg path, svg polyline").count() > 0
 
 
 def test_a_prediction_opens_its_answer(page):
