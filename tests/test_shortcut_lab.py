@@ -3,7 +3,9 @@
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
 import torch
@@ -247,6 +249,18 @@ def test_switches_are_marked_in_the_figure_and_their_words_do_not_overlap():
     boxes = [text.get_window_extent() for text in figure.axes[0].texts if "PE off" in text.get_text()]
     assert len(boxes) == 3
     assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+
+
+def test_the_numbers_in_the_notebooks_text_are_the_recorded_ones():
+    book = nbformat.read(Path(__file__).parents[1] / "notebooks" / "05_pe_shortcut.ipynb", 4)
+    (text,) = (" ".join(cell.source.split()) for cell in book.cells if cell.id == "lab-read")
+    _, _, plain, _, taken, _, bare = recorded()["tries"]
+    at = taken["steps"].index(taken["switches"][0]["step"])
+    before, after = taken["sprel"][at : at + 2]
+    assert f"from {before:.1f} to {after:.1f} %" in text
+    end = [one["sprel"][-1] for one in (taken, plain, bare)]
+    assert "ends at {:.1f} %, the one that never had PE at {:.1f} %".format(*end) in text
+    assert f"crop and jitter {end[1]:.1f}," in text and f"neither {end[2]:.1f}," in text
 
 
 def test_looks_are_told_apart_without_colour_and_bad_tries_are_named():

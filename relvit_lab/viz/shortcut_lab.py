@@ -37,12 +37,14 @@ def tries_figure(tries: Sequence[Try] = ()) -> Drawing:
     if tries:
         return draw_tries(tries, "What you tried: SpRel on images that the model has not seen, unshuffled")
     record = recorded()
-    return draw_tries(record["tries"], "SpRel on images that the model has not seen, unshuffled", recorded_note(record))
+    title = "SpRel on images that the model has not seen, unshuffled"
+    return draw_tries(record["tries"], title, recorded_note(record), "R")
 
 
 @styled
-def draw_tries(tries: Sequence[Try], title: str = "", note: str = "") -> Drawing:
-    """A curve for each try, with its name under the axes, and a thin upright line where it was switched.
+def draw_tries(tries: Sequence[Try], title: str = "", note: str = "", letter: str = "") -> Drawing:
+    """A curve for each try, with its name under the axes, and a thin upright line where it was switched. letter: before
+    the numbers of the tries.
 
     Raises RelvitError for no tries, or one whose steps and values are not equally many.
     """
@@ -55,12 +57,13 @@ def draw_tries(tries: Sequence[Try], title: str = "", note: str = "") -> Drawing
     for k, one in enumerate(tries):
         number = one.get("number", k + 1)
         colour, marker, dashes = look(number)
-        name = f"{number}  {full_label(one)}: {one['sprel'][-1]:.1f} % after step {one['steps'][-1]}"
+        key = f"{letter}{number}"
+        name = f"{key}  {full_label(one)}: {one['sprel'][-1]:.1f} % after step {one['steps'][-1]}"
         ax.plot(one["steps"], one["sprel"], color=colour, marker=marker, linestyle=(0, dashes) if dashes else "-",
                 markevery=(k % 3, 3), markersize=7, label=name, clip_on=False, zorder=3)  # fmt: skip
         for step, words in marks(one).items():
             ax.axvline(step, color=colour, linewidth=1.2, zorder=2)
-            words, left = f"{number}: {words}", step + longest / 200
+            words, left = f"{key}: {words}", step + longest / 200
             row = next(k for k in itertools.count() if taken.get(k, 0) <= left)
             taken[row] = left + len(words) * longest / 130
             ax.text(left, 117 - 5.5 * row, words, fontsize=11, weight="bold", va="top", zorder=4)
