@@ -14,7 +14,6 @@ from torch import Tensor
 
 from relvit_lab.attention import recorded, without_maps
 from relvit_lab.errors import RelvitError
-from relvit_lab.experiment import Stage
 from relvit_lab.patches import permute
 from relvit_lab.relations import permuted
 from relvit_lab.seen import MOST, as_trained, for_the_eye, seen_by, shuffles
@@ -161,8 +160,10 @@ def with_image(data: ScoresData, image: object = None) -> ScoresData:
 def _name(given: object, trained) -> str:
     """What a model is called: as it was asked for, or its stage; and whether it knows where a patch lies."""
     name = str(given) if isinstance(given, (str, Path)) else f"{trained.experiment.dataset}, {trained.stage}"
-    if hasattr(trained.model.backbone, "pos_embed"):  # Swin has none, ever
-        name += f" ({'with' if Stage(trained.stage, trained.experiment).pos_embed else 'no'} positional embeddings)"
+    backbone = trained.model.backbone
+    if hasattr(backbone, "pos_embed"):  # Swin has none, ever; a ViT without has nothing or zeros there
+        embedded = backbone.pos_embed is not None and bool(backbone.pos_embed.any())
+        name += f" ({'with' if embedded else 'no'} positional embeddings)"
     return name
 
 

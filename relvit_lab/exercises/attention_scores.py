@@ -379,5 +379,20 @@ for _prediction in (
         "Nothing tells the model where a patch was put, so each token stays what it was and only its number changes: "
         "rows and columns move together.",
     ),
+    Prediction(
+        "03-rows",
+        "A softmax makes probabilities p[k, i, j] of the nine scores of each pair. For one i and one k, they are added "
+        "up over all N patches j. What comes out?",
+        "another number for each i and k",
+        "The softmax goes over k, so the nine probabilities of a pair sum to 1. Nothing ties the pairs of a row "
+        "together. Inside the backbone it is the other way round: there the softmax goes over j.",
+    ),
+    Prediction(
+        "03-even",
+        "Fresh weights: at how many of the 17 tokens (CLS and 16 patches) does a patch look, counted in equal parts?",
+        "nearly all 17",
+        "Fresh queries and keys are so small that all their products are near 0: every row is almost even, 1/17 each. "
+        "Only training makes heads choosy.",
+    ),
 ):
     PREDICTIONS.add(_prediction)
