@@ -191,6 +191,8 @@ def test_what_is_asked_wrongly_is_said(tmp_path, capsys):
         ([str(tmp_path / "file")], "cannot be written"),
         ([str(tmp_path / "a"), "--notebooks", "01_patch_relation"], "did you mean '01_patch_relations'"),
         ([str(tmp_path / "a"), "--no-hint"], "did you mean 'no_hints'"),
+        ([str(tmp_path / "a"), "--force=yes"], "--force takes no value"),
+        ([str(tmp_path / "a"), "--notebooks"], "--notebooks needs a value"),
     ):
         assert main(["class", *words]) == 1
         assert said in capsys.readouterr().err
