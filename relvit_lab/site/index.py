@@ -92,7 +92,7 @@ def _card_html(card: Card) -> str:
             f'<a href="{card.file}" tabindex="-1" aria-hidden="true">'
             f'<img src="data:image/png;base64,{source}" alt="{html.escape(card.alt)}"></a>'
         )
-    learn = f"<p>What you will learn</p>\n{PageMarkdown().to_html(card.learn)}" if card.learn else ""
+    learn = f"<p><b>What you will learn</b></p>\n{PageMarkdown().to_html(card.learn)}" if card.learn else ""
     time = f'<p class="time">{PageMarkdown().to_html(card.time).strip().removeprefix("<p>").removesuffix("</p>")}</p>'
     return (
         f'<li class="card">{picture}<div><h2><a href="{card.file}">{title}</a></h2>\n'
