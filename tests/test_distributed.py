@@ -45,7 +45,7 @@ def test_shares_are_the_batch_in_pieces_of_nearly_one_size(world, batch):
     assert sum(counts) == batch and max(counts) - min(counts) <= 1
     own = [list(range(batch))[share.rows(batch)] for share in shares]
     assert [len(rows) for rows in own] == [max(1, count) for count in counts]  # a stand-in where there is none
-    assert sum((rows for rows, count in zip(own, counts) if count), []) == list(range(batch))
+    assert [row for rows, count in zip(own, counts) if count for row in rows] == list(range(batch))
 
 
 PIPELINES = {
@@ -126,7 +126,7 @@ def test_an_evaluation_is_split_and_its_sums_are_equal(mega):
 
 def test_batch_norm_is_refused():
     devices = Devices(CPU, "float32", Share(0, 2), group=Group())
-    with pytest.raises(RelvitError, match="1 is a batch norm.*one device"):
+    with pytest.raises(RelvitError, match=r"1 is a batch norm.*one device"):
         devices.wrap(nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)))
 
 
