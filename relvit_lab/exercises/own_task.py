@@ -55,7 +55,6 @@ def _grid_cells(grid: int) -> tuple[Tensor, Tensor]:
 
 
 def _tensor(value: Any, shown: str, shape: tuple[int, ...]) -> Tensor:
-    value = torch.as_tensor(value) if isinstance(value, list) or type(value).__module__ == "numpy" else value
     if not isinstance(value, Tensor):
         raise Mistake(f"{shown} is a tensor, not {type(value).__name__}")
     if tuple(value.shape) != shape:
@@ -175,10 +174,12 @@ def _judge_quadrant(answer: Callable) -> str:
         got = _tensor(call(answer, grid, shown=shown), shown, (n,))
         if got.is_floating_point():
             raise Mistake("classes are whole numbers (int64); floats would make it a task with values")
-        if torch.equal(got.long(), right):
+        if got.dtype != torch.int64:
+            raise Mistake(f"cross-entropy takes classes as int64, not {str(got.dtype).removeprefix('torch.')}: .long()")
+        if torch.equal(got, right):
             continue
         for says, wrong in _WRONG_QUADRANT.values():
-            if torch.equal(got.long(), wrong(grid)):
+            if torch.equal(got, wrong(grid)):
                 raise Mistake(says)
         k = int((got != right).nonzero()[0])
         raise Mistake(
@@ -200,6 +201,8 @@ EXERCISES.add(
             **{words: wrong for words, (_, wrong) in _WRONG_QUADRANT.items()},
             "has the shape": lambda grid: quadrant(grid).view(grid, grid),
             "whole numbers": lambda grid: quadrant(grid).float(),
+            "as int64": lambda grid: quadrant(grid).int(),
+            "is a tensor": lambda grid: quadrant(grid).tolist(),
             "is of class": lambda grid: 3 - quadrant(grid),
         },
     )
