@@ -53,7 +53,7 @@ def draw_tries(tries: Sequence[Try], title: str = "", note: str = "", letter: st
     figure = new_drawing(11.2, 5.0 + 0.22 * len(tries))
     ax = figure.subplots()
     longest, said = max(one["of"] for one in tries), []
-    taken: dict[int, float] = {}  # of each row of words above the curves: up to which step
+    switched: list[tuple[int, str, str]] = []  # step, words and colour
     for k, one in enumerate(tries):
         number = one.get("number", k + 1)
         colour, marker, dashes = look(number)
@@ -61,13 +61,9 @@ def draw_tries(tries: Sequence[Try], title: str = "", note: str = "", letter: st
         name = f"{key}  {full_label(one)}: {one['sprel'][-1]:.1f} % after step {one['steps'][-1]}"
         ax.plot(one["steps"], one["sprel"], color=colour, marker=marker, linestyle=(0, dashes) if dashes else "-",
                 markevery=(k % 3, 3), markersize=7, label=name, clip_on=False, zorder=3)  # fmt: skip
-        for step, words in marks(one).items():
-            ax.axvline(step, color=colour, linewidth=1.2, zorder=2)
-            words, left = f"{key}: {words}", step + longest / 200
-            row = next(k for k in itertools.count() if taken.get(k, 0) <= left)
-            taken[row] = left + len(words) * longest / 130
-            ax.text(left, 117 - 5.5 * row, words, fontsize=11, weight="bold", va="top", zorder=4)
+        switched += [(step, f"{key}: {words}", colour) for step, words in marks(one).items()]
         said.append(name)
+    _name_switches(ax, switched, longest)
     _floors(ax, longest)
     ax.set(xlim=(0, longest), ylim=(0, 116), yticks=range(0, 101, 20), xlabel="step", ylabel="SpRel, %")
     ax.grid(axis="y", color="#E4E4E4", linewidth=0.8)
@@ -78,6 +74,17 @@ def draw_tries(tries: Sequence[Try], title: str = "", note: str = "", letter: st
         ax.annotate(note, (0, 1), (0, 6), xycoords="axes fraction", textcoords="offset points", fontsize=9.5)
     figure.alt = f"{title + '. ' if title else ''}SpRel in % by step: {'; '.join(said)}. {note}".strip()
     return figure
+
+
+def _name_switches(ax: Axes, switched: Sequence[tuple[int, str, str]], longest: int) -> None:
+    """An upright line for each, and its words above the curves, in as many rows as keep them apart."""
+    taken: dict[int, float] = {}  # up to which step each row is
+    for step, words, colour in sorted(switched):
+        ax.axvline(step, color=colour, linewidth=1.2, zorder=2)
+        left = step + longest / 200
+        row = next(k for k in itertools.count() if taken.get(k, 0) <= left)
+        taken[row] = left + len(words) * longest / 130
+        ax.text(left, 117 - 5.5 * row, words, fontsize=11, weight="bold", va="top", zorder=4)
 
 
 def _floors(ax: Axes, longest: int) -> None:

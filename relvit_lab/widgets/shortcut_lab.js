@@ -1,7 +1,7 @@
 // The shortcut lab. The kernel trains; this page shows its tries and sends it what is asked (start, stop, clear) and the
 // toggles. Without a kernel (a saved page) the recorded tries are shown, and that training needs one.
 const INK = "#222222";
-const W = 980, H = 450, LEFT = 58, RIGHT = 116, TOP = 62, BOTTOM = 46; // of the drawing; the page scales it
+const W = 980, H = 468, LEFT = 58, RIGHT = 116, TOP = 80, BOTTOM = 46; // of the drawing; the page scales it
 const TOGGLES = [
   ["pos_embed", "positional embeddings (PE)"], ["shuffle", "shuffle"], ["crop", "patch crop"], ["jitter", "jitter"],
 ];
@@ -143,20 +143,22 @@ function render({ model, el }) {
       parts.push(drawn("line", { x1: LEFT, x2: W - RIGHT, y1: py(value), y2: py(value), stroke: INK, "stroke-width": 1.4,
         "stroke-dasharray": "2 4" }),
       text(W - RIGHT - 4, py(value) + dy, `${words}: ${value.toFixed(1)} %`, { "text-anchor": "end", "font-size": 14 }));
-    const taken = []; // of each row of words above the curves: up to where
+    const marks = curves.flatMap((one) => one.marks.map(([step, what]) => ({ step, words: `${one.key}: ${what}`, one })));
+    for (const { step, one } of marks)
+      parts.push(drawn("line", { class: "switch", "data-key": one.key, "data-step": step, x1: px(step), x2: px(step),
+        y1: TOP - 54, y2: H - BOTTOM, stroke: lookOf(one)[0], "stroke-width": 1.4 }));
     for (const one of curves) {
       const points = one.steps.map((step, k) => [px(step), py(one.sprel[k])]);
-      for (const [step, what] of one.marks) {
-        const left = px(step) + 4, mark = `${one.key}: ${what}`;
-        let row = 0;
-        while (taken[row] > left) row += 1;
-        taken[row] = left + 8.2 * mark.length;
-        parts.push(drawn("line", { class: "switch", "data-key": one.key, "data-step": step, x1: px(step), x2: px(step),
-          y1: TOP - 36, y2: H - BOTTOM, stroke: lookOf(one)[0], "stroke-width": 1.4 }),
-        halo(text(left, TOP - 24 + 17 * row, mark, { "font-size": 14, "font-weight": 600 })));
-      }
       parts.push(drawn("polyline", { class: "curve", "data-key": one.key, points: points.join(" "), ...stroke(one) }));
       points.forEach(([x, y], k) => (k + one.number) % 3 || parts.push(marker(one, x, y)));
+    }
+    const taken = []; // of each row of words above the curves: up to where
+    for (const { step, words } of marks.sort((a, b) => a.step - b.step)) {
+      const left = px(step) + 4;
+      let row = 0;
+      while (taken[row] > left) row += 1;
+      taken[row] = left + 8.2 * words.length;
+      parts.push(halo(text(left, TOP - 42 + 17 * row, words, { "font-size": 14, "font-weight": 600 })));
     }
     const ends = curves.map((one) => ({ one, y: py(one.sprel.at(-1)), x: px(one.steps.at(-1)) })).sort((a, b) => a.y - b.y);
     let last = -Infinity;

@@ -115,6 +115,7 @@ class ShortcutLab(anywidget.AnyWidget):
         except RuntimeError:
             raise RelvitError("the lab trains in an event loop: start it in a notebook, or in asyncio.run") from None
         self.running, self._stop, self.failed, self.failure, self._last = True, False, "", None, None
+        self.progress = {"step": 0, "of": 1, "line": "starting"}
         self._task = loop.create_task(self._train())
 
     def stop(self) -> None:
