@@ -7,7 +7,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 import torch
@@ -146,10 +146,8 @@ class Pipeline:
         the first image: the cuts of mega-patches are fixed by an image's index."""
         x = image_augment(self._middle(images), self.image_size, crop="none", flip=False)
         if self.mega_patches is not None:
-            own = [generator("mega-patch cuts", self.mega_patches, first + i) for i in range(len(x))]
             side, shared = grid_side(x, self.patch_size), self.recipe == "released"
-            cuts = torch.cat([draw_cuts(1, self.mega_patches, side, draws, shared) for draws in own])
-            x = self._mega(x, cuts)
+            x = self._mega(x, _fixed_cuts(self.mega_patches, side, shared, first, len(x)))
         return Batch(self._normalise_(x), labels)
 
     def _middle(self, images: Tensor) -> Tensor:
@@ -164,6 +162,14 @@ class Pipeline:
         antialias = self.recipe != "released"
         x, _ = mega_patches(x, self.mega_patches, self.patch_size, cuts=cuts, antialias=antialias)
         return x
+
+
+@lru_cache(maxsize=1024)
+def _fixed_cuts(m: int, side: int, shared: bool, first: int, count: int) -> Tensor:
+    """(B, 2, M - 1), each image's by its index. Kept for the next epoch: a generator for each of 10,000 images takes
+    about a second, which is more than a GPU needs to look at them all."""
+    own = [generator("mega-patch cuts", m, first + i) for i in range(count)]
+    return torch.cat([draw_cuts(1, m, side, draws, shared) for draws in own])
 
 
 @cache
