@@ -300,7 +300,7 @@ function render({ model, el }) {
 
   /** Eq. 5's nine classes in their places; other classes with their names; a colour bar for values, or for many. */
   function paintLegend(ratio) {
-    const { names, marks, colours, low, high, title } = task(), value = target(...lit());
+    const { names, marks, colours, low, high } = task(), value = target(...lit());
     const swatches = isKind("classes") && names.length <= 24, named = names.map((name, k) => `${k} ${name}`.trim());
     const wide = Math.max(54, ...named.map((name) => 34 + 7 * name.length)), across = Math.max(1, Math.floor(420 / wide));
     const [w, h] = isKind("relations") ? [150, 96] : isKind("places") ? [290, 40] : !swatches ? [280, 52]
@@ -346,7 +346,7 @@ function render({ model, el }) {
       });
     } else {
       const shown = (v) => Number(v.toPrecision(3)), x = (v) => 12 + ((v - low) / (high - low)) * 256;
-      label = `Colour bar of ${title} from ${shown(low)} to ${shown(high)}; the value is ${value.toFixed(isClass() ? 0 : 2)}`;
+      label = `Colour bar from ${shown(low)} to ${shown(high)}; the value is ${value.toFixed(isClass() ? 0 : 2)}`;
       ctx.textAlign = "center";
       for (const tick of [low, (low + high) / 2, high]) ctx.fillText(shown(tick), x(tick), 42);
       ctx.beginPath(); // a pointer at the value

@@ -15,11 +15,37 @@ from browser import lab
 from nbformat import v4
 
 from relvit_lab.relations_data import RelationsData, relations_data
+from relvit_lab.tasks import TASKS
 from relvit_lab.viz.relations import RELATION_COLOURS
+from relvit_lab.viz.task_panels import class_colours
 
 pytestmark = pytest.mark.browser
 
+OWN_TASKS = """
+from dataclasses import replace
+import torch, relvit_lab
+from relvit_lab.heads import PairScores, TokenScores
+from relvit_lab.model import RelViT
+from relvit_lab.tasks import TASKS, Task
+from relvit_lab.widgets.relations import explore_relations
+
+n = lambda grid: torch.arange(grid * grid)
+quarter = lambda grid: 2 * (2 * (n(grid) // grid) >= grid).long() + (2 * (n(grid) % grid) >= grid).long()
+names = ("left top", "right top", "left bottom", "right bottom")
+own = [
+    TASKS.add(Task("steps", lambda dim, grid: PairScores(dim, 1), target=lambda g: (n(g)[:, None] - n(g)) / 4.0)),
+    TASKS.add(Task("same", lambda dim, grid: PairScores(dim, 2), target=lambda g: torch.eye(g * g).long())),
+    TASKS.add(Task("quarter", lambda dim, grid: TokenScores(dim, 4), target=quarter, classes=names)),
+    TASKS.add(Task("order", lambda dim, grid: TokenScores(dim, 1), target=lambda g: n(g) / (g * g))),
+]
+torch.manual_seed(0)
+digits = relvit_lab.load("digits_tasks")
+model = replace(digits, model=RelViT(digits.model.backbone, own).eval())
+explorer = explore_relations(model=model, tasks=[task.name for task in own])
+explorer
+"""
 CELLS = {
+    "tasks": OWN_TASKS,
     "large": "from relvit_lab.widgets.relations import explore_relations\n"
     "explorer = explore_relations(patch=16)\nexplorer",
     "own": "import torch\ntorch.manual_seed(0)\nexplorer = explore_relations(torch.rand(3, 40, 60), patch=8)\nexplorer",
@@ -334,6 +360,68 @@ def test_a_models_answers_stand_beside_the_targets_with_its_mistakes_marked(expl
         shown.choose(task)
         assert data.verdict(task) in shown.caption(ANSWERS)
         assert "The model says" in shown.words()
+
+
+@pytest.fixture(scope="module")
+def own_tasks() -> RelationsData:
+    """What the explorer of tasks of one's own shows: the cell, run here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TASKS, "_entries", dict(TASKS._entries))
+        namespace: dict = {}
+        exec(OWN_TASKS, namespace)
+        return namespace["explorer"].shown
+
+
+def test_tasks_of_ones_own_with_a_model_that_answers_them(explorer, own_tasks):
+    """Values and classes, of pairs and of patches: colours, words, legend and mistakes."""
+    shown, n = explorer("tasks"), 16
+    legend = shown.root.get_by_role("img")
+    assert shown.state("task") == "steps" and shown.root.locator("input[value=sprel]").count() == 0
+    shown.only_colours()
+    for name, view in own_tasks.tasks.items():
+        shown.choose(name)
+        columns = n if view.of_pairs else max(1, len(view.names))
+        target, said, wrong = own_tasks.target(name), own_tasks.predictions[name][0], own_tasks.mistakes(name)
+        assert own_tasks.verdict(name) in shown.caption(ANSWERS)
+        assert f"{view.title} targets, {n} x {columns}" in shown.caption(TARGETS)
+        for place in (2, 7, 13):
+            at = (place, 5) if view.of_pairs else (place,)
+            column = 5 if view.of_pairs else int(target[at]) if view.is_class else 0
+            y, x = shown.at(TARGETS, place, 0, n)[1], shown.at(TARGETS, 0, column, columns)[0]
+            shown.page.mouse.move(x, y)
+            shown.page.wait_for_timeout(50)
+            assert float(shown.state("value")) == pytest.approx(float(target[at]), abs=1e-6)
+            assert float(shown.state("answer")) == pytest.approx(float(said[at]), abs=1e-3)
+            assert ("a mistake" in shown.words()) == bool(wrong[at]), shown.words()
+            share = (float(target[at]) - view.low) / (view.high - view.low)
+            colour = rgb(class_colours(view)[target[at]]) if view.is_class else heat(2 * share - 1)
+            middle = (place + 0.5) / n, (column + 0.5) / columns
+            assert near(shown.pixel(TARGETS, *middle, 1), colour, 6), (name, place)
+            if view.is_class:
+                assert f"class {target[at]}" in shown.words()
+            else:
+                assert f"on a scale from {view.low:.2f} to {view.high:.2f}" in shown.words()
+        label = legend.get_attribute("aria-label")
+        assert ("Colour bar" in label) == (not view.is_class)
+        assert not view.legend() or view.legend() in label
+    shown.choose("quarter")
+    shown.hover(IMAGE, 3, 1, 4)
+    assert shown.words().startswith("Patch 13: class 2 (left bottom).")
+    for place in (0, 2, 8, 15):
+        colour = rgb(class_colours(own_tasks.tasks["quarter"])[own_tasks.target("quarter")[place]])
+        assert near(shown.pixel(IMAGE, place // 4 + 0.87, place % 4 + 0.87, 4), colour)
+    shown.button("Shuffle").click()
+    shown.hover(IMAGE, 0, 0, 4)
+    moved = own_tasks.permutations[1][0]
+    assert (
+        shown.words().lower().startswith(f"patch {moved} (now at place 0): class {own_tasks.target('quarter', 1)[0]}")
+    )
+    shown.canvas(TARGETS).focus()
+    for key, place in {"ArrowDown": 4, "End": 4, "PageDown": 15, "PageUp": 0}.items():
+        if key == "ArrowDown":
+            shown.hover(IMAGE, 0, 3, 4)
+        shown.press(key)
+        assert int(shown.state("anchor")) == place, key
 
 
 def test_an_own_image_is_noted_and_python_can_lead(explorer):
