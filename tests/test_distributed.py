@@ -147,12 +147,13 @@ def test_only_train_runs_on_several(monkeypatch, capsys, rank, says):
 
 # -- two processes ---------------------------------------------------------------------------------------------------
 
-# 24 steps with batches of 16 or 17 and 11; the rate is one at which AdamW does not blow rounding up: see below
+# 24 steps; batches do not divide by two, and the last ones of "released" have one image: the second process has none.
+# AdamW makes a step of about the learning rate of a gradient that is nothing but rounding: hence the small rate.
 FIELDS = {"preset": "smoke", "epochs": 4, "batch_size": 17, "train_images": 96, "test_images": 45, "lr": 1e-4}
 SETTINGS = {
     "joint": {"scenario": "downstream_only", "tasks": "sprel+drloc"},
     "mega": {"tasks": "sprel+dist+ang+abspos", "mega_patches": 3, "shuffle": True},
-    "released": {"recipe": "released", "drop_path": 0.0, "scenario": "supervised", "batch_size": 19},  # 1 in the last
+    "released": {"recipe": "released", "drop_path": 0.0, "scenario": "supervised", "batch_size": 19, "test_images": 39},
 }
 
 
@@ -188,12 +189,11 @@ def test_two_processes_equal_one(pair, tmp_path, name):
         assert json.loads(result.read_text())["environment"]["devices"] == 2
 
 
-@pytest.mark.parametrize("rank", [0, 1])
-def test_from_two_to_one_and_back(pair, tmp_path, rank):
-    """SIGTERM to either process: both stop after the same step, within an epoch, with one checkpoint."""
+def test_from_two_to_one_and_back(pair, tmp_path):
+    """SIGTERM to the second process: both stop after the same step, within an epoch, with one checkpoint."""
     fields = FIELDS | SETTINGS["joint"]
     home = str(tmp_path / "pieces")
-    steps = pair("train", home=home, terminate=rank, at=7, **fields)
+    steps = pair("train", home=home, terminate=1, at=7, **fields)
     assert steps[0] == steps[1] and steps[0][0] in (7, 8, 9)
     (folder,) = (tmp_path / "pieces" / "runs").iterdir()
     state = RunFolder(folder).checkpoint(folder.name)
