@@ -21,6 +21,7 @@ from relvit_lab.viz.style import HEAT, INK, VERMILLION
 from relvit_lab.viz.task_panels import class_colours
 
 CARRIED = 1_000_000  # bytes of scores and attention, at most, that a page without a kernel takes along
+MODULE = ("scores_read.js", "scores_paint.js", "scores.js")  # one module of three files
 CHOICES = ("score", "softmax", "shuffle", "block", "head", "cls", "back")
 CSS = f"""
 .relvit-scores {{ background: #fff; color: {INK}; font: 14px/1.4 system-ui, sans-serif; padding: 8px;
@@ -43,9 +44,10 @@ CSS = f"""
 .relvit-scores figure canvas {{ width: 100%; aspect-ratio: 1; cursor: crosshair; touch-action: pan-y }}
 .relvit-scores .scale {{ display: flex; gap: 6px; align-items: center; font-size: 13px; min-height: 20px }}
 .relvit-scores .scale i {{ flex: 1; height: 10px }}
-.relvit-scores .said {{ font-size: 16px; min-height: 2.8em; margin-top: 8px }}
+.relvit-scores .chosen-pair {{ display: flex; flex-wrap: wrap; gap: 4px 20px; align-items: center; margin-top: 6px }}
+.relvit-scores .said {{ flex: 1 1 260px; font-size: 16px; min-height: 2.8em }}
 .relvit-scores .trouble {{ color: #A33B00; font-weight: 600 }}
-.relvit-scores .pair {{ overflow-x: auto; margin: 4px 0 }}
+.relvit-scores .pair {{ overflow-x: auto; max-width: 100% }}
 .relvit-scores table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; white-space: nowrap;
   margin: 2px }}
 .relvit-scores th, .relvit-scores td {{ padding: 2px 8px; text-align: right; font-size: 14px; color: {INK} }}
@@ -66,7 +68,7 @@ class ScoresExplorer(anywidget.AnyWidget):
     static figures draw them.
     """
 
-    _esm = Path(__file__).with_name("scores.js")
+    _esm = "".join(Path(__file__).with_name(name).read_text(encoding="utf-8") for name in MODULE)
     _css = CSS
 
     data = traitlets.Dict().tag(sync=True)  # the image, the tasks, and the orders that are carried along

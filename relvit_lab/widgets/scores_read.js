@@ -1,0 +1,100 @@
+// The attention-score explorer, first of three files that become one module: what the traits hold and what follows.
+// Token t lies at place t and holds patch p[t]; i and j are tokens, and [k, i, j] is the k-th score about i, seen from
+// the chosen token j.
+const copy = (view) => view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength); // for its alignment
+const rgb = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
+const inkOn = ([r, g, b]) => (0.299 * r + 0.587 * g + 0.114 * b < 128 ? "#FFFFFF" : "#000000");
+const between = (low, v, high) => Math.max(low, Math.min(high, v));
+const at = (k, size, count) => Math.round((k * size) / count);
+const percent = (v) => `${(100 * v).toFixed(v < 0.0995 ? 1 : 0)} %`;
+const number = (v, digits) => v.toFixed(digits).replace(/^-(?=[0.]*$)/, "").replace("-", "−");
+const short = (v) => number(v, Math.abs(v) >= 9.95 ? 1 : 2);
+
+
+function softmax(values) {
+  const most = Math.max(...values), powers = values.map((v) => Math.exp(v - most));
+  const sum = powers.reduce((a, b) => a + b, 0);
+  return powers.map((v) => v / sum);
+}
+
+function unpackOrder(models) {
+  return models.map((one) => ({
+    tasks: Object.fromEntries(Object.entries(one.tasks).map(([name, task]) => {
+      const kind = task.outputs > 256 ? Uint16Array : Uint8Array; // a value is what it says: no classes then
+      const said = task.said && new kind(copy(task.said));
+      return [name, { ...task, said, scores: new Uint16Array(copy(task.scores)) }];
+    })),
+    share: one.share && new Uint8Array(copy(one.share)),
+    top: one.top && new Float32Array(copy(one.top)),
+  }));
+}
+
+/** The traits unpacked, and s, what is shown: the answers to all that may be asked about it. */
+function reader(model) {
+  const s = { task: model.get("task"), j: 0, i: 0, k: 0, pinned: false, softmax: true, shuffle: 0, block: 1, head: 0,
+    cls: false, back: false, colour: 0.8 };
+  const r = { s, data: null, orders: null, picture: null };
+  let p, targets;
+  function take() {
+    r.data = model.get("data");
+    r.orders = Object.fromEntries(Object.entries(r.data.shuffles).map(([s, models]) => [s, unpackOrder(models)]));
+    p = new Uint8Array(copy(r.data.permutations));
+    targets = Object.fromEntries(
+      Object.entries(r.data.tasks).map(([name, { target }]) => [name, new Float32Array(copy(target))]));
+    takeExtra();
+  }
+  function takeExtra() {
+    const { shuffle, models } = model.get("extra");
+    if (models) r.orders[shuffle] = unpackOrder(models);
+  }
+  take();
+  const side = r.data.side, N = side * side, last = p.length / N - 1, heats = new Uint8Array(copy(r.data.heat));
+
+  const task = () => r.data.tasks[s.task];
+  const isPlaces = () => task().kind === "places"; // the K scores of one token are a map over the places
+  const isClass = () => task().kind !== "values";
+  const asked = () => (task().pairs ? [s.i, s.j] : [s.j, s.j]);
+  const answers = (m) => r.orders[s.shuffle][m].tasks[s.task];
+  const patchAt = (t) => p[s.shuffle * N + t];
+  const tokenOf = (patch) => p.subarray(s.shuffle * N, (s.shuffle + 1) * N).indexOf(patch);
+  const whereIs = (t) => (s.back ? patchAt(t) : t);
+  const tokenAt = (place) => (s.back ? tokenOf(place) : place);
+  const target = (i, j) => targets[s.task][task().pairs ? patchAt(i) * N + patchAt(j) : patchAt(i)];
+  const score = (m, k, i, j) => {
+    const { scores, low, step } = answers(m);
+    return low + step * scores[task().pairs ? (k * N + i) * N + j : k * N + i];
+  };
+  const said = (m, i, j) => (isClass() ? answers(m).said[task().pairs ? i * N + j : i] : score(m, 0, i, j));
+  const isWrong = (m, i, j) => Math.abs(said(m, i, j) - target(i, j)) > task().tolerance + 1e-6 * isClass();
+  const outputs = () => Math.max(...r.data.models.map((_, m) => answers(m)?.outputs ?? 0));
+  const name = (k) => (isClass() ? `${k}${task().names[k] ? ` ${task().names[k]}` : ""}` : short(k));
+  const showsShares = () => s.softmax && isClass();
+  /** Scores and softmax of every token seen from j, by k; of token j by place where the classes are places. */
+  function fields(m) {
+    const K = answers(m).outputs, all = (from, to) => Array.from({ length: from }, (_, a) => to(a));
+    if (isPlaces()) {
+      const raw = all(K, (c) => score(m, c, s.j, 0));
+      return { raw: [raw], share: [softmax(raw)] };
+    }
+    const raw = all(K, (k) => all(N, (t) => score(m, k, t, s.j)));
+    const shares = all(N, (t) => softmax(raw.map((map) => map[t])));
+    return { raw, share: all(K, (k) => shares.map((of) => of[k])) };
+  }
+  /** How much the token that looks does so at every token, (T,); it is CLS, or j. */
+  function look(m) {
+    const { share, top } = r.orders[s.shuffle][m], { blocks, heads, prefix } = r.data.models[m];
+    const T = N + prefix, from = s.cls && prefix ? 0 : prefix + s.j, block = Math.min(s.block, blocks) - 1;
+    const which = s.head ? [Math.min(s.head, heads) - 1] : [...Array(heads).keys()];
+    return Array.from({ length: T }, (_, t) => which.reduce((sum, h) => {
+      const row = (block * heads + h) * T + from;
+      return sum + (share[row * T + t] * top[row]) / 255;
+    }, 0) / which.length);
+  }
+  const heat = (part) => {
+    const from = 3 * between(0, Math.floor(part * 256), 255);
+    return [heats[from], heats[from + 1], heats[from + 2]];
+  };
+
+  return Object.assign(r, { side, N, last, take, takeExtra, task, isPlaces, isClass, asked, answers, patchAt, tokenOf,
+    whereIs, tokenAt, target, score, said, isWrong, outputs, name, showsShares, fields, look, heat });
+}
