@@ -6,15 +6,18 @@ import subprocess
 import sys
 import threading
 
+import nbformat
 import pytest
 
 from relvit_lab import exercises
+from relvit_lab.classroom import copies
 from relvit_lab.errors import RelvitError
 from relvit_lab.exercises import EXERCISES, PREDICTIONS, answer_or_reference, ask, check, journal, predict
 from relvit_lab.exercises.progress_view import Progress, State, choices, states
 
 ask.load_all()
 NAME = "03-parameters"
+WITH_EXERCISES = [path for path in copies.choose(()) if any(name[:2] == path.stem[:2] for name in EXERCISES.names())]
 
 
 def wrong(dim, outputs, rank=None):
@@ -187,6 +190,12 @@ def test_it_shows_each_exercise_with_all_that_is_asked():
     assert "Notebook 01" not in text and "Notebook 01" in repr(exercises.progress())
     with pytest.raises(RelvitError, match="no notebook 77"):
         exercises.progress(77)
+
+
+@pytest.mark.parametrize("path", WITH_EXERCISES, ids=lambda path: path.stem)
+def test_a_notebook_ends_with_its_progress(path):
+    *_, cell, _ = nbformat.read(path, 4).cells
+    assert cell.id == "progress" and f'progress("{path.stem[:2]}")' in cell.source
 
 
 def test_what_others_wrote_into_the_file_is_shown_as_text():
