@@ -15,7 +15,7 @@ from relvit_lab import own_image
 from relvit_lab.errors import RelvitError
 from relvit_lab.patches import permute
 from relvit_lab.relations import permuted
-from relvit_lab.seen import MOST, SHUFFLES, as_trained, for_the_eye, seen_by, shuffles  # noqa: F401 (SHUFFLES)
+from relvit_lab.seen import MOST, as_trained, for_the_eye, seen_by, shuffles
 from relvit_lab.task_views import TaskView, views
 
 

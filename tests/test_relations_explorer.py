@@ -15,7 +15,8 @@ from relvit_lab.errors import RelvitError
 from relvit_lab.photographs import photograph
 from relvit_lab.records import StageFinished
 from relvit_lab.relations import RELATION_NAMES
-from relvit_lab.relations_data import SHUFFLES, relations_data
+from relvit_lab.relations_data import relations_data
+from relvit_lab.seen import SHUFFLES
 from relvit_lab.task_views import WORDS, furthest, widest
 from relvit_lab.tasks import BUILT_IN, RELVIT, TASKS
 from relvit_lab.viz.relations import RELATION_COLOURS

@@ -1,6 +1,5 @@
 """The relations explorer: hover over a patch and see where all others lie, in the image and in the N x N targets."""
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +9,8 @@ import numpy as np
 import traitlets
 
 from relvit_lab.errors import RelvitError, nearest
-from relvit_lab.relations_data import SHUFFLES, RelationsData, relations_data
+from relvit_lab.relations_data import RelationsData, relations_data
+from relvit_lab.seen import SHUFFLES, png
 from relvit_lab.task_views import WORDS
 from relvit_lab.viz.relations import default_anchors
 from relvit_lab.viz.style import HEAT, INK, VERMILLION
@@ -113,7 +113,7 @@ def _for_the_browser(shown: RelationsData) -> dict:
     return {
         "side": shown.side,
         "note": shown.note,
-        "png": _png(shown.picture),
+        "png": png(shown.picture),
         "permutations": shown.permutations.astype("uint8").tobytes(),
         "tasks": {name: _task(shown, name) for name in shown.tasks},
         "heat": heat.tobytes(),
@@ -145,11 +145,3 @@ def _task(shown: RelationsData, name: str) -> dict:
         "most": view.most,
         "digits": view.digits,
     }
-
-
-def _png(picture: np.ndarray) -> bytes:
-    from PIL import Image
-
-    data = io.BytesIO()
-    Image.fromarray(picture).save(data, format="png")
-    return data.getvalue()
