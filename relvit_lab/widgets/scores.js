@@ -71,14 +71,14 @@ function render({ model, el }) {
   });
   const words = element("div", { class: "said", role: "status", "aria-live": "polite" });
   const table = element("table"), complaint = element("div", { class: "trouble", role: "alert" });
+  const chosen = element("div", { class: "chosen-pair" }, element("div", { class: "pair" }, table), words);
   const help = element("div", { class: "help" });
   const root = element("div", { class: "relvit-scores" },
     element("div", { class: "bar" }, tasks, shows),
     element("div", { class: "bar" }, ...(most("blocks") ? [attention] : []), shuffle,
       element("label", {}, "seed", seed), undo, element("label", {}, back, "patches put back"),
       element("label", {}, "image", colour, "colours"), own, file),
-    complaint, element("div", { class: "chosen-pair" }, element("div", { class: "pair" }, table), words),
-    ...rows.map((row) => row.root), help);
+    complaint, chosen, ...rows.map((row) => row.root), help);
   for (const each of root.querySelectorAll("input, button, select, canvas"))
     each.dataset.lmSuppressShortcuts = "true"; // keys stay
   el.append(root);
@@ -94,6 +94,7 @@ function render({ model, el }) {
     for (const [set, chosen] of [[tasks, s.task], [shows, s.softmax ? "softmax" : "scores"]])
       for (const input of set.querySelectorAll("input")) input.checked = input.value === chosen;
     shows.disabled = !isClass();
+    chosen.classList.toggle("many", outputs() > MANY); // a table whose width changes: the words stay below it
     [block.value, head.value, cls.value] = [s.block - 1, s.head, s.cls ? "cls" : "token"];
     if (document.activeElement !== seed || waiting === null) seed.value = waiting ?? s.shuffle;
     undo.disabled = !s.shuffle;

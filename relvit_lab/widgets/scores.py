@@ -47,6 +47,7 @@ CSS = f"""
 .relvit-scores .chosen-pair {{ display: flex; flex-wrap: wrap; gap: 4px 20px; align-items: center; margin-top: 6px }}
 .relvit-scores .said {{ flex: 1 1 260px; font-size: 16px; min-height: 2.8em }}
 .relvit-scores .trouble {{ color: #A33B00; font-weight: 600 }}
+.relvit-scores .many .said {{ flex-basis: 100% }}
 .relvit-scores .pair {{ overflow-x: auto; max-width: 100% }}
 .relvit-scores table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; white-space: nowrap;
   margin: 2px }}

@@ -6,7 +6,7 @@ const rgb = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
 const inkOn = ([r, g, b]) => (0.299 * r + 0.587 * g + 0.114 * b < 128 ? "#FFFFFF" : "#000000");
 const between = (low, v, high) => Math.max(low, Math.min(high, v));
 const at = (k, size, count) => Math.round((k * size) / count);
-const percent = (v) => `${(100 * v).toFixed(v < 0.0995 ? 1 : 0)} %`;
+const percent = (v) => `${(100 * v).toFixed(v < 0.0995 ? 1 : 0)}\u00a0%`;
 const number = (v, digits) => v.toFixed(digits).replace(/^-(?=[0.]*$)/, "").replace("-", "−");
 const short = (v) => number(v, Math.abs(v) >= 9.95 ? 1 : 2);
 
