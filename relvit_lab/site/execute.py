@@ -67,9 +67,9 @@ class _Work:
         books = {path: nbformat.read(path, 4) for path in self.paths}
         files = {path: self.cache / f"{path.stem}-{book_digest(books[path], code)}.ipynb" for path in self.paths}
         done = {path: _kept(path, files[path]) for path in self.paths if files[path].exists()}
-        todo = [path for path in self.paths if path not in done]
+        todo = [path for path in reversed(self.paths) if path not in done]  # the later ones train: they take longest
         self.before = {path.stem: _seconds_before(self.cache, path.stem) for path in todo}
-        todo.sort(key=lambda path: -(self.before[path.stem] or 0))  # the longest first, where that is known
+        todo.sort(key=lambda path: -(self.before[path.stem] or 0))  # where it is known, by that
         self.waiting = [path.stem for path in todo]
         count = f"{len(self.paths)} notebook{'s' * (len(self.paths) > 1)}"
         together = f", {AT_ONCE} at a time" if len(todo) > 1 else ""
