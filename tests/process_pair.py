@@ -4,13 +4,17 @@ They are started once for many tests. A job is a function of this module and its
 return is the answer.
 """
 
+import contextlib
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
+
+PATIENCE = 180  # seconds for a job
 
 
 class Pair:
@@ -33,7 +37,10 @@ class Pair:
         for process in self.processes:
             process.stdin.write(json.dumps({"job": job, **arguments}) + "\n")
             process.stdin.flush()
+        watch = threading.Timer(PATIENCE, lambda: [process.kill() for process in self.processes])
+        watch.start()
         lines = [process.stdout.readline() for process in self.processes]
+        watch.cancel()
         assert all(lines), [file.read_text()[-2000:] for file in self.said]
         return [json.loads(line) for line in lines]
 
@@ -71,7 +78,31 @@ def train(home: str, terminate: int | None = None, at: int = 0, **fields) -> lis
         Training.train_step = train_step
 
 
+def command(words: list[str], fails: int, at: int) -> int:
+    """python -m relvit_lab, where a step of the rank `fails` goes wrong. Returns the exit code. The last job."""
+    from relvit_lab.__main__ import main
+    from relvit_lab.errors import RelvitError
+    from relvit_lab.training import Training
+
+    train_step = Training.train_step
+
+    def step(self, *batch):
+        train_step(self, *batch)
+        if self.step == at and fails == int(os.environ["RANK"]):
+            raise RelvitError("this device is unhappy")
+
+    Training.train_step = step
+    with contextlib.redirect_stdout(sys.stderr):
+        try:
+            return main(words)
+        except SystemExit as end:
+            return end.code
+
+
 if __name__ == "__main__":
     for line in sys.stdin:
         words = json.loads(line)
-        print(json.dumps(globals()[words.pop("job")](**words)), flush=True)
+        job = words.pop("job")
+        print(json.dumps(globals()[job](**words)), flush=True)
+        if job == "command":
+            break  # as its process does: the other notices by that
