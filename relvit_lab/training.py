@@ -47,9 +47,10 @@ def run(experiment: Experiment) -> Iterator[Record]:
     stages = experiment.stages()
     device = pick_device(experiment.device, experiment.precision)
     try:
-        for record in _run(experiment, stages, device):
-            if device.is_main:
-                yield record
+        with closing(_run(experiment, stages, device)) as records:  # closed before the device: it writes a checkpoint
+            for record in records:
+                if device.is_main:
+                    yield record
         device.end()
     except BaseException as error:
         device.end(error)
