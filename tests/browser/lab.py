@@ -8,11 +8,13 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import nbformat
+from nbformat import v4
 from playwright.sync_api import ConsoleMessage, Locator, Page, sync_playwright
 
 FLAGS = (
@@ -99,6 +101,17 @@ def notebook(chromium: str, address: str, path: str) -> "Iterator[Notebook]":
             yield opened
         finally:
             browser.close()
+
+
+@contextmanager
+def with_cells(chromium: str, folder: Path, cells: Mapping[str, str]) -> "Iterator[Notebook]":
+    """A notebook of these cells, {id: code}, made in `folder` (which is made too), open in a JupyterLab of its own."""
+    folder.mkdir()
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}  # else JupyterLab asks which
+    made = [v4.new_code_cell(source, id=name) for name, source in cells.items()]
+    nbformat.write(v4.new_notebook(cells=made, metadata={"kernelspec": kernel}), folder / "cells.ipynb")
+    with server(folder) as address, notebook(chromium, address, "cells.ipynb") as opened:
+        yield opened
 
 
 class Notebook:

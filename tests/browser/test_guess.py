@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import nbformat
 import pytest
 
 pytest.importorskip("playwright")
@@ -23,12 +22,7 @@ NAMES = ("LT", "CT", "RT", "LC", "CC", "RC", "LB", "CB", "RB")
 
 @pytest.fixture
 def book(chromium: str, tmp_path: Path) -> Iterator[lab.Notebook]:
-    folder = tmp_path / "notebooks"
-    folder.mkdir()
-    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source, id=id) for id, source in CELLS.items()])
-    made.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}  # else JupyterLab asks for one
-    nbformat.write(made, folder / "game.ipynb")
-    with lab.server(folder) as address, lab.notebook(chromium, address, "game.ipynb") as opened:
+    with lab.with_cells(chromium, tmp_path / "notebooks", CELLS) as opened:
         yield opened
 
 

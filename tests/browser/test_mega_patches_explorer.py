@@ -4,13 +4,11 @@ import os
 from collections.abc import Iterator
 from statistics import median
 
-import nbformat
 import pytest
 
 pytest.importorskip("playwright")
 
 from browser import lab
-from nbformat import v4
 
 pytestmark = pytest.mark.browser
 
@@ -27,12 +25,7 @@ SIDE = 14  # of the photograph, in patches
 @pytest.fixture(scope="module")
 def opened(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[lab.Notebook]:
     """One notebook for all tests here, its first cell run."""
-    folder = tmp_path_factory.mktemp("mega") / "notebooks"
-    folder.mkdir()
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    cells = [v4.new_code_cell(source, id=name) for name, source in CELLS.items()]
-    nbformat.write(v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), folder / "mega.ipynb")
-    with lab.server(folder) as address, lab.notebook(chromium, address, "mega.ipynb") as book:
+    with lab.with_cells(chromium, tmp_path_factory.mktemp("mega") / "notebooks", CELLS) as book:
         yield book
 
 

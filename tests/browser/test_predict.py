@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import nbformat
 import pytest
 
 pytest.importorskip("playwright")
@@ -23,12 +22,7 @@ CELLS = {
 
 @pytest.fixture
 def book(chromium: str, tmp_path: Path) -> Iterator[lab.Notebook]:
-    folder = tmp_path / "notebooks"
-    folder.mkdir()
-    cells = [nbformat.v4.new_code_cell(source, id=name) for name, source in CELLS.items()]
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}  # else JupyterLab asks which
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), folder / "ask.ipynb")
-    with lab.server(folder) as address, lab.notebook(chromium, address, "ask.ipynb") as opened:
+    with lab.with_cells(chromium, tmp_path / "notebooks", CELLS) as opened:
         yield opened
 
 

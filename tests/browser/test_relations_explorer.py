@@ -5,14 +5,12 @@ from collections.abc import Iterator
 from statistics import median
 
 import matplotlib
-import nbformat
 import numpy as np
 import pytest
 
 pytest.importorskip("playwright")
 
 from browser import lab
-from nbformat import v4
 
 from relvit_lab.relations_data import RelationsData, relations_data
 from relvit_lab.tasks import TASKS
@@ -60,12 +58,7 @@ IMAGE, TARGETS, ANSWERS = 0, 1, 2  # the canvases
 @pytest.fixture(scope="module")
 def opened(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[lab.Notebook]:
     """One notebook for all tests here."""
-    folder = tmp_path_factory.mktemp("relations") / "notebooks"
-    folder.mkdir()
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    cells = [v4.new_code_cell(source, id=name) for name, source in CELLS.items()]
-    nbformat.write(v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), folder / "relations.ipynb")
-    with lab.server(folder) as address, lab.notebook(chromium, address, "relations.ipynb") as book:
+    with lab.with_cells(chromium, tmp_path_factory.mktemp("relations") / "notebooks", CELLS) as book:
         book.run_cell("large")
         book.wait_until_done("large", seconds=180)  # it imports torch
         yield book

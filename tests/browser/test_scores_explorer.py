@@ -6,14 +6,12 @@ from collections.abc import Iterator
 from statistics import median
 
 import matplotlib
-import nbformat
 import numpy as np
 import pytest
 
 pytest.importorskip("playwright")
 
 from browser import lab
-from nbformat import v4
 from PIL import Image
 
 from relvit_lab.relations import RELATION_NAMES
@@ -35,12 +33,7 @@ SAYS, MAP, ALL, LOOK = 0, 1, 2, 3  # the canvases of a model
 @pytest.fixture(scope="module")
 def opened(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[lab.Notebook]:
     """One notebook for all tests here."""
-    folder = tmp_path_factory.mktemp("scores") / "notebooks"
-    folder.mkdir()
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    cells = [v4.new_code_cell(source, id=name) for name, source in CELLS.items()]
-    nbformat.write(v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), folder / "scores.ipynb")
-    with lab.server(folder) as address, lab.notebook(chromium, address, "scores.ipynb") as book:
+    with lab.with_cells(chromium, tmp_path_factory.mktemp("scores") / "notebooks", CELLS) as book:
         book.run_cell("two")
         book.wait_until_done("two", seconds=180)  # it imports torch
         yield book

@@ -7,13 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import anywidget
-import nbformat
 import pytest
 
 pytest.importorskip("playwright")
 
 from browser import lab
-from nbformat import v4
 
 from relvit_lab.live_training import recorded
 from relvit_lab.widgets import shortcut_lab as module
@@ -57,12 +55,7 @@ PLOT = """plot => {  // what is drawn, back in steps and %
 @pytest.fixture(scope="module")
 def opened(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[lab.Notebook]:
     """One notebook for all tests here."""
-    folder = tmp_path_factory.mktemp("shortcut") / "notebooks"
-    folder.mkdir()
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    cells = [v4.new_code_cell(source, id=name) for name, source in CELLS.items()]
-    nbformat.write(v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), folder / "lab.ipynb")
-    with lab.server(folder) as address, lab.notebook(chromium, address, "lab.ipynb") as book:
+    with lab.with_cells(chromium, tmp_path_factory.mktemp("shortcut") / "notebooks", CELLS) as book:
         yield book
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import nbformat
 import pytest
 
 pytest.importorskip("playwright")
@@ -25,16 +24,7 @@ slider
 
 @pytest.fixture
 def book(chromium: str, tmp_path: Path) -> Iterator[lab.Notebook]:
-    folder = tmp_path / "notebooks"
-    folder.mkdir()
-    cells = [
-        nbformat.v4.new_code_cell(source, id=id)
-        for id, source in {"it": SOURCE, "token": "print(slider.token)"}.items()
-    ]
-    made = nbformat.v4.new_notebook(cells=cells)
-    made.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}  # else JupyterLab asks for one
-    nbformat.write(made, folder / "slider.ipynb")
-    with lab.server(folder) as address, lab.notebook(chromium, address, "slider.ipynb") as opened:
+    with lab.with_cells(chromium, tmp_path / "notebooks", {"it": SOURCE, "token": "print(slider.token)"}) as opened:
         yield opened
 
 
