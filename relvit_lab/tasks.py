@@ -70,7 +70,7 @@ def predict_and_compare(
     return compare(head(tokens), targets)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Task:
     """A pretext task.
 
@@ -113,6 +113,11 @@ class Task:
         for field, value in defaults.items():
             if getattr(self, field) in (None, ""):
                 object.__setattr__(self, field, value)
+
+    def __repr__(self) -> str:
+        target = self.target(2)
+        kind = "values" if target.is_floating_point() else "classes"
+        return f"Task '{self.name}': {kind} of {'patches' if target.dim() == 1 else 'pairs'}, in {self.unit}"
 
     def fingerprint(self) -> str:
         """A digest of the task's own code: a task that was changed in a notebook is another experiment."""

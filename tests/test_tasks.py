@@ -191,3 +191,11 @@ def test_what_counts_in_the_fingerprint():
     heads = [partial(TokenScores, outputs=outputs) for outputs in (4, 4, 5)]
     digests = [Task("quadrant", head, target=quadrant).fingerprint() for head in heads]
     assert digests[0] == digests[1] != digests[2]
+
+
+@pytest.mark.parametrize(
+    "name, says",
+    [("sprel", "classes of pairs, in %"), ("ang", "values of pairs, in MSE x 100"), ("abspos", "classes of patches, in %")],
+)
+def test_it_says_what_it_is(name, says):
+    assert repr(TASKS.get(name)) == f"Task '{name}': {says}"
