@@ -195,7 +195,11 @@ def test_what_counts_in_the_fingerprint():
 
 @pytest.mark.parametrize(
     "name, says",
-    [("sprel", "classes of pairs, in %"), ("ang", "values of pairs, in MSE x 100"), ("abspos", "classes of patches, in %")],
+    [
+        ("sprel", "classes of pairs, in %"),
+        ("ang", "values of pairs, in MSE x 100"),
+        ("abspos", "classes of patches, in %"),
+    ],
 )
 def test_it_says_what_it_is(name, says):
     assert repr(TASKS.get(name)) == f"Task '{name}': {says}"
