@@ -66,25 +66,28 @@ def run(script: tuple[str, ...], quick: bool) -> tuple[list[dict], int]:
         command = [sys.executable, str(HERE / f"{name}.py"), *words, "--json", str(file)]
         code = subprocess.run(command + ["--alternations", "1"] * quick).returncode
         lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-    about = {"script": " ".join((f"{name}.py", *words)), "commit": commit(), "date": f"{datetime.now(UTC):%Y-%m-%d}"}
+    shown = " ".join((f"{name}.py", *(word for word in words if "/" not in word)))  # no path of this machine
+    about = {"script": shown, "commit": commit(), "date": f"{datetime.now(UTC):%Y-%m-%d}"}
     return [{**about, "row": json.loads(line)} for line in lines], code
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", help="names of scripts, by commas")
+    parser.add_argument("--data-dir", help="with CIFAR-10 in it: also what bf16 does to accuracy (half an hour)")
     parser.add_argument("--quick", action="store_true", help="one turn each, nothing is written")
     o = parser.parse_args()
-    only = o.only.split(",") if o.only else [script[0] for script in SCRIPTS]
-    unknown = set(only) - {script[0] for script in SCRIPTS}
+    scripts = (*SCRIPTS, ("bf16_accuracy", "--data-dir", o.data_dir)) if o.data_dir else SCRIPTS
+    only = o.only.split(",") if o.only else [script[0] for script in scripts]
+    unknown = set(only) - {script[0] for script in scripts}
     if unknown:
         parser.error(
-            f"no benchmark {', '.join(sorted(unknown))}: take {', '.join(dict.fromkeys(s[0] for s in SCRIPTS))}"
+            f"no benchmark {', '.join(sorted(unknown))}: take {', '.join(dict.fromkeys(s[0] for s in scripts))}"
         )
     machine = measure.machine()
     kept = json.loads(ROWS.read_text(encoding="utf-8")) if ROWS.exists() else {"machine": machine, "rows": []}
     rows = {row["row"]["what"]: row for row in kept["rows"]} if kept["machine"] == machine else {}
-    chosen, failed, began = [script for script in SCRIPTS if script[0] in only], [], time.monotonic()
+    chosen, failed, began = [script for script in scripts if script[0] in only], [], time.monotonic()
     for number, script in enumerate(chosen, 1):
         print(f"\n[{number}/{len(chosen)}, {(time.monotonic() - began) / 60:.0f} min] {' '.join(script)}", flush=True)
         new, code = run(script, o.quick)

@@ -3,30 +3,31 @@
     python benchmarks/bf16_accuracy.py --data-dir DIR [--seeds 0,1,2] [--check]
 
 The runs in float32 are those on record (results/); those in bf16 are trained here, some minutes each on two cores, and
-kept in runs/bf16 (the same command goes on where it was stopped). --check exits with 1 where a mean in bf16 lies
-outside the spread of the seeds in float32: further than the two means' standard deviations together.
+kept in runs/bf16 (the same command goes on where it was stopped). --check exits with 1 where the means lie further
+apart than the standard deviations over the seeds, both together.
 """
 
-import argparse
 import dataclasses
+import statistics
 import sys
+
+import measure
 
 from relvit_lab import laptop
 from relvit_lab.progress import follow
-from relvit_lab.results import find_record, mean_sd, read_records
+from relvit_lab.results import find_record, read_records
 from relvit_lab.training import run
 
 METRICS = {"pretrain": ("sprel", "abspos"), "finetune": ("accuracy",)}
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = measure.parser(__doc__)
     parser.add_argument("--data-dir", default="data", help="where cifar10.npz is, or is to be downloaded to")
     parser.add_argument("--run-dir", default="runs/bf16")
     parser.add_argument("--seeds", default="0,1,2")
-    parser.add_argument("--check", action="store_true")
     o = parser.parse_args()
-    seeds, records = [int(seed) for seed in o.seeds.split(",")], read_records()
+    report, seeds, records = measure.Report(o), [int(seed) for seed in o.seeds.split(",")], read_records()
     float32, bf16 = {}, {}  # (stage, metric) -> a value for each seed
     for seed in seeds:
         experiment = laptop.experiment("finetuned", seed)
@@ -37,16 +38,18 @@ def main() -> int:
                 key = stage.name, metric
                 float32.setdefault(key, []).append(find_record(records, stage)["metrics"][metric])
                 bf16.setdefault(key, []).append(result["metrics"][metric])
-    outside = False
-    print(f"\n{'seeds ' + o.seeds:<22}{'float32':>28}{'bf16':>28}")
-    for stage, metric in float32:
-        pair = [values[stage, metric] for values in (float32, bf16)]
-        (one, spread), (other, own_spread) = map(mean_sd, pair)
-        shown = ["  ".join(f"{value:.1f}" for value in values) + f"  ({mean_sd(values)[0]:.2f})" for values in pair]
-        within = abs(other - one) <= (spread or 0) + (own_spread or 0)
-        outside |= not within
-        print(f"{stage + ', ' + metric:<22}{shown[0]:>28}{shown[1]:>28}  {'within' if within else 'OUTSIDE'}")
-    return int(outside and o.check)
+    for (stage, metric), values in float32.items():
+        own = bf16[stage, metric]
+        shown = " and ".join(", ".join(f"{value:.1f}" for value in side) for side in (own, values))
+        spread = sum(statistics.stdev(side) for side in (own, values)) if len(seeds) > 1 else None
+        report.add(
+            measure.Row(
+                f"CIFAR-10, ViT-nano, {stage}: mean {metric} of seeds {o.seeds} in bf16, away from float32",
+                [abs(statistics.mean(own) - statistics.mean(values))],
+                "points", mark=spread, less=True, detail=f"{shown} %",
+            )
+        )  # fmt: skip
+    return report.exit_code()
 
 
 if __name__ == "__main__":
