@@ -14,13 +14,12 @@ from torch import Tensor
 from relvit_lab import own_image
 from relvit_lab.errors import RelvitError
 from relvit_lab.patches import permute
-from relvit_lab.relations import permuted
-from relvit_lab.seen import MOST, as_trained, for_the_eye, seen_by, shuffles
+from relvit_lab.seen import MOST, Shuffled, as_trained, for_the_eye, seen_by, shuffles
 from relvit_lab.task_views import TaskView, views
 
 
 @dataclass(frozen=True)
-class RelationsData:
+class RelationsData(Shuffled):
     """One image, its patches' relations, and what a model says about them.
 
     side: patches a side; N = side * side. picture: (S, S, 3) uint8, as the model sees it where there is one.
@@ -35,16 +34,6 @@ class RelationsData:
     permutations: np.ndarray
     predictions: dict[str, np.ndarray]
     note: str
-
-    def shuffled_picture(self, shuffle: int = 0) -> np.ndarray:
-        """(S, S, 3) uint8: place t holds patch p[t]."""
-        image = torch.from_numpy(self.picture).permute(2, 0, 1)[None]  # (S,S,3) -> (1,3,S,S)
-        return permute(image, torch.from_numpy(self.permutations[shuffle]))[0].permute(1, 2, 0).numpy()
-
-    def target(self, task: str, shuffle: int = 0) -> np.ndarray:
-        """T[p][:, p], or T[p] for a task that asks about patches, not pairs."""
-        p = torch.from_numpy(self.permutations[shuffle])
-        return permuted(torch.from_numpy(self.tasks[task].target), p).numpy()
 
     def mistakes(self, task: str, shuffle: int = 0) -> np.ndarray:
         """Where the model is wrong. bool, as the target."""

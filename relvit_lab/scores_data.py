@@ -15,8 +15,7 @@ from torch import Tensor
 from relvit_lab.attention import recorded, without_maps
 from relvit_lab.errors import RelvitError
 from relvit_lab.patches import permute
-from relvit_lab.relations import permuted
-from relvit_lab.seen import MOST, as_trained, for_the_eye, seen_by, shuffles
+from relvit_lab.seen import MOST, Shuffled, as_trained, for_the_eye, seen_by, shuffles
 from relvit_lab.task_views import TaskView, task_view
 
 UNTRAINED = "untrained"
@@ -37,7 +36,7 @@ class Answers:
 
 
 @dataclass(frozen=True)
-class ScoresData:
+class ScoresData(Shuffled):
     """One image, and what one or two models say about it; what is asked for is computed then, and kept for a while.
 
     side: patches a side; N = side * side. picture: (S, S, 3) uint8, as the first model sees it. note: what was done to
@@ -73,16 +72,6 @@ class ScoresData:
     def without_attention(self, model: int = 0) -> str:
         """Why there are no attention maps, "" where there are."""
         return without_maps(self.models[model].model.backbone)
-
-    def shuffled_picture(self, shuffle: int = 0) -> np.ndarray:
-        """(S, S, 3) uint8: place t holds patch p[t]."""
-        image = torch.from_numpy(self.picture).permute(2, 0, 1)[None]  # (S,S,3) -> (1,3,S,S)
-        return permute(image, torch.from_numpy(self.permutations[shuffle]))[0].permute(1, 2, 0).numpy()
-
-    def target(self, task: str, shuffle: int = 0) -> np.ndarray:
-        """T[p][:, p], or T[p] for a task on patches."""
-        p = torch.from_numpy(self.permutations[shuffle])
-        return permuted(torch.from_numpy(self.tasks[task].target), p).numpy()
 
     def mistakes(self, task: str, shuffle: int = 0, model: int = 0) -> np.ndarray:
         """Where a model is wrong. bool, as the target."""

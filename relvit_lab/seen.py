@@ -9,10 +9,25 @@ from torch import Tensor
 
 from relvit_lab import own_image
 from relvit_lab.errors import RelvitError
-from relvit_lab.patches import draw_permutations
+from relvit_lab.patches import draw_permutations, permute
+from relvit_lab.relations import permuted
 
 MOST = 16  # patches a side: the smallest that can still be told apart on a screen
 SHUFFLES = 9
+
+
+class Shuffled:
+    """What follows from a picture (S, S, 3) uint8, its tasks (task_views, by name) and permutations (of `shuffles`)."""
+
+    def shuffled_picture(self, shuffle: int = 0) -> np.ndarray:
+        """(S, S, 3) uint8: place t holds patch p[t]."""
+        image = torch.from_numpy(self.picture).permute(2, 0, 1)[None]  # (S,S,3) -> (1,3,S,S)
+        return permute(image, torch.from_numpy(self.permutations[shuffle]))[0].permute(1, 2, 0).numpy()
+
+    def target(self, task: str, shuffle: int = 0) -> np.ndarray:
+        """T[p][:, p], or T[p] for a task that asks about patches, not pairs."""
+        p = torch.from_numpy(self.permutations[shuffle])
+        return permuted(torch.from_numpy(self.tasks[task].target), p).numpy()
 
 
 def shuffles(n: int) -> Tensor:

@@ -1,7 +1,6 @@
 """A game about eq. 5: two patches of an image, and on which side of j does i lie? You, a trained model, and chance."""
 
 import html
-import io
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from relvit_lab.errors import RelvitError
 from relvit_lab.own_image import USUAL, square_image
 from relvit_lab.photographs import photograph
 from relvit_lab.relations import RELATION_NAMES, spatial_relations
+from relvit_lab.seen import as_trained, png
 from relvit_lab.viz.patches import guessed_pairs
 from relvit_lab.viz.style import Drawing
 
@@ -112,8 +112,8 @@ class Guess(anywidget.AnyWidget):
     def __init__(self, shown: GuessData, level: str = "any"):
         self.shown = shown
         super().__init__(
-            png=_png(shown.picture),
-            coarse_png=b"" if shown.coarse is None else _png(shown.coarse),
+            png=png(shown.picture),
+            coarse_png=b"" if shown.coarse is None else png(shown.coarse),
             side=shown.side,
             pairs=shown.pairs,
             bag=shown.bag,
@@ -217,12 +217,7 @@ def score(data: GuessData, answers: Sequence[dict]) -> Score:
 
 
 def _trained(model: object) -> object:
-    from relvit_lab.trained import Trained, load  # late: timm
-
-    if isinstance(model, (str, Path)):
-        model = load(model)
-    if not isinstance(model, Trained):
-        raise RelvitError(f"model is what relvit_lab.load gives, or the name of a run, not {type(model).__name__}")
+    model = as_trained(model)
     if "sprel" not in model.model.heads or model.pipeline.mega_patches is not None:
         raise RelvitError("the game needs a model with a head for SpRel, trained or tried on patches, not mega-patches")
     return model
@@ -236,14 +231,6 @@ def _model_says(trained, pixels: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (trained.pipeline.mean, trained.pipeline.std))
     coarse = ((seen[0] * std + mean).clamp(0, 1) * 255).round().byte()
     return said, coarse.permute(1, 2, 0).contiguous().numpy()
-
-
-def _png(picture: np.ndarray) -> bytes:
-    from PIL import Image
-
-    data = io.BytesIO()
-    Image.fromarray(picture).save(data, format="png")
-    return data.getvalue()
 
 
 def _of(right: int, count: int) -> str:
