@@ -13,10 +13,10 @@ import sys
 
 import measure
 
-from relvit_lab import laptop
-from relvit_lab.progress import follow
-from relvit_lab.results import find_record, read_records
-from relvit_lab.training import run
+from relvit_lab.paper.records import settings as laptop
+from relvit_lab.paper.records.store import find_record, read_records
+from relvit_lab.show.follow import follow
+from relvit_lab.train.training import run
 
 METRICS = {"pretrain": ("sprel", "abspos"), "finetune": ("accuracy",)}
 

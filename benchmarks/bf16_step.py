@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from training_step import bare_steps
 
-from relvit_lab.devices import pick_device
-from relvit_lab.experiment import Experiment
-from relvit_lab.stage_parts import load_data
-from relvit_lab.training import Training
+from relvit_lab.train.build import load_data
+from relvit_lab.train.device import pick_device
+from relvit_lab.train.experiment import Experiment
+from relvit_lab.train.training import Training
 
 LEAST = 1.8
 

@@ -19,12 +19,13 @@ from input_pipeline import MEAN, STD, photograph_tiles
 from training_step import loop_steps
 from usual_way import PatchDataset, usual_loader
 
-from relvit_lab import pace, relations
-from relvit_lab.devices import pick_device
-from relvit_lab.experiment import Experiment
-from relvit_lab.runs import RunFolder
-from relvit_lab.stage_parts import load_data
-from relvit_lab.training import Training
+from relvit_lab.method import relations
+from relvit_lab.train import pace
+from relvit_lab.train.build import load_data
+from relvit_lab.train.device import pick_device
+from relvit_lab.train.experiment import Experiment
+from relvit_lab.train.stage_folder import RunFolder
+from relvit_lab.train.training import Training
 
 SIDE, BATCH = 8, 64
 TARGETS = {

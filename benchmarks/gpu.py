@@ -28,13 +28,13 @@ import measure
 import numpy as np
 import torch
 
-from relvit_lab.devices import Device, pick_device
-from relvit_lab.experiment import Experiment
-from relvit_lab.profiling import profile_table, read_profile
-from relvit_lab.progress import follow
-from relvit_lab.randomness import epoch_order
-from relvit_lab.stage_parts import load_data
-from relvit_lab.training import Training, run
+from relvit_lab.common.randomness import epoch_order
+from relvit_lab.show.follow import follow
+from relvit_lab.train.build import load_data
+from relvit_lab.train.device import Device, pick_device
+from relvit_lab.train.experiment import Experiment
+from relvit_lab.train.profile import profile_table, read_profile
+from relvit_lab.train.training import Training, run
 
 WARM_UP, FAST, SHARE, AUGMENTATION, END_TO_END = 10, 25_000, 0.6, 0.1, 480
 

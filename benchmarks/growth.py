@@ -18,10 +18,10 @@ import numpy as np
 import torch
 from training_step import bare_steps
 
-from relvit_lab.backbones import create_backbone
-from relvit_lab.model import RelViT
-from relvit_lab.pipeline import Batch
-from relvit_lab.tasks import TASKS
+from relvit_lab.method.backbones import create_backbone
+from relvit_lab.method.model import RelViT
+from relvit_lab.method.pipeline import Batch
+from relvit_lab.method.tasks import TASKS
 
 GRIDS = {49: ("vit_s_8", 56), 64: ("vit_s_4", 32), 196: ("vit_s_4", 56), 256: ("vit_s_4", 64)}  # N: its image size
 

@@ -23,9 +23,10 @@ import torch
 from torch import Tensor
 from usual_way import PatchDataset, PILPatchDataset, usual_loader
 
-from relvit_lab import augment, colour, data, relations
-from relvit_lab.augment import draw_patch_changes
-from relvit_lab.pipeline import Pipeline
+from relvit_lab import data
+from relvit_lab.method import augment, colour, relations
+from relvit_lab.method.augment import draw_patch_changes
+from relvit_lab.method.pipeline import Pipeline
 
 LEAST = {(32, 4): 60, (224, 16): 15}  # times as fast, with two cores
 BATCH = 256

@@ -14,8 +14,8 @@ import measure
 import torch
 from torch import Tensor
 
-from relvit_lab.heads import PairScores
-from relvit_lab.tasks import TASKS, cross_entropy, predict_and_compare
+from relvit_lab.method.heads import PairScores
+from relvit_lab.method.tasks import TASKS, cross_entropy, predict_and_compare
 
 SIDES = (7, 8, 14, 16)  # N = 49, 64, 196, 256
 LEAST = 2

@@ -17,12 +17,12 @@ from pathlib import Path
 import measure
 import numpy as np
 
-from relvit_lab import pace, training
-from relvit_lab.devices import pick_device
-from relvit_lab.experiment import Experiment
-from relvit_lab.records import StepDone
-from relvit_lab.runs import RunFolder
-from relvit_lab.stage_parts import load_data
+from relvit_lab.train import pace, training
+from relvit_lab.train.build import load_data
+from relvit_lab.train.device import pick_device
+from relvit_lab.train.events import StepDone
+from relvit_lab.train.experiment import Experiment
+from relvit_lab.train.stage_folder import RunFolder
 
 LIMIT = 1.05
 

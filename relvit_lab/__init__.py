@@ -2,15 +2,16 @@
 
 import importlib
 
-from relvit_lab.memory import keep_memory
+from relvit_lab.common.memory import keep_memory
 
 keep_memory()
 
 __version__ = "0.1.0"
 
 _WHERE = {  # loaded when first used, so that `import relvit_lab` is quick
-    "Experiment": "experiment", "Stage": "experiment", "run": "training", "follow": "progress",
-    "load": "trained", "export_timm": "trained", "Task": "tasks", "TASKS": "tasks", "RelvitError": "errors",
+    "Experiment": "train.experiment", "Stage": "train.experiment", "run": "train.training", "follow": "show.follow",
+    "load": "train.trained", "export_timm": "train.trained", "Task": "method.tasks", "TASKS": "method.tasks",
+    "RelvitError": "common.errors",
 }  # fmt: skip
 __all__ = [*_WHERE, "__version__"]
 

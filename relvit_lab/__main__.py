@@ -5,11 +5,11 @@ import itertools
 import sys
 from collections.abc import Sequence
 
-from relvit_lab.classroom.commands import class_copies, grade
-from relvit_lab.errors import RelvitError, nearest
-from relvit_lab.options import only_options, split
-from relvit_lab.processes import processes, speaks
-from relvit_lab.site.command import site
+from relvit_lab.common.errors import RelvitError, nearest
+from relvit_lab.common.options import only_options, split
+from relvit_lab.common.processes import processes, speaks
+from relvit_lab.publish.classroom.commands import class_copies, grade
+from relvit_lab.publish.site.command import site
 
 USAGE = """python -m relvit_lab COMMAND [--field value ...]
 
@@ -47,7 +47,7 @@ USAGE = """python -m relvit_lab COMMAND [--field value ...]
 
 
 def train(words: Sequence[str]) -> None:
-    from relvit_lab.experiment import Experiment
+    from relvit_lab.train.experiment import Experiment
 
     if set(words) & {"-h", "--help"}:
         print("fields of an experiment, as --field value (a None is filled in by the preset):\n" + _fields())
@@ -55,7 +55,7 @@ def train(words: Sequence[str]) -> None:
     experiment = Experiment.create(only_options(words, Experiment.names()))
     finished = _follow(experiment)
     if experiment.profile:
-        from relvit_lab.profiling import profile_table, read_profile
+        from relvit_lab.train.profile import profile_table, read_profile
 
         for found in filter(None, (read_profile(stage.folder) for stage in finished)):
             print(f"\n{profile_table(found)}")
@@ -63,9 +63,9 @@ def train(words: Sequence[str]) -> None:
 
 def demo(words: Sequence[str]) -> None:
     """Does learning from all tokens help? Equal schedule and rate, on digits."""
-    from relvit_lab.experiment import Experiment
-    from relvit_lab.summary import compare
-    from relvit_lab.wording import human_time
+    from relvit_lab.show.summary import compare
+    from relvit_lab.show.wording import human_time
+    from relvit_lab.train.experiment import Experiment
 
     given = {"dataset": "digits", "preset": "demo"} | only_options(words, Experiment.names())
     epochs = Experiment.create(given).resolved().epochs
@@ -89,10 +89,10 @@ def demo(words: Sequence[str]) -> None:
 
 
 def runs(words: Sequence[str]) -> None:
-    from relvit_lab.paths import resolve
-    from relvit_lab.runs import find_runs
-    from relvit_lab.summary import compare
-    from relvit_lab.wording import human_time
+    from relvit_lab.common.paths import resolve
+    from relvit_lab.show.summary import compare
+    from relvit_lab.show.wording import human_time
+    from relvit_lab.train.stage_folder import find_runs
 
     options, ids = split(words, ("run_dir",))
     folder = resolve(options.get("run_dir", "runs"))
@@ -118,7 +118,7 @@ def _tasks(row: dict) -> list[str] | None:
 
 
 def merge(words: Sequence[str]) -> int:
-    from relvit_lab.merge import describe, merge
+    from relvit_lab.paper.records.merge import describe, merge
 
     options, sources = split(words, ("run_dir",))
     if not sources:
@@ -138,7 +138,7 @@ def fetch(words: Sequence[str]) -> None:
 
 
 def figures(words: Sequence[str]) -> None:
-    from relvit_lab.figures.draw import write_figures
+    from relvit_lab.paper.figures.draw import write_figures
 
     only_options(words, ())
     for path in write_figures():
@@ -146,9 +146,9 @@ def figures(words: Sequence[str]) -> None:
 
 
 def tables(words: Sequence[str]) -> None:
-    from relvit_lab import plan
-    from relvit_lab.experiment import Experiment
-    from relvit_lab.tables import files as tables_files
+    from relvit_lab.paper.plan import cells as plan
+    from relvit_lab.paper.tables import files as tables_files
+    from relvit_lab.train.experiment import Experiment
 
     flags = {word for word in words if word in ("--plan", "--cells")}
     fields = [name for name in Experiment.names() if name not in plan.FIXED]
@@ -158,7 +158,7 @@ def tables(words: Sequence[str]) -> None:
     out, tflops = options.pop("out", "tables"), options.pop("tflops", None)
     runs, cells = tables_files.choose(names=names, **options)
     if flags:
-        from relvit_lab.plan_text import TFLOPS, cell_table, plan_table
+        from relvit_lab.paper.plan.cost import TFLOPS, cell_table, plan_table
 
         show = cell_table if "--cells" in flags else plan_table
         rate = TFLOPS if tflops is None else _number("tflops", tflops)
@@ -179,9 +179,9 @@ def tables(words: Sequence[str]) -> None:
 def page(words: Sequence[str]) -> None:
     import shlex
 
-    from relvit_lab import plan
-    from relvit_lab.experiment import Experiment
-    from relvit_lab.page.build import COMMAND, write_page
+    from relvit_lab.paper.page.build import COMMAND, write_page
+    from relvit_lab.paper.plan import cells as plan
+    from relvit_lab.train.experiment import Experiment
 
     fields = [name for name in Experiment.names() if name not in plan.FIXED]
     options, names = split(words, [*fields, "out", "recipes", "seeds"])
@@ -196,14 +196,14 @@ def _number(name: str, text: str) -> float:
 
 
 def laptop(words: Sequence[str]) -> None:
-    from relvit_lab.laptop import commands
+    from relvit_lab.paper.records.settings import commands
 
     only_options(words, ())
     print("\n".join(commands()))
 
 
 def record(words: Sequence[str]) -> None:
-    from relvit_lab.results import write_records
+    from relvit_lab.paper.records.store import write_records
 
     _, folders = split(words, ())
     for path in write_records(folders or ["runs"]):
@@ -211,15 +211,15 @@ def record(words: Sequence[str]) -> None:
 
 
 def report(words: Sequence[str]) -> None:
-    from relvit_lab.report import write_report
+    from relvit_lab.paper.records.report import write_report
 
     only_options(words, ())
     print(write_report())
 
 
 def rerun(words: Sequence[str]) -> None:
-    from relvit_lab.results import get_record, read_records, rerun
-    from relvit_lab.summary import compare
+    from relvit_lab.paper.records.store import get_record, read_records, rerun
+    from relvit_lab.show.summary import compare
 
     options, ids = split(words, ("data_dir", "run_dir"))
     if len(ids) != 1:
@@ -232,7 +232,7 @@ def rerun(words: Sequence[str]) -> None:
 
 
 def asset(words: Sequence[str]) -> None:
-    from relvit_lab.make_asset import make_asset
+    from relvit_lab.paper.records.asset import make_asset
 
     options, names = split(words, ("run_dir",))
     if len(names) != 2:
@@ -241,7 +241,7 @@ def asset(words: Sequence[str]) -> None:
 
 
 def app(words: Sequence[str]) -> None:
-    from relvit_lab.app import serve
+    from relvit_lab.publish.app import serve
 
     serve.main(words)
 
@@ -254,9 +254,9 @@ COMMANDS = {
 
 
 def _follow(experiment, show_summary: bool = True) -> list:
-    from relvit_lab.progress import follow
-    from relvit_lab.summary import summary
-    from relvit_lab.training import run
+    from relvit_lab.show.follow import follow
+    from relvit_lab.show.summary import summary
+    from relvit_lab.train.training import run
 
     finished = follow(run(experiment))
     if show_summary and finished:  # under torchrun only the first process has them
@@ -265,8 +265,8 @@ def _follow(experiment, show_summary: bool = True) -> list:
 
 
 def _fields() -> str:
-    from relvit_lab.experiment import Experiment
-    from relvit_lab.values import CHOICES
+    from relvit_lab.common.values import CHOICES
+    from relvit_lab.train.experiment import Experiment
 
     lines = []
     for field in dataclasses.fields(Experiment):

@@ -4,8 +4,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from relvit_lab.experiment import Stage
-from relvit_lab.plan import Cell
+from relvit_lab.paper.plan.cells import Cell
+from relvit_lab.train.experiment import Stage
 
 
 def write_run(

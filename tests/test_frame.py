@@ -281,6 +281,6 @@ def test_the_own_machine_is_reached():
 
 
 def test_relative_paths_lie_in_the_tests_own_folder(tmp_path: Path):
-    from relvit_lab.paths import resolve
+    from relvit_lab.common.paths import resolve
 
     assert resolve("runs") == tmp_path.resolve() / "runs"

@@ -8,12 +8,12 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+from relvit_lab.common.errors import RelvitError, nearest
+from relvit_lab.common.paths import resolve
+from relvit_lab.common.registry import Registry
 from relvit_lab.data import cifar, digits, flower102, folder, imagenet100, npz, packed, svhn, tiny_imagenet
 from relvit_lab.data.base import Dataset, Files, FileSet, Info, Source, Split, make_dataset
 from relvit_lab.data.subsets import label_subset, subset, subset_files
-from relvit_lab.errors import RelvitError, nearest
-from relvit_lab.paths import resolve
-from relvit_lab.registry import Registry
 
 __all__ = [
     "DATASETS", "Dataset", "Info", "Source", "Split", "describe", "fetch", "label_subset", "load", "make_dataset",

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import torch
 
+from relvit_lab.common.errors import RelvitError
 from relvit_lab.data import npz
 from relvit_lab.data.base import Dataset, Info, Source, Split, make_dataset
 from relvit_lab.data.counts import count_note
 from relvit_lab.data.download import download_once
-from relvit_lab.errors import RelvitError
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.locks import alone
 from relvit_lab.data.archives import unpack
 from relvit_lab.data.base import FileSet
-from relvit_lab.data.locks import alone
-from relvit_lab.errors import RelvitError
 
 SILENCE = 30  # seconds without a byte after which a connection counts as dead
 FAILURES = (

@@ -4,11 +4,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from relvit_lab.common.errors import RelvitError
 from relvit_lab.data.base import Files, FileSet, Info, Source
 from relvit_lab.data.counts import count_note, summary
 from relvit_lab.data.download import files_once, obtain, obtain_archive
 from relvit_lab.data.wnids import image_names, some
-from relvit_lab.errors import RelvitError
 
 ROOT = "flowers-102"  # as torchvision's Flowers102 has it
 ADDRESS = "https://www.robots.ox.ac.uk/~vgg/data/flowers/102/"

@@ -5,8 +5,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from relvit_lab.common.errors import RelvitError
 from relvit_lab.data.base import Files, FileSet, Info
-from relvit_lab.errors import RelvitError
 
 IMAGE_SIZE = 64  # where the caller names none
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")

@@ -4,10 +4,10 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from relvit_lab.common.errors import RelvitError
 from relvit_lab.data.base import Files, FileSet, Info, Source
 from relvit_lab.data.counts import count_note, summary
 from relvit_lab.data.wnids import check_wnids, class_files, image_names, read_lines, short_names, some
-from relvit_lab.errors import RelvitError
 
 ROOT = "imagenet100"
 KAGGLE = "ambityga/imagenet100"

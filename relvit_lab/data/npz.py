@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from relvit_lab.common.errors import RelvitError
 from relvit_lab.data.base import Dataset, Info, Split, make_dataset
-from relvit_lab.errors import RelvitError
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 FORM = "images as (n, H, W), (n, H, W, 1 or 3) or (n, 1 or 3, H, W)"

@@ -20,10 +20,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.locks import alone
 from relvit_lab.data.base import Dataset, Files, FileSet, Split
-from relvit_lab.data.locks import alone
 from relvit_lab.data.packing import MANY_BROKEN, Job, explained, intact, pack, read_json, take_over
-from relvit_lab.errors import RelvitError
 
 DECODING = 1  # counts up where images are decoded in another way: older stores are then not used
 

@@ -21,9 +21,9 @@ from pathlib import Path
 
 import numpy as np
 
+from relvit_lab.common.errors import RelvitError
 from relvit_lab.data.base import bar
 from relvit_lab.data.images import decode_image
-from relvit_lab.errors import RelvitError
 
 CHUNK = 64  # images: few enough that a kill costs little
 MANY_BROKEN = 5  # so many broken images are named before giving up

@@ -2,9 +2,9 @@
 
 import torch
 
+from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.randomness import generator
 from relvit_lab.data.base import Files, Split
-from relvit_lab.errors import RelvitError
-from relvit_lab.randomness import generator
 
 
 def subset(split: Split, images: int, key: object) -> Split:

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
+from relvit_lab.common.errors import RelvitError
 from relvit_lab.data.base import Files, FileSet, Info, Source
 from relvit_lab.data.counts import count_note, summary
 from relvit_lab.data.download import files_once, obtain_archive
 from relvit_lab.data.wnids import check_wnids, class_files, image_names, read_lines, short_names, some
-from relvit_lab.errors import RelvitError
 
 ROOT = "tiny-imagenet-200"
 URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"  # 248,100,043 bytes

@@ -5,9 +5,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from relvit_lab.common.errors import RelvitError
 from relvit_lab.data.base import Files
 from relvit_lab.data.folder import EXTENSIONS
-from relvit_lab.errors import RelvitError
 
 SHOWN = 5  # so many of a long list are named
 

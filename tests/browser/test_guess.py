@@ -12,7 +12,7 @@ from browser import lab
 pytestmark = pytest.mark.browser
 
 CELLS = {
-    "game": 'from relvit_lab.photographs import photograph\nfrom relvit_lab.widgets.guess import guess_relation\n'
+    "game": 'from relvit_lab.show.photographs import photograph\nfrom relvit_lab.lessons.patch_relations.guess import guess_relation\n'
     'game = guess_relation(photograph(128), model="digits_tasks", rounds=4)\ngame',
     "score": "print(game.score())",
     "answers": "print([(a['level'], a['said'] == a['truth'], a['coarse'], a['all']) for a in game.answers])",
@@ -27,8 +27,8 @@ def book(chromium: str, tmp_path: Path) -> Iterator[lab.Notebook]:
 
 
 def test_play(book):
-    from relvit_lab.photographs import photograph
-    from relvit_lab.widgets.guess import guess_data
+    from relvit_lab.lessons.patch_relations.guess import guess_data
+    from relvit_lab.show.photographs import photograph
 
     pairs = guess_data(photograph(128), model="digits_tasks", rounds=4).pairs
     book.run_cell("game")

@@ -13,7 +13,7 @@ from browser import lab
 pytestmark = pytest.mark.browser
 
 CELLS = {
-    "explorer": "from relvit_lab.widgets.mega_patches import explore_mega_patches\n"
+    "explorer": "from relvit_lab.lessons.mega_patches.explorer import explore_mega_patches\n"
     "explorer = explore_mega_patches()\nexplorer",
     "own": "import torch\nexplorer = explore_mega_patches(torch.rand(3, 40, 60), patch=4, m=3, seed=8)\nexplorer",
     "busy": "import time\ntry:\n    print('busy')\n    time.sleep(600)\nexcept KeyboardInterrupt:\n    print('free')",

@@ -12,11 +12,11 @@ from browser import lab
 pytestmark = pytest.mark.browser
 
 CELLS = {
-    "ask": "from relvit_lab.exercises import PREDICTIONS, Prediction, predict\n"
+    "ask": "from relvit_lab.lessons.ask import PREDICTIONS, Prediction, predict\n"
     'PREDICTIONS.add(Prediction("00-sum", "What is 1 + 1?", "two", "Count on."))\n'
     'asked = predict("00-sum", ["one", "two", "three"])\nasked',
     "read": "print(asked.chosen)",
-    "progress": "from relvit_lab.exercises import progress\nprint(progress().choices)",
+    "progress": "from relvit_lab.lessons.ask import progress\nprint(progress().choices)",
 }
 
 

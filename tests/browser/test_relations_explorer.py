@@ -12,20 +12,20 @@ pytest.importorskip("playwright")
 
 from browser import lab
 
-from relvit_lab.relations_data import RelationsData, relations_data
-from relvit_lab.tasks import TASKS
-from relvit_lab.viz.relations import RELATION_COLOURS
-from relvit_lab.viz.task_panels import class_colours
+from relvit_lab.lessons.patch_relations.explorer_data import RelationsData, relations_data
+from relvit_lab.method.tasks import TASKS
+from relvit_lab.show.relations import RELATION_COLOURS
+from relvit_lab.show.task_panels import class_colours
 
 pytestmark = pytest.mark.browser
 
 OWN_TASKS = """
 from dataclasses import replace
 import torch, relvit_lab
-from relvit_lab.heads import PairScores, TokenScores
-from relvit_lab.model import RelViT
-from relvit_lab.tasks import TASKS, Task
-from relvit_lab.widgets.relations import explore_relations
+from relvit_lab.method.heads import PairScores, TokenScores
+from relvit_lab.method.model import RelViT
+from relvit_lab.method.tasks import TASKS, Task
+from relvit_lab.lessons.patch_relations.explorer import explore_relations
 
 n = lambda grid: torch.arange(grid * grid)
 quarter = lambda grid: 2 * (2 * (n(grid) // grid) >= grid).long() + (2 * (n(grid) % grid) >= grid).long()
@@ -44,7 +44,7 @@ explorer
 """
 CELLS = {
     "tasks": OWN_TASKS,
-    "large": "from relvit_lab.widgets.relations import explore_relations\n"
+    "large": "from relvit_lab.lessons.patch_relations.explorer import explore_relations\n"
     "explorer = explore_relations(patch=16)\nexplorer",
     "own": "import torch\ntorch.manual_seed(0)\nexplorer = explore_relations(torch.rand(3, 40, 60), patch=8)\nexplorer",
     "model": "explorer = explore_relations(model='digits_tasks')\nexplorer",

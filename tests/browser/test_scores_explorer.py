@@ -14,14 +14,14 @@ pytest.importorskip("playwright")
 from browser import lab
 from PIL import Image
 
-from relvit_lab.relations import RELATION_NAMES
-from relvit_lab.scores_data import ScoresData, scores_data, with_image
-from relvit_lab.viz.attention import seen_from
+from relvit_lab.lessons.attention_scores.explorer_data import ScoresData, scores_data, with_image
+from relvit_lab.lessons.attention_scores.explorer_figure import seen_from
+from relvit_lab.method.relations import RELATION_NAMES
 
 pytestmark = pytest.mark.browser
 
 CELLS = {
-    "two": "from relvit_lab.widgets.scores import explore_scores\n"
+    "two": "from relvit_lab.lessons.attention_scores.explorer import explore_scores\n"
     "explorer = explore_scores(model='digits_tasks', other='untrained', token=6)\nexplorer",
     "photo": "explorer = explore_scores(other='untrained')\nexplorer",
     "state": "e = explorer\nprint(e.task, e.token, e.score, e.softmax, e.shuffle, e.block, e.head, e.cls, e.back)",
@@ -418,8 +418,8 @@ def test_hovering_two_models_is_fast(explorer):
 def test_it_lives_on_a_page_without_a_kernel(opened, data, tmp_path):
     from ipywidgets.embed import embed_data
 
-    from relvit_lab.site.widgets import widgets_html
-    from relvit_lab.widgets.scores import CARRIED, ScoresExplorer
+    from relvit_lab.lessons.attention_scores.explorer import CARRIED, ScoresExplorer
+    from relvit_lab.publish.site.widgets import widgets_html
 
     saved = ScoresExplorer(data, task="sprel", token=6)
     saved.carry()

@@ -13,14 +13,14 @@ pytest.importorskip("playwright")
 
 from browser import lab
 
-from relvit_lab.live_training import recorded
-from relvit_lab.widgets import shortcut_lab as module
+from relvit_lab.lessons.pe_shortcut import lab as module
+from relvit_lab.lessons.pe_shortcut.live_training import recorded
 
 pytestmark = pytest.mark.browser
 
 # The limits are for two idle cores: a busy machine gets as much longer as others take of it.
 PATIENCE = max(1.0, os.getloadavg()[0] / 2) if hasattr(os, "getloadavg") else 1.0
-IMPORT = "from relvit_lab.widgets.shortcut_lab import shortcut_lab\n"
+IMPORT = "from relvit_lab.lessons.pe_shortcut.lab import shortcut_lab\n"
 CELLS = {
     "lab": IMPORT + "lab = shortcut_lab(test_images=60)\nlab",
     "tries": "import json\nprint(json.dumps(lab.tries))",
@@ -260,7 +260,7 @@ def test_on_a_page_without_a_kernel_the_recorded_tries_are_shown(opened, tmp_pat
     fresh, base = module.shortcut_lab(), anywidget.AnyWidget.class_trait_names(sync=True)
     own = {name: getattr(fresh, name) for name in fresh.trait_names(sync=True) if name not in base}
     state = json.dumps({**{k: v for k, v in own.items() if not k.startswith("_")}, "_no_kernel": marked})
-    script = Path(module.__file__).with_name("shortcut_lab.js").read_text(encoding="utf-8")
+    script = Path(module.__file__).with_name("lab.js").read_text(encoding="utf-8")
     file = tmp_path / "page.html"
     file.write_text(
         f"<meta charset=utf-8><style>{module.CSS}</style><div id=here></div><script type=module>"

@@ -13,25 +13,25 @@ from browser import lab
 from nbformat import v4
 from playwright.sync_api import Locator, Page, sync_playwright
 
-from relvit_lab.site.build import build_site
+from relvit_lab.publish.site.build import build_site
 
 pytestmark = pytest.mark.browser
 
 CELLS = {
-    "relations": "import numpy as np\nfrom relvit_lab.widgets.relations import explore_relations\n"
+    "relations": "import numpy as np\nfrom relvit_lab.lessons.patch_relations.explorer import explore_relations\n"
     "explore_relations(np.zeros((40, 40)), patch=8)",
-    "mega": "from relvit_lab.widgets.mega_patches import explore_mega_patches\n"
+    "mega": "from relvit_lab.lessons.mega_patches.explorer import explore_mega_patches\n"
     "explorer = explore_mega_patches()\nexplorer",
-    "predict": "from relvit_lab.exercises import predict\n"
+    "predict": "from relvit_lab.lessons.ask import predict\n"
     'predict("02-time", ["about 2 times", "about 8 times, like the tokens", "about 60 times, like the pairs"])',
-    "guess": "from relvit_lab.widgets.guess import guess_relation\nguess_relation(rounds=2, side=4)",
-    "slider": "from relvit_lab.viz.relations_figure import relations_figure\n"
-    "from relvit_lab.widgets.token_slider import TokenSlider\n"
-    "from relvit_lab.viz.style import new_drawing\n"
+    "guess": "from relvit_lab.lessons.patch_relations.guess import guess_relation\nguess_relation(rounds=2, side=4)",
+    "slider": "from relvit_lab.lessons.patch_relations.explorer_figure import relations_figure\n"
+    "from relvit_lab.lessons.attention_scores.token_slider import TokenSlider\n"
+    "from relvit_lab.show.style import new_drawing\n"
     "def draw(token):\n    drawing = new_drawing(2, 2)\n    drawing.text(0.5, 0.5, str(token))\n"
     "    drawing.alt = f'token {token}'\n    return drawing\nTokenSlider(draw, side=3, token=4)",
-    "scores": "from relvit_lab.widgets.scores import explore_scores\nexplore_scores(model='digits_tasks')",
-    "lab": "from relvit_lab.widgets.shortcut_lab import shortcut_lab\nshortcut_lab()",
+    "scores": "from relvit_lab.lessons.attention_scores.explorer import explore_scores\nexplore_scores(model='digits_tasks')",
+    "lab": "from relvit_lab.lessons.pe_shortcut.lab import shortcut_lab\nshortcut_lab()",
     "again": "explorer",  # the same widget once more
     "core": "from ipywidgets import IntSlider\nIntSlider(7)",
     "long": "print('a long line ' * 30)",

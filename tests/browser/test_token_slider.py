@@ -13,8 +13,8 @@ pytestmark = pytest.mark.browser
 
 SOURCE = """
 import torch
-from relvit_lab.viz.scores import score_maps
-from relvit_lab.widgets.token_slider import TokenSlider
+from relvit_lab.lessons.attention_scores.pictures import score_maps
+from relvit_lab.lessons.attention_scores.token_slider import TokenSlider
 
 scores = torch.randn(9, 16, 16, generator=torch.Generator().manual_seed(0))
 slider = TokenSlider(lambda token: score_maps(scores, 4, token), side=4, token=6)

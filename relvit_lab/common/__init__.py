@@ -1,0 +1,1 @@
+"""Knows nothing of RelViT: errors, paths, values of options, randomness, this process."""

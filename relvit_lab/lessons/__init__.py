@@ -1,0 +1,1 @@
+"""What the notebooks ask and show, a folder a notebook."""

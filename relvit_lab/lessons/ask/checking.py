@@ -1,0 +1,97 @@
+"""The three calls that notebooks make: predict, check, answer_or_reference."""
+
+import html
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from relvit_lab.common.errors import RelvitError
+from relvit_lab.lessons.ask import journal
+from relvit_lab.lessons.ask.base import EXERCISES, PREDICTIONS, Exercise, Mistake, NotYet, Prediction
+
+NOTEBOOKS = (
+    "patch_relations", "mega_patches", "attention_scores", "train", "pe_shortcut", "task_ablation", "paper_tables",
+    "own_task",
+)  # fmt: skip
+MARKS = {"right": ("✓", "#009E73"), "mistake": ("✗", "#D55E00"), "not yet": ("…", "#8A8A8A")}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a check says: status is "right", "mistake" or "not yet". True where it is right."""
+
+    status: str
+    text: str
+
+    def __bool__(self) -> bool:
+        return self.status == "right"
+
+    def __repr__(self) -> str:
+        return f"{MARKS[self.status][0]} {self.text}"
+
+    def _repr_html_(self) -> str:
+        mark, colour = MARKS[self.status]
+        style = f"border-left:4px solid {colour};padding:.35em .8em;max-width:60em"
+        return f'<div style="{style}"><b>{mark}</b> {html.escape(self.text)}</div>'
+
+
+def check(name: str, answer: Any) -> Verdict:
+    """Judge a student's answer: a function or a value, as the exercise asks. Never raises for a wrong one.
+
+    A verdict on an answer is noted in the journal, which `progress()` shows; "not yet" is none.
+    """
+    verdict = judge(_load(EXERCISES, name), answer)
+    if verdict.status != "not yet":
+        journal.add_check(name, verdict.status, verdict.text, answer)
+    return verdict
+
+
+def judge(exercise: Exercise, answer: Any) -> Verdict:
+    """The verdict on an answer, noted nowhere."""
+    try:
+        if answer is None or answer is ...:
+            raise NotYet
+        praise = exercise.judge(answer)
+    except NotYet:
+        return Verdict("not yet", f"Not yet: {exercise.title} waits for you (about {exercise.minutes} minutes).")
+    except Mistake as mistake:
+        return Verdict("mistake", f"Not quite. {_sentence(str(mistake))}")
+    return Verdict("right", " ".join(filter(None, ("Right.", praise))))
+
+
+def answer_or_reference(name: str, answer: Any) -> Any:
+    """The student's answer where it is right, else the reference, so that the cells below run on."""
+    exercise = _load(EXERCISES, name)
+    return answer if judge(exercise, answer) else exercise.reference
+
+
+def predict(name: str, choices: Sequence[str]) -> Any:
+    """Ask a question; the answer opens in the browser once a choice is made, with the choice beside it.
+
+    Without a browser (papermill, a printed page) the answer stands there with "no prediction". The widget's `chosen` is
+    the choice made, or "". Raises RelvitError where the answer is not among the choices.
+    """
+    prediction: Prediction = _load(PREDICTIONS, name)
+    if prediction.answer not in choices:
+        raise RelvitError(f"the answer of prediction '{name}' is not among its choices: {', '.join(choices)}")
+    from relvit_lab.lessons.ask.prediction import Predict  # late: needs anywidget
+
+    return Predict(prediction, choices)
+
+
+def _load(registry: Any, name: str) -> Exercise | Prediction:
+    if name not in registry:
+        load_all()
+    return registry.get(name)
+
+
+def load_all() -> None:
+    """Register the exercises and predictions of all notebooks."""
+    for module in NOTEBOOKS:
+        importlib.import_module(f"relvit_lab.lessons.{module}.exercises")
+
+
+def _sentence(text: str) -> str:
+    text = text[:1].upper() + text[1:]
+    return text if text.endswith((".", "!", "?")) else text + "."

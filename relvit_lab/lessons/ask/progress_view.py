@@ -1,0 +1,159 @@
+"""progress(): what was tried, what is right and what was predicted, over all sessions; and its export for a teacher."""
+
+import html
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from relvit_lab.common.errors import RelvitError
+from relvit_lab.lessons.ask import journal
+from relvit_lab.lessons.ask.base import EXERCISES, PREDICTIONS, Exercise
+
+FORMAT = "relvit-progress 1"
+STARS = {n: "★" * n + "☆" * (3 - n) for n in (1, 2, 3)}
+MARKS = {"right": ("✓", "#009E73"), "mistake": ("✗", "#D55E00"), "not tried": ("…", "#8A8A8A")}
+
+
+@dataclass(frozen=True)
+class State:
+    """Where one exercise stands. status: "not tried", "mistake" or "right"; once right it stays so. tries: how many
+    different answers were checked up to the first right one. text: what the last of these checks said."""
+
+    status: str = "not tried"
+    tries: int = 0
+    text: str = ""
+
+    def __str__(self) -> str:
+        times = "once" if self.tries == 1 else f"{self.tries} times"
+        return {"not tried": "not tried", "mistake": f"tried {times}", "right": f"right, tried {times}"}[self.status]
+
+
+def states(lines: Iterable[Mapping]) -> dict[str, State]:
+    """The state of each exercise that the lines of a journal name. An answer checked twice in a row is one try."""
+    found: dict[str, State] = {}
+    last: dict[str, str] = {}
+    for line in lines:
+        name = line.get("exercise")
+        before = found.get(name, State())
+        if name is None or before.status == "right" or last.get(name) == line["answer"]:
+            continue
+        last[name] = line["answer"]
+        found[name] = State(line["status"], before.tries + 1, line["text"])
+    return found
+
+
+def choices(lines: Iterable[Mapping]) -> dict[str, bool]:
+    """Whether each prediction was right. The first choice counts: after it the answer is known."""
+    found: dict[str, bool] = {}
+    for line in lines:
+        if "prediction" in line:
+            found.setdefault(line["prediction"], line["right"])
+    return found
+
+
+class Progress:
+    """A table of exercises, notebook by notebook: HTML in a notebook, text elsewhere. `export` writes it for a teacher.
+
+    lines: of a journal. only: notebooks by number, ("01", "03"); () shows all.
+    """
+
+    def __init__(self, lines: Sequence[Mapping], only: Sequence[str] = ()):
+        self.lines, self.only = list(lines), tuple(only)
+        self.states, self.choices = states(self.lines), choices(self.lines)
+
+    @property
+    def notebooks(self) -> tuple[str, ...]:
+        names = [*EXERCISES.names(), *PREDICTIONS.names()]
+        return tuple(n for n in sorted({name[:2] for name in names}) if not self.only or n in self.only)
+
+    def exercises(self, notebook: str) -> list[tuple[Exercise, State]]:
+        return [(each, self.states.get(each.name, State())) for each in EXERCISES if each.name[:2] == notebook]
+
+    def predictions(self, notebook: str) -> tuple[int, int, int]:
+        """How many there are, how many were made, and how many of those were right."""
+        there = [name for name in PREDICTIONS.names() if name[:2] == notebook]
+        made = [self.choices[name] for name in there if name in self.choices]
+        return len(there), len(made), sum(made)
+
+    def __repr__(self) -> str:
+        lines = [self._headline()]
+        for notebook in self.notebooks:
+            lines += ["", f"Notebook {notebook}: {self._said_of_predictions(notebook)}"]
+            for exercise, state in self.exercises(notebook):
+                mark, stars = MARKS[state.status][0], STARS[exercise.difficulty]
+                lines.append(f"  {mark} {exercise.title}  {stars}  {exercise.minutes} min  {state}")
+                if state.status == "mistake":
+                    lines.append(f"      {state.text}")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        rows = []
+        for notebook in self.notebooks:
+            said = f"Notebook {notebook}: {self._said_of_predictions(notebook)}"
+            style = "text-align:left;padding-top:.8em"
+            rows.append(f'<tr><th scope="rowgroup" colspan="5" style="{style}">{said}</th></tr>')
+            rows += [self._row(exercise, state) for exercise, state in self.exercises(notebook)]
+        heads = ("", "exercise", "difficulty", "minutes", "state")
+        head = "".join(f'<th scope="col" style="text-align:left">{name}</th>' for name in heads)
+        return (
+            f'<table><caption style="text-align:left">{html.escape(self._headline())}</caption>'
+            f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+        )
+
+    def _row(self, exercise: Exercise, state: State) -> str:
+        mark, colour = MARKS[state.status]
+        more = f'<br><span style="color:#555">{html.escape(state.text)}</span>' if state.status == "mistake" else ""
+        cells = (
+            f'<b style="color:{colour}" aria-label="{state.status}">{mark}</b>', html.escape(exercise.title),
+            f'<span aria-label="difficulty {exercise.difficulty} of 3">{STARS[exercise.difficulty]}</span>',
+            str(exercise.minutes), f"{state}{more}",
+        )  # fmt: skip
+        return "<tr>" + "".join(f'<td style="text-align:left">{cell}</td>' for cell in cells) + "</tr>"
+
+    def _headline(self) -> str:
+        all_ = [pair for notebook in self.notebooks for pair in self.exercises(notebook)]
+        right = sum(state.status == "right" for _, state in all_)
+        left = sum(exercise.minutes for exercise, state in all_ if state.status != "right")
+        there, made, hit = map(sum, zip(*map(self.predictions, self.notebooks), strict=True)) if all_ else (0, 0, 0)
+        return (
+            f"{right} of {len(all_)} exercises right (about {left} minutes left), "
+            f"{made} of {there} predictions made, {hit} of them right"
+        )
+
+    def _said_of_predictions(self, notebook: str) -> str:
+        there, made, right = self.predictions(notebook)
+        return f"{made} of {there} predictions made, {right} right" if there else "no predictions"
+
+    def export(self, path: str | Path, name: str = "") -> Path:
+        """Write what stands here to a file for the teacher (`python -m relvit_lab grade FILE` reads it).
+
+        path: relative to the working directory, which is where the notebook lies. name: yours, if you want it in the
+        file; otherwise the file's name has to tell whose it is. Raises RelvitError where it cannot be written.
+        """
+        path = Path(path).expanduser().absolute()
+        whole = {"format": FORMAT, "name": name, "lines": self.lines}
+        partial = path.with_name(f".{path.name}.partial")
+        try:
+            partial.write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            os.replace(partial, path)
+        except OSError as error:
+            raise RelvitError(f"{path} cannot be written ({error.strerror or error}): name another place") from None
+        return path
+
+
+def progress(*notebooks: str | int) -> Progress:
+    """All exercises and where they stand: progress(). Of some notebooks only: progress("01"), progress(1, 3).
+
+    Raises RelvitError where a notebook has neither exercises nor predictions.
+    """
+    from relvit_lab.lessons.ask.checking import load_all
+
+    load_all()
+    known = {name[:2] for name in (*EXERCISES.names(), *PREDICTIONS.names())}
+    only = [str(notebook)[:2].zfill(2) for notebook in notebooks]
+    for name in only:
+        if name not in known:
+            raise RelvitError(f"no notebook {name} has exercises: known are {', '.join(sorted(known))}")
+    return Progress(journal.read(), only)

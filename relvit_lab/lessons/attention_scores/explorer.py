@@ -1,0 +1,274 @@
+"""The attention-score explorer: from one token the K scores to all others, their softmax, the answers, the attention.
+
+The kernel computes one order of the patches at a time and sends it whole; picking tokens and scores asks nothing of it.
+"""
+
+import base64
+import io
+from pathlib import Path
+
+import anywidget
+import matplotlib
+import numpy as np
+import traitlets
+from matplotlib.colors import to_hex
+
+from relvit_lab.common.errors import RelvitError, nearest
+from relvit_lab.lessons.attention_scores.explorer_data import ScoresData, scores_data, with_image
+from relvit_lab.show.relations import default_anchors
+from relvit_lab.show.seen import SHUFFLES, png
+from relvit_lab.show.style import HEAT, INK, VERMILLION
+from relvit_lab.show.task_panels import class_colours
+
+CARRIED = 1_000_000  # bytes of scores and attention, at most, that a page without a kernel takes along
+MODULE = ("explorer_read.js", "explorer_paint.js", "explorer.js")  # one module of three files
+CHOICES = ("score", "softmax", "shuffle", "block", "head", "cls", "back")
+CSS = f"""
+.relvit-scores {{ background: #fff; color: {INK}; font: 14px/1.4 system-ui, sans-serif; padding: 8px;
+  max-width: 1560px; box-sizing: border-box }}
+.relvit-scores .bar {{ display: flex; flex-wrap: wrap; gap: 4px 16px; align-items: center; margin-bottom: 6px }}
+.relvit-scores [hidden] {{ display: none !important }}
+.relvit-scores fieldset {{ border: 0; margin: 0; padding: 0; min-width: 0; display: flex; flex-wrap: wrap;
+  gap: 2px 10px; align-items: center }}
+.relvit-scores legend {{ float: left; padding: 0; margin-right: 8px; font-weight: 600 }}
+.relvit-scores label {{ display: inline-flex; gap: 4px; align-items: center; cursor: pointer }}
+.relvit-scores button, .relvit-scores select {{ font: inherit; padding: 2px 8px; cursor: pointer }}
+.relvit-scores input[type="number"] {{ font: inherit; width: 3em }}
+.relvit-scores input[type="range"] {{ width: 90px }}
+.relvit-scores h4 {{ margin: 8px 0 2px; font-size: 15px; border-top: 1px solid #ddd; padding-top: 4px }}
+.relvit-scores h4 small {{ font-size: 13px; font-weight: 400; margin-left: 12px }}
+.relvit-scores .panels {{ display: grid; gap: 10px 14px; grid-template-columns: repeat(auto-fit, minmax(185px, 1fr)) }}
+.relvit-scores figure {{ min-width: 0; max-width: 360px; margin: 0; display: flex; flex-direction: column }}
+.relvit-scores figcaption {{ flex: 1; font-size: 13px; margin-bottom: 2px }}
+.relvit-scores figcaption b {{ display: block; font-size: 14px }}
+.relvit-scores figure canvas {{ width: 100%; aspect-ratio: 1; cursor: crosshair; touch-action: pan-y }}
+.relvit-scores .scale {{ display: flex; gap: 6px; align-items: center; font-size: 13px; min-height: 20px }}
+.relvit-scores .scale i {{ flex: 1; height: 10px }}
+.relvit-scores .chosen-pair {{ display: flex; flex-wrap: wrap; gap: 4px 20px; align-items: center; margin-top: 6px }}
+.relvit-scores .said {{ flex: 1 1 260px; font-size: 16px; min-height: 2.8em }}
+.relvit-scores .trouble {{ color: #A33B00; font-weight: 600 }}
+.relvit-scores .many .said {{ flex-basis: 100% }}
+.relvit-scores .pair {{ overflow-x: auto; max-width: 100% }}
+.relvit-scores table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; white-space: nowrap;
+  margin: 2px }}
+.relvit-scores th, .relvit-scores td {{ padding: 2px 8px; text-align: right; font-size: 14px; color: {INK} }}
+.relvit-scores th:first-child, .relvit-scores td:first-child {{ text-align: left; font-weight: 600 }}
+.relvit-scores .chosen {{ outline: 2px solid {INK}; outline-offset: -2px }}
+.relvit-scores .help {{ color: #555; font-size: 12.5px; margin-top: 4px }}
+.relvit-scores :focus-visible {{ outline: 3px solid {VERMILLION}; outline-offset: 2px }}
+"""
+
+
+class ScoresExplorer(anywidget.AnyWidget):
+    """What `explore_scores` returns.
+
+    task: a name. token: the place j from which the others are seen. score: which of the K scores, from 0. softmax: show
+    it over K, or the raw scores. shuffle: 0, or the seed of the permutation. block: of the backbone, from 1. head: of
+    its attention, from 1; 0 for their mean. cls: the attention of the CLS token, not of token j. back: shuffled patches
+    are drawn where they belong. They may be set from Python, and follow what is clicked. shown: the scores data, as the
+    static figures draw them.
+    """
+
+    _esm = "".join(Path(__file__).with_name(name).read_text(encoding="utf-8") for name in MODULE)
+    _css = CSS
+
+    data = traitlets.Dict().tag(sync=True)  # the image, the tasks, and the orders that are carried along
+    extra = traitlets.Dict().tag(sync=True)  # the order that was asked for last: {"shuffle", "models"}
+    upload = traitlets.Unicode().tag(sync=True)  # an image of the user's own, as a data URL
+    trouble = traitlets.Unicode().tag(sync=True)  # what went wrong with it
+
+    task = traitlets.Unicode().tag(sync=True)
+    token = traitlets.Int(0).tag(sync=True)
+    score = traitlets.Int(0).tag(sync=True)
+    softmax = traitlets.Bool(True).tag(sync=True)
+    shuffle = traitlets.Int(0).tag(sync=True)
+    block = traitlets.Int(1).tag(sync=True)
+    head = traitlets.Int(0).tag(sync=True)
+    cls = traitlets.Bool(False).tag(sync=True)
+    back = traitlets.Bool(False).tag(sync=True)
+
+    def __init__(self, shown: ScoresData, **state: object):
+        self.shown = shown
+        super().__init__(data=_for_the_browser(shown), **state)
+
+    def show(self, image: object = None) -> None:
+        """Another image before the same models. image: as `explore_scores` takes it. Raises RelvitError."""
+        shown = with_image(self.shown, image)
+        with self.hold_sync():
+            self.shown, self.trouble = shown, ""
+            self.data = _for_the_browser(shown)
+            self.extra = _order(shown, self.shuffle) if self.shuffle else {}
+
+    def carry(self) -> None:
+        """Take along as many shuffles as fit into CARRIED bytes, for a page without a kernel."""
+        orders, size = self.data["shuffles"], _size(self.data["shuffles"]["0"])
+        step = size
+        for shuffle in range(1, SHUFFLES + 1):
+            if (size := size + step) > CARRIED:
+                break
+            orders = {**orders, str(shuffle): _order(self.shown, shuffle)["models"]}
+        self.data = {**self.data, "shuffles": orders}
+
+    @traitlets.observe("shuffle")
+    def _send_another_order(self, change: dict) -> None:
+        if self.data and str(change["new"]) not in self.data["shuffles"]:
+            self.extra = _order(self.shown, change["new"])
+
+    @traitlets.observe("upload")
+    def _show_the_upload(self, change: dict) -> None:
+        if not change["new"]:
+            return
+        from PIL import Image, UnidentifiedImageError
+
+        try:
+            content = base64.b64decode(change["new"].partition(",")[2])
+            with Image.open(io.BytesIO(content)) as image:
+                self.show(image)
+        except (RelvitError, UnidentifiedImageError, ValueError, OSError) as error:
+            self.trouble = f"This image cannot be shown: {error}"
+        self.upload = ""
+
+    @traitlets.validate("task", "token", "score", "shuffle", "block", "head")
+    def _known(self, proposal: dict) -> object:
+        name, value = proposal["trait"].name, proposal["value"]
+        tasks = self.shown.tasks
+        if name == "task":
+            if value not in tasks:
+                raise RelvitError(f"unknown task '{value}': {nearest(value, tasks)}")
+            return value
+        least, most = (1 if name == "block" else 0), 0
+        if name == "token":
+            most = self.shown.side**2 - 1
+        elif name == "shuffle":
+            most = SHUFFLES
+        elif name == "score":  # of any task: the page takes the last one where the chosen task has fewer
+            most = max(1, *(len(view.names) for view in tasks.values())) - 1
+        else:
+            shapes = [one.shape for m in range(len(self.shown.names)) if (one := self._attention(m)) is not None]
+            most = max((shape[0 if name == "block" else 1] for shape in shapes), default=least)
+        if not least <= value <= most:
+            raise RelvitError(f"{name} is a whole number from {least} to {most}, not {value}")
+        return value
+
+    def _attention(self, model: int) -> np.ndarray | None:
+        return self.shown.answers(model=model).attention
+
+    def _repr_mimebundle_(self, **kwargs: object) -> object:
+        """Where no browser draws the widget, a text."""
+        bundle = super()._repr_mimebundle_(**kwargs)
+        data = bundle[0] if isinstance(bundle, tuple) else bundle
+        if data is not None:
+            said = "; ".join(
+                f"{name}: {self.shown.verdict(self.task, self.shuffle, m)}"
+                for m, name in enumerate(self.shown.names)
+                if self.task in self.shown.answers(self.shuffle, m).said
+            )
+            data["text/plain"] = (
+                f"The attention-score explorer needs a browser: {self.shown.tasks[self.task].title} seen from token "
+                f"{self.token}; {said} (draw_scores and draw_attention draw the same data)."
+            )
+        return bundle
+
+
+def explore_scores(
+    image: object = None,
+    model: object = "cifar10_tasks",
+    other: object = None,
+    *,
+    task: str | None = None,
+    token: int | None = None,
+    **state: object,
+) -> ScoresExplorer:
+    """Explore a model's attention scores on an image, your own too: explore_scores("my.jpg", other="untrained").
+
+    image: a PIL image; a path; uint8, or float in [0, 1], as an array (H, W), (H, W, C) or a tensor (C, H, W); None for
+    a photograph, or for a model of digits one of its test images. model: as `relvit_lab.load` gives it, or a name for
+    it. other: a second one beside it, for the same grid; "untrained" for the same architecture with fresh weights.
+    task, token, and any other trait of ScoresExplorer (score, shuffle, block, ...): what is shown first.
+    Raises RelvitError for what cannot be shown.
+    """
+    data = scores_data(image, model, other)
+    for name in state:
+        if name not in CHOICES:
+            raise RelvitError(f"explore_scores has no '{name}': {nearest(name, CHOICES)}")
+    token = default_anchors(data.side)[0] if token is None else token
+    return ScoresExplorer(data, task=next(iter(data.tasks)) if task is None else task, token=token, **state)
+
+
+def _for_the_browser(shown: ScoresData) -> dict:
+    """Small things as JSON; the picture, targets and scores as bytes, little-endian."""
+    heat = matplotlib.colormaps[HEAT](np.arange(256), bytes=True)[:, :3]
+    return {
+        "side": shown.side,
+        "note": " ".join(filter(None, (shown.note, shown.left_out))),
+        "png": png(shown.picture),
+        "permutations": shown.permutations.astype("uint8").tobytes(),  # N is at most 256
+        "models": [_about(shown, m) for m in range(len(shown.names))],
+        "tasks": {
+            name: {
+                "title": view.title, "kind": view.kind, "pairs": view.of_pairs, "asks": view.asks,
+                "names": list(view.names), "marks": list(view.marks), "low": view.low, "high": view.high,
+                "colours": [to_hex(colour) for colour in class_colours(view)], "tolerance": view.tolerance,
+                "target": view.target.astype("<f4").tobytes(),
+            }
+            for name, view in shown.tasks.items()
+        },
+        "shuffles": {"0": _order(shown, 0)["models"]},
+        "heat": heat.tobytes(),
+    }  # fmt: skip
+
+
+def _about(shown: ScoresData, model: int) -> dict:
+    attention = shown.answers(model=model).attention
+    return {
+        "name": shown.names[model],
+        "blocks": 0 if attention is None else attention.shape[0],
+        "heads": 0 if attention is None else attention.shape[1],
+        "prefix": shown.prefix(model),
+        "without": shown.without_attention(model),
+    }
+
+
+def _order(shown: ScoresData, shuffle: int) -> dict:
+    """All that the models say about one order of the patches."""
+    models = []
+    for m in range(len(shown.names)):
+        answers = shown.answers(shuffle, m)
+        tasks = {
+            name: {
+                **_scaled(scores),
+                "outputs": len(scores),
+                "said": _classes(answers.said[name], len(scores)) if shown.tasks[name].is_class else None,
+                "verdict": shown.verdict(name, shuffle, m),
+                "drift": shown.drift(name, shuffle, m),
+            }
+            for name, scores in answers.scores.items()
+        }
+        models.append({"tasks": tasks, **_shares(answers.attention)})
+    return {"shuffle": shuffle, "models": models}
+
+
+def _scaled(scores: np.ndarray) -> dict:
+    """Two bytes a score: low + step * number, off by at most 1/131070 of the range."""
+    low, high = float(scores.min()), float(scores.max())
+    step = (high - low) / 65535 or 1.0
+    return {"scores": ((scores.astype(float) - low) / step).round().astype("<u2").tobytes(), "low": low, "step": step}
+
+
+def _classes(said: np.ndarray, outputs: int) -> bytes:
+    return said.astype("uint8" if outputs <= 256 else "<u2").tobytes()
+
+
+def _shares(attention: np.ndarray | None) -> dict:
+    """A byte for each share, as a part of the largest of its row: (L, heads, T, T) and (L, heads, T)."""
+    if attention is None:
+        return {}
+    top = attention.max(-1)
+    share = (attention / top[..., None] * 255).round().astype("uint8")
+    return {"share": share.tobytes(), "top": top.astype("<f4").tobytes()}
+
+
+def _size(models: list) -> int:
+    """Bytes of one order."""
+    parts = [part for model in models for part in (model, *model["tasks"].values())]
+    return sum(len(value) for part in parts for value in part.values() if isinstance(value, bytes))

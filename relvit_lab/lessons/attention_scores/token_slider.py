@@ -1,0 +1,67 @@
+"""A slider over the tokens of an image, with the picture of the token chosen below it."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import anywidget
+import traitlets
+
+from relvit_lab.common.errors import RelvitError
+from relvit_lab.show.style import Drawing
+
+
+class TokenSlider(anywidget.AnyWidget):
+    """draw(token) -> Drawing, for token 0..count-1; drawn anew by the kernel whenever another token is chosen.
+
+    token: the one shown first. label: what the slider is for, shown beside it. side: of the grid; the arrow keys up and
+    down then move by a row, left and right by a column. Raises RelvitError for a token outside.
+    """
+
+    _esm = Path(__file__).with_name("token_slider.js")
+
+    count = traitlets.Int().tag(sync=True)
+    side = traitlets.Int(1).tag(sync=True)
+    token = traitlets.Int(0).tag(sync=True)
+    label = traitlets.Unicode().tag(sync=True)
+    picture = traitlets.Bytes().tag(sync=True)
+    alt = traitlets.Unicode().tag(sync=True)
+    # of all tokens, for a page without a kernel, else empty: see carry()
+    pictures = traitlets.List(traitlets.Bytes()).tag(sync=True)
+    alts = traitlets.List(traitlets.Unicode()).tag(sync=True)
+
+    def __init__(self, draw: Callable[[int], Drawing], side: int, token: int = 0, label: str = "token j"):
+        if not 0 <= token < side * side:
+            raise RelvitError(f"token {token} lies outside the grid of {side} x {side}: 0 to {side * side - 1}")
+        self._draw = draw
+        super().__init__(count=side * side, side=side, token=token, label=label)
+        self._redraw()
+        self.observe(self._redraw, "token")
+
+    def _redraw(self, _: object = None) -> None:
+        drawing = self._draw(self.token)
+        with self.hold_sync():  # picture and words change together
+            self.picture, self.alt = drawing.png(), drawing.alt
+
+    def carry(self) -> None:
+        """Fill `pictures` and `alts`: what a page shows where no kernel draws. In fewer colours, to keep it small."""
+        drawings = [self._draw(token) for token in range(self.count)]
+        with self.hold_sync():
+            self.pictures = [_in_fewer_colours(drawing.png()) for drawing in drawings]
+            self.alts = [drawing.alt for drawing in drawings]
+
+    def _repr_mimebundle_(self, **kwargs: object) -> object:
+        """Where no browser draws the widget, what its picture says."""
+        bundle = super()._repr_mimebundle_(**kwargs)
+        data = bundle[0] if isinstance(bundle, tuple) else bundle
+        if data is not None:
+            data["text/plain"] = f"(a slider: {self.label} = {self.token}) {self.alt}"
+        return bundle
+
+
+def _in_fewer_colours(png: bytes, colours: int = 128) -> bytes:
+    from PIL import Image
+
+    data = io.BytesIO()
+    Image.open(io.BytesIO(png)).convert("RGB").quantize(colours).save(data, "PNG", optimize=True)
+    return data.getvalue()

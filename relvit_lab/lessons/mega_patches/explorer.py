@@ -1,0 +1,142 @@
+"""Section 3.2.1 to touch: drag the cuts of an image, and see the mega-patches that the model would get.
+
+The page draws lines at once and asks the kernel for the cells, which it resizes as training does. A page of `make site`
+has no kernel: carry() gives it the cells of some seeds along.
+"""
+
+import dataclasses
+import html
+import io
+import itertools
+from pathlib import Path
+
+import anywidget
+import numpy as np
+import torch
+import traitlets
+
+from relvit_lab.common.errors import RelvitError
+from relvit_lab.lessons.mega_patches.explorer_figure import AUGMENTATIONS, MegaPatches, cut_into_mega_patches
+from relvit_lab.method.augment import window_side
+
+CARRIED_SEEDS = 10
+MODULE = ("explorer_page.js", "explorer.js")  # one module of two files
+
+
+class MegaPatchesExplorer(anywidget.AnyWidget):
+    """asked: what the page wants to see; shown: the kernel's answer. `data` is what is shown, for Python."""
+
+    _esm = "".join(Path(__file__).with_name(name).read_text(encoding="utf-8") for name in MODULE)
+
+    # What never changes: picture (PNG), side, patch, window (of the patch crop), note
+    about = traitlets.Dict().tag(sync=True)
+    # number (of the question), m, seed, cuts ([rows, columns]; None: drawn from the seed), shared, crop, jitter, grey
+    asked = traitlets.Dict().tag(sync=True)
+    # number (of the question), m, cuts, changes, cells (RGBA, M * P pixels a side), error
+    shown = traitlets.Dict().tag(sync=True)
+    # For a page without a kernel, else empty: see carry()
+    carried = traitlets.Dict().tag(sync=True)
+
+    def __init__(self, data: MegaPatches):
+        self.data = data
+        super().__init__(
+            about={
+                "picture": _png(data.image), "side": data.side, "patch": data.patch, "note": data.note,
+                "window": window_side(data.patch),
+            },
+            asked={
+                "number": 0, "m": data.m, "seed": data.seed, "cuts": None,
+                "shared": data.shared_cuts, "crop": data.crop, "jitter": data.jitter, "grey": data.grey,
+            },
+            shown=_answer(data, 0),
+        )  # fmt: skip
+
+    @traitlets.observe("asked")
+    def _answer_what_is_asked(self, change: dict) -> None:
+        asked = change["new"]
+        if asked.get("number") == self.shown.get("number"):
+            return  # as it was built
+        try:
+            data = cut_into_mega_patches(
+                torch.from_numpy(self.data.image), self.data.patch, asked["m"], asked["seed"], cuts=asked["cuts"],
+                shared_cuts=asked["shared"], crop=asked["crop"], jitter=asked["jitter"], grey=asked["grey"],
+            )  # fmt: skip
+        except RelvitError as error:
+            self.shown = {**self.shown, "number": asked["number"], "error": str(error)}
+        else:
+            self.data = dataclasses.replace(data, note=self.data.note)
+            self.shown = _answer(self.data, asked["number"])
+
+    def carry(self) -> None:
+        """Fill `carried`, with what a page needs where no kernel answers: for seeds 0 to 9 (and the one that is shown)
+        the cuts for every M, and for the M that is shown the cells with each combination of augmentations, on one sheet
+        a seed: tiles of M * P pixels, columns crop + 2 jitter + 4 grey, rows cuts of their own each way, or shared."""
+        m, side = self.data.m, self.data.side
+        seeds = sorted({*range(CARRIED_SEEDS), self.data.seed})
+        flags = [dict(zip(AUGMENTATIONS, reversed(on))) for on in itertools.product((False, True), repeat=3)]
+        sheets, changes = [], []
+        for seed in seeds:
+            tiles = [[self._cut(m, seed, shared_cuts=shared, **on) for on in flags] for shared in (False, True)]
+            rows = [np.concatenate([_side_by_side(tile) for tile in row], axis=2) for row in tiles]
+            sheets.append(_png(np.concatenate(rows, axis=1)))  # (3, 2*M*P, 8*M*P)
+            changes.append([list(tile.changes) for tile in tiles[0]])
+        cuts = {str(k): [self._cut(k, seed).cuts.tolist() for seed in seeds] for k in range(1, side + 1)}
+        self.carried = {"seeds": seeds, "m": m, "cuts": cuts, "sheets": sheets, "changes": changes}
+
+    def _cut(self, m: int, seed: int, **options: object) -> MegaPatches:
+        return cut_into_mega_patches(torch.from_numpy(self.data.image), self.data.patch, m, seed, **options)
+
+    def _repr_mimebundle_(self, **kwargs: object) -> object:
+        """Where no browser draws the explorer, what it shows in words."""
+        bundle = super()._repr_mimebundle_(**kwargs)
+        data = bundle[0] if isinstance(bundle, tuple) else bundle
+        if data is not None:
+            data["text/plain"] = self.in_words()
+            data["text/html"] = html.escape(self.in_words())
+        return bundle
+
+    def in_words(self) -> str:
+        """What is shown, in a sentence."""
+        shown = self.data
+        return (
+            f"Mega-patches explorer: {shown.side} x {shown.side} patches of {shown.patch} pixels, cut into "
+            f"{shown.m} x {shown.m} mega-patches (seed {shown.seed}). It needs a running kernel; "
+            "mega_patches_figure draws the same."
+        )
+
+
+def _answer(data: MegaPatches, number: int) -> dict:
+    m, p = data.m, data.patch
+    rgba = np.full((m * p, m * p, 4), 255, dtype=np.uint8)
+    rgba[..., :3] = (_side_by_side(data).transpose(1, 2, 0) * 255).round()  # (3,M*P,M*P) -> (M*P,M*P,3)
+    return {
+        "number": number, "m": m, "cuts": data.cuts.tolist(), "changes": list(data.changes), "cells": rgba.tobytes(),
+        "error": "",
+    }  # fmt: skip
+
+
+def _side_by_side(data: MegaPatches) -> np.ndarray:
+    """The cells as one image, (3, M*P, M*P) float32 in [0, 1]."""
+    m, p = data.m, data.patch
+    return data.cells.reshape(m, m, 3, p, p).transpose(2, 0, 3, 1, 4).reshape(3, m * p, m * p)  # -> (3,M,P,M,P)
+
+
+def _png(image: np.ndarray) -> bytes:
+    """(3, H, W) float in [0, 1] as a PNG file's bytes."""
+    from PIL import Image
+
+    data = io.BytesIO()
+    Image.fromarray((image.transpose(1, 2, 0) * 255).round().astype(np.uint8)).save(data, "PNG")  # -> (H,W,3)
+    return data.getvalue()
+
+
+def explore_mega_patches(image: object = None, patch: int = 16, m: int = 5, seed: int = 0) -> MegaPatchesExplorer:
+    """Cut an image by hand or at random, and see its mega-patches: explore_mega_patches("my_photo.jpg").
+
+    image: a PIL image, a path, uint8 or float in [0, 1] as an array (H, W, C) or a tensor (C, H, W); None for a
+    photograph. It is cropped to its centre and resized where it is no square of whole patches. patch: P in pixels.
+    m: M, at most the image's side / P. seed: of the cuts and of the patch augmentation.
+    The explorer's `data` is what it shows at the moment (viz_mega_patches.MegaPatches). Raises RelvitError for images
+    and M that do not fit.
+    """
+    return MegaPatchesExplorer(cut_into_mega_patches(image, patch, m, seed))

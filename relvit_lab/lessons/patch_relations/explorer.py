@@ -1,0 +1,147 @@
+"""The relations explorer: hover over a patch and see where all others lie, in the image and in the N x N targets."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import anywidget
+import matplotlib
+import numpy as np
+import traitlets
+
+from relvit_lab.common.errors import RelvitError, nearest
+from relvit_lab.lessons.patch_relations.explorer_data import RelationsData, relations_data
+from relvit_lab.show.relations import default_anchors
+from relvit_lab.show.seen import SHUFFLES, png
+from relvit_lab.show.style import HEAT, INK, VERMILLION
+from relvit_lab.show.task_panels import class_colours
+from relvit_lab.show.task_views import WORDS
+
+CSS = f"""
+.relvit-relations {{ background: #fff; color: {INK}; font: 14px/1.4 system-ui, sans-serif; padding: 8px;
+  max-width: 1560px; box-sizing: border-box }}
+.relvit-relations .bar {{ display: flex; flex-wrap: wrap; gap: 4px 16px; align-items: center; margin-bottom: 6px }}
+.relvit-relations fieldset {{ border: 0; margin: 0; padding: 0; display: flex; flex-wrap: wrap;
+  gap: 2px 10px; align-items: center }}
+.relvit-relations legend {{ float: left; padding: 0; margin-right: 8px; font-weight: 600 }}
+.relvit-relations label {{ display: inline-flex; gap: 4px; align-items: center; cursor: pointer }}
+.relvit-relations button {{ font: inherit; padding: 2px 10px; cursor: pointer }}
+.relvit-relations input[type="number"] {{ font: inherit; width: 3em }}
+.relvit-relations input[type="range"] {{ width: 90px }}
+.relvit-relations .panels {{ display: flex; flex-wrap: wrap; gap: 12px }}
+.relvit-relations figure {{ flex: 1 1 240px; min-width: 0; max-width: 500px; margin: 0;
+  display: flex; flex-direction: column }}
+.relvit-relations figcaption {{ flex: 1; font-size: 13px; margin-bottom: 2px }}
+.relvit-relations figcaption b {{ display: block; font-size: 14px }}
+.relvit-relations figure canvas {{ width: 100%; aspect-ratio: 1; cursor: crosshair; touch-action: pan-y }}
+.relvit-relations .below {{ display: flex; flex-wrap: wrap; gap: 6px 20px; margin-top: 8px; align-items: center }}
+.relvit-relations .said {{ flex: 1 1 300px; font-size: 16px; min-height: 3em }}
+.relvit-relations .help {{ color: #555; font-size: 12.5px; margin-top: 4px }}
+.relvit-relations :focus-visible {{ outline: 3px solid {VERMILLION}; outline-offset: 2px }}
+"""
+
+
+class RelationsExplorer(anywidget.AnyWidget):
+    """What `explore_relations` returns. All data goes to the browser once; hovering asks nothing of the kernel.
+
+    task: one of those shown. anchor: the place j from which the others are seen. shuffle: 0, or the seed of the
+    permutation that is shown. They may be set from Python, and follow what is clicked. shown: what the relations data
+    hold, as the static figure draws them.
+    """
+
+    _esm = Path(__file__).with_name("explorer.js")
+    _css = CSS
+
+    data = traitlets.Dict().tag(sync=True)
+    task = traitlets.Unicode().tag(sync=True)
+    anchor = traitlets.Int(0).tag(sync=True)
+    shuffle = traitlets.Int(0).tag(sync=True)
+
+    def __init__(self, shown: RelationsData, **state: object):
+        self.shown = shown
+        super().__init__(data=_for_the_browser(shown), **{"task": next(iter(shown.tasks)), **state})
+
+    @traitlets.validate("task", "anchor", "shuffle")
+    def _known(self, proposal: dict) -> object:
+        name, value = proposal["trait"].name, proposal["value"]
+        if name == "task" and value not in self.shown.tasks:
+            raise RelvitError(f"task '{value}' is not shown here: {nearest(value, self.shown.tasks)}")
+        most = {"anchor": self.shown.side**2 - 1, "shuffle": SHUFFLES}.get(name)
+        if most is not None and not 0 <= value <= most:
+            raise RelvitError(f"{name} is a whole number from 0 to {most}, not {value}")
+        return value
+
+    def _repr_mimebundle_(self, **kwargs: object) -> object:
+        """Where no browser draws the widget, a text."""
+        bundle = super()._repr_mimebundle_(**kwargs)
+        data = bundle[0] if isinstance(bundle, tuple) else bundle
+        if data is not None:
+            side = self.shown.side
+            data["text/plain"] = (
+                f"The relations explorer needs a live notebook: an image in {side} x {side} patches, seen from patch "
+                f"{self.anchor} (relations_figure draws the same data)."
+            )
+        return bundle
+
+
+def explore_relations(
+    image: object = None,
+    patch: int | None = None,
+    model: object = None,
+    *,
+    task: str | None = None,
+    anchor: int | None = None,
+    shuffle: int = 0,
+    tasks: Sequence[str] | None = None,
+) -> RelationsExplorer:
+    """Explore the relations between the patches of an image, your own image and your own tasks too.
+
+    image: a PIL image; a path; uint8, or float in [0, 1], as an array (H, W), (H, W, C) or a tensor (C, H, W); None for
+    a photograph. Others than squares are cropped to their centre, with a note. patch: P in pixels; None for the paper's
+    at that size, or the model's. model: as `relvit_lab.load` gives it, or a name for it; its predictions are shown
+    beside the targets. task, anchor, shuffle: what is shown first; without task, the first that the model answers.
+    tasks: names of the registry; None for all that can be shown. Raises RelvitError for what cannot be shown.
+    """
+    data = relations_data(image, patch, model, tasks)
+    task = next(iter(data.predictions or data.tasks)) if task is None else task
+    anchor = default_anchors(data.side)[0] if anchor is None else anchor
+    return RelationsExplorer(data, task=task, anchor=anchor, shuffle=shuffle)
+
+
+def _for_the_browser(shown: RelationsData) -> dict:
+    """Small things as JSON; the picture, targets and predictions as bytes, little-endian."""
+    heat = matplotlib.colormaps[HEAT](np.arange(256), bytes=True)[:, :3]
+    return {
+        "side": shown.side,
+        "note": shown.note,
+        "png": png(shown.picture),
+        "permutations": shown.permutations.astype("uint8").tobytes(),
+        "tasks": {name: _task(shown, name) for name in shown.tasks},
+        "heat": heat.tobytes(),
+    }
+
+
+def _task(shown: RelationsData, name: str) -> dict:
+    view = shown.tasks[name]
+    number = "float32" if not view.is_class else "uint8" if len(view.names) <= 256 else "uint16"
+    packed = np.dtype(number).newbyteorder("<")
+    answered = name in shown.predictions
+    return {
+        "title": view.title,
+        "kind": view.kind,
+        "pairs": view.of_pairs,
+        "number": number,
+        "target": view.target.astype(packed).tobytes(),
+        "said": shown.predictions[name].astype(packed).tobytes() if answered else None,
+        "verdicts": [shown.verdict(name, s) for s in range(SHUFFLES + 1)] if answered else [],
+        "names": list(view.names),
+        "marks": list(view.marks),
+        "colours": list(class_colours(view)),
+        "words": list(WORDS) if view.kind == "relations" else [],
+        "low": view.low,
+        "high": view.high,
+        "tolerance": view.tolerance,
+        "asks": view.asks,
+        "sentence": view.sentence,
+        "most": view.most,
+        "digits": view.digits,
+    }

@@ -1,0 +1,241 @@
+"""A game about eq. 5: two patches of an image, and on which side of j does i lie? You, a trained model, and chance."""
+
+import html
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import anywidget
+import numpy as np
+import torch
+import traitlets
+
+from relvit_lab.common.errors import RelvitError
+from relvit_lab.lessons.patch_relations.pictures import guessed_pairs
+from relvit_lab.method.relations import RELATION_NAMES, spatial_relations
+from relvit_lab.show.own_image import USUAL, square_image
+from relvit_lab.show.photographs import photograph
+from relvit_lab.show.seen import as_trained, png
+from relvit_lab.show.style import Drawing
+
+LEVELS = {"any": "any two patches", "near": "neighbours"}
+WORDS = (
+    "left top of", "above", "right top of", "left of", "on", "right of", "left bottom of", "below", "right bottom of",
+)  # fmt: skip
+"""The classes of eq. 5 in words: patch i lies WORDS[class] patch j."""
+
+
+@dataclass(frozen=True)
+class GuessData:
+    """What the game and its static figure show. side: patches a side; N = side * side.
+
+    picture: (S, S, 3) uint8. coarse: (S', S', 3) uint8, as the model sees it, or None without a model. pairs: by level,
+    rows of (i, j, truth, what the model says or -1). bag: (N,) an order in which all patches are shown, shuffled.
+    said: (N, N) the model's relations, or None. note: what was done to the image.
+    """
+
+    side: int
+    picture: np.ndarray
+    coarse: np.ndarray | None
+    pairs: dict[str, list[list[int]]]
+    bag: list[int]
+    said: np.ndarray | None
+    note: str
+
+
+@dataclass(frozen=True)
+class Score:
+    """How a game stands, by level ("any", "near"), each a share of the pairs in [0, 1] or None where there is none.
+
+    played, right: pairs answered, and answered rightly. model: pairs of the same that the model has right, None without
+    a model; before anything is played, of all pairs of the game. on: the pairs that `model` counts.
+    chance: guessing blindly among eight sides. fixed: always the side that is the most frequent. everywhere: the
+    model's share of all such pairs of the image.
+    """
+
+    played: dict[str, int]
+    right: dict[str, int]
+    model: dict[str, int | None]
+    on: dict[str, int]
+    fixed: dict[str, float]
+    everywhere: dict[str, float | None]
+    chance: float = 1 / 8
+
+    def rows(self) -> list[list[str]]:
+        """A table's rows: a name, then one cell for each level."""
+
+        def row(name: str, cell: Callable[[str], str]) -> list[str]:
+            return [name, *map(cell, LEVELS)]
+
+        rows = [row("you", lambda at: _of(self.right[at], self.played[at]) if self.played[at] else "not played yet")]
+        if None not in self.model.values():
+            rows.append(row("the model, the same pairs", lambda at: _of(self.model[at], self.on[at])))
+            rows.append(row("the model, all pairs of this image", lambda at: _percent(self.everywhere[at])))
+        rows.append(row("always the most frequent side", lambda at: _percent(self.fixed[at])))
+        rows.append(row("blind guesses among 8 sides", lambda at: _percent(self.chance)))
+        return rows
+
+    def __repr__(self) -> str:
+        lines = [["who", *LEVELS.values()], *self.rows()]
+        wide = [max(len(line[k]) for line in lines) for k in range(len(LEVELS) + 1)]
+        return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(line, wide)).rstrip() for line in lines)
+
+    def _repr_html_(self) -> str:
+        def row(cells: Sequence[str], tag: str) -> str:
+            inner = "".join(f"<{tag} style='text-align:left'>{html.escape(cell)}</{tag}>" for cell in cells)
+            return f"<tr>{inner}</tr>"
+
+        body = "".join(row(cells, "td") for cells in self.rows())
+        return f"<table><thead>{row(['who', *LEVELS.values()], 'th')}</thead><tbody>{body}</tbody></table>"
+
+
+class Guess(anywidget.AnyWidget):
+    """The game. answers: what was answered, in order, each {"level", "i", "j", "truth", "said", "coarse", "all"}:
+    relations are 0..8, and the last two tell whether the patches were shown as the model sees them, and whether all
+    others were shown, too. level: "any" or "near". shown: the data.
+    """
+
+    _esm = Path(__file__).with_name("guess.js")
+
+    png = traitlets.Bytes().tag(sync=True)
+    coarse_png = traitlets.Bytes(b"").tag(sync=True)
+    side = traitlets.Int().tag(sync=True)
+    pairs = traitlets.Dict().tag(sync=True)
+    bag = traitlets.List().tag(sync=True)
+    levels = traitlets.Dict(LEVELS).tag(sync=True)
+    names = traitlets.List(RELATION_NAMES).tag(sync=True)
+    words = traitlets.List(WORDS).tag(sync=True)
+    level = traitlets.Enum(tuple(LEVELS), "any").tag(sync=True)
+    answers = traitlets.List(traitlets.Dict()).tag(sync=True)
+
+    def __init__(self, shown: GuessData, level: str = "any"):
+        self.shown = shown
+        super().__init__(
+            png=png(shown.picture),
+            coarse_png=b"" if shown.coarse is None else png(shown.coarse),
+            side=shown.side,
+            pairs=shown.pairs,
+            bag=shown.bag,
+            level=level,
+        )
+
+    def score(self) -> Score:
+        """How the game stands now."""
+        return score(self.shown, self.answers)
+
+    def _repr_mimebundle_(self, **kwargs: object) -> object:
+        """Where no browser draws the game, a text."""
+        bundle = super()._repr_mimebundle_(**kwargs)
+        data = bundle[0] if isinstance(bundle, tuple) else bundle
+        if data is not None:
+            data["text/plain"] = (
+                f"The game needs a live notebook: {len(self.pairs['any'])} pairs of patches, on which side of j does i "
+                "lie? (guess_figure draws such pairs with their answers.)"
+            )
+        return bundle
+
+
+def guess_relation(
+    image: object = None, model: object = None, *, rounds: int = 20, seed: int = 0, level: str = "any", side: int = 8
+) -> Guess:
+    """Play: two patches of an image, your own too; on which side of j does i lie?
+
+    image: a PIL image; a path; uint8, or float in [0, 1], as an array (H, W), (H, W, C) or a tensor (C, H, W); None for
+    a photograph. model: as `relvit_lab.load` gives it, or a name for it: it answers the same pairs. rounds: pairs for
+    each level. seed: of the pairs. level: "any" two patches, or "near": neighbours; it can be changed in the game.
+    side: patches a side; a model has its own. Raises RelvitError for what cannot be played.
+    """
+    if level not in LEVELS:
+        raise RelvitError(f"level is {' or '.join(LEVELS)}, not {level!r}")
+    return Guess(guess_data(image, model, rounds=rounds, seed=seed, side=side), level)
+
+
+def guess_figure(
+    image: object = None, model: object = None, *, rounds: int = 6, seed: int = 1, level: str = "any", side: int = 8
+) -> Drawing:
+    """The same on paper: pairs with their answers, and the model's where there is one. Another seed than the game's
+    gives other pairs, so that it gives nothing away."""
+    if level not in LEVELS:
+        raise RelvitError(f"level is {' or '.join(LEVELS)}, not {level!r}")
+    data = guess_data(image, model, rounds=rounds, seed=seed, side=side)
+    picture = torch.from_numpy(data.picture).permute(2, 0, 1)  # (S,S,3) -> (3,S,S)
+    return guessed_pairs(picture, data.side, [(i, j, None if s < 0 else s) for i, j, _, s in data.pairs[level]])
+
+
+def guess_data(
+    image: object = None, model: object = None, *, rounds: int = 20, seed: int = 0, side: int = 8
+) -> GuessData:
+    """All that the game shows; as guess_relation says. Raises RelvitError."""
+    trained = None if model is None else _trained(model)
+    side = side if trained is None else trained.model.side
+    if isinstance(side, bool) or not isinstance(side, int) or not 2 <= side <= 16:
+        raise RelvitError(f"side is the number of patches a side, from 2 to 16, not {side!r}")
+    square = square_image(photograph(USUAL // side * side, "china") if image is None else image, side)
+    pixels = (square.image * 255).round().byte()  # (3,S,S)
+    said, coarse = (None, None) if trained is None else _model_says(trained, pixels)
+    truth = spatial_relations(side)
+    pairs = {}
+    for level in LEVELS:
+        all_pairs = candidates(side, level)
+        if not 1 <= rounds <= len(all_pairs):
+            raise RelvitError(f"rounds is from 1 to {len(all_pairs)} (all pairs of {LEVELS[level]}), not {rounds}")
+        drawn = random.Random(f"{seed} {level}").sample(all_pairs, rounds)
+        pairs[level] = [[i, j, int(truth[i, j]), -1 if said is None else int(said[i, j])] for i, j in drawn]
+    bag = list(range(side * side))
+    random.Random(f"{seed} bag").shuffle(bag)
+    return GuessData(side, pixels.permute(1, 2, 0).contiguous().numpy(), coarse, pairs, bag, said, square.note)
+
+
+def candidates(side: int, level: str) -> list[tuple[int, int]]:
+    """All ordered pairs (i, j) of two different patches; for "near" those that touch, at a corner too."""
+    furthest = 1 if level == "near" else side
+    n = side * side
+    return [
+        (i, j)
+        for i in range(n)
+        for j in range(n)
+        if 1 <= max(abs(i // side - j // side), abs(i % side - j % side)) <= furthest
+    ]
+
+
+def score(data: GuessData, answers: Sequence[dict]) -> Score:
+    """How answers stand beside the model's, on the same pairs, and beside chance."""
+    truth = spatial_relations(data.side).numpy()
+    played, right, model, on, fixed, everywhere = {}, {}, {}, {}, {}, {}
+    for level in LEVELS:
+        mine = [answer for answer in answers if answer["level"] == level]
+        played[level] = len(mine)
+        right[level] = sum(answer["said"] == truth[answer["i"], answer["j"]] for answer in mine)
+        same = [(answer["i"], answer["j"]) for answer in mine] or [(i, j) for i, j, *_ in data.pairs[level]]
+        on[level] = len(same)
+        model[level] = None if data.said is None else sum(int(data.said[pair] == truth[pair]) for pair in same)
+        i, j = np.array(candidates(data.side, level)).T
+        fixed[level] = float(np.bincount(truth[i, j]).max() / len(i))
+        everywhere[level] = None if data.said is None else float((data.said[i, j] == truth[i, j]).mean())
+    return Score(played, right, model, on, fixed, everywhere)
+
+
+def _trained(model: object) -> object:
+    model = as_trained(model)
+    if "sprel" not in model.model.heads or model.pipeline.mega_patches is not None:
+        raise RelvitError("the game needs a model with a head for SpRel, trained or tried on patches, not mega-patches")
+    return model
+
+
+@torch.no_grad()
+def _model_says(trained, pixels: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """The model's relations (N, N), and the image as it sees it, (S', S', 3) uint8."""
+    seen = trained.transform(pixels)  # (1,3,S',S')
+    said = trained.model.predictions(seen, "sprel")[0].numpy()
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (trained.pipeline.mean, trained.pipeline.std))
+    coarse = ((seen[0] * std + mean).clamp(0, 1) * 255).round().byte()
+    return said, coarse.permute(1, 2, 0).contiguous().numpy()
+
+
+def _of(right: int, count: int) -> str:
+    return f"{right} of {count} ({100 * right / count:.0f} %)"
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.1f} %"

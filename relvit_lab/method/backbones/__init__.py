@@ -1,0 +1,191 @@
+"""Section 4.1, Table 1: the backbones, by name, behind one interface.
+
+A backbone takes images (B, 3, H, W), float, normalised, and gives `(feature, tokens)` after its last norm: what a
+classifier reads, (B, D), and its patch tokens, (B, N, D), row by row. It has the attributes dim (D), image_size, patch,
+side (N = side * side), task_side (the side of the grid that the tasks use: T2T's 14 x 14 are averaged to 7 x 7).
+
+A further backbone is one file and one entry. The file defines an nn.Module that does the above, takes image_size,
+patch, dropout and drop_path (and pos_embed, if its entry says is_vit), and has `timm_state_dict()`, a copy of its
+weights under the names that its users know, and, if it has parameters of two dimensions and more that weight decay is
+to spare, `no_weight_decay()` that names them; see swin.py and t2t.py. The entry is a `Backbone(...)` in BACKBONES
+below, or from a notebook `BACKBONES.add(Backbone(...))`. A vision transformer of timm needs neither:
+`timm:vit_tiny_patch16_224` is a name.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.registry import Registry
+from relvit_lab.method.backbones.weights import backbone_weights, read_weights
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """One entry: what a plan or a table needs to know without building anything.
+
+    build(image_size=..., patch=..., **options) -> nn.Module. image_size, patch: Table 1's, in pixels.
+    label: for tables. batch_size: section 4.1's. any_patch: whether `patch` may be chosen (where it is None:
+    default_patch of the image size). is_vit: each token is a patch of the image and PE can be left out, so patches can
+    be shuffled, cut as mega-patches and augmented one by one. smoke: name of the small form that preset smoke trains in
+    its place. released_dropout: the rate in recipe "released".
+    """
+
+    name: str
+    build: Callable[..., nn.Module]
+    image_size: int
+    patch: int
+    label: str
+    batch_size: int = 256
+    any_patch: bool = False
+    is_vit: bool = True
+    smoke: str | None = None
+    released_dropout: float = 0.0
+
+    def sizes(self, image_size: int | None = None, patch: int | None = None) -> tuple[int, int]:
+        """The image size and patch in pixels, defaults filled in. Raises RelvitError where they do not go together."""
+        image_size = self.image_size if image_size is None else image_size
+        if patch is None:
+            patch = default_patch(image_size) if self.any_patch else self.patch
+        elif patch != self.patch and not self.any_patch:
+            raise RelvitError(f"{self.name} has patches of {self.patch} pixels, not {patch}: vit_nano takes any patch")
+        if patch < 1 or image_size < patch or image_size % patch:
+            step = max(1, patch)
+            near = max(1, round(image_size / step)) * step
+            fits = [p for p in range(2, image_size // 2 + 1) if image_size % p == 0]
+            other = f"patches of {min(fits, key=lambda p: abs(p - patch))} (vit_nano)" if fits else "another patch"
+            raise RelvitError(
+                f"{self.name}: an image of {image_size} x {image_size} pixels does not divide into patches of {patch}: "
+                f"take image_size {near}, or {other}"
+            )
+        return image_size, patch
+
+
+def default_patch(image_size: int) -> int:
+    """vit_nano's patch side for an image side, both in pixels: 8 -> 2, 28 -> 4, 32 -> 4, 64 -> 8, 224 -> 28.
+
+    The divisor that gives the grid side nearest to 8, among patches of at least 2 x 2 pixels and grids of at least
+    2 x 2 patches; the larger patch (the cheaper model) of two equally near. Raises RelvitError where there is none.
+    """
+    fits = [patch for patch in range(2, image_size // 2 + 1) if image_size % patch == 0]
+    if not fits:
+        near = max(8, round(image_size / 8) * 8)
+        raise RelvitError(f"an image side of {image_size} pixels divides into no patches: take image_size {near}")
+    return min(fits, key=lambda patch: (abs(image_size // patch - 8), -patch))
+
+
+def _vit(**options) -> nn.Module:
+    from relvit_lab.method.backbones.vit import ViT  # here, not above: timm and torchvision take seconds to import
+
+    return ViT(**options)
+
+
+def _swin(**options) -> nn.Module:
+    from relvit_lab.method.backbones.swin import Swin
+
+    return Swin(**options)
+
+
+def _t2t(**options) -> nn.Module:
+    from relvit_lab.method.backbones.t2t import T2T
+
+    return T2T(**options)
+
+
+_vit_s = partial(_vit, dim=384, depth=12, heads=6)
+_vit_nano = partial(_vit, dim=96, depth=4, heads=3)
+_swin_nano = partial(_swin, width=16, depths=(2, 2, 2, 2), heads=(1, 2, 4, 8))
+_t2t_nano = partial(_t2t, dim=64, depth=2, heads=2, token_dim=16)
+_other = partial(Backbone, image_size=224, batch_size=64, is_vit=False)
+
+BACKBONES: Registry[Backbone] = Registry(
+    "backbone",
+    (
+        Backbone("vit_s_4", _vit_s, image_size=32, patch=4, label="ViT-S/4"),
+        Backbone("vit_s_8", _vit_s, image_size=64, patch=8, label="ViT-S/8"),
+        Backbone("vit_s_32", _vit_s, image_size=224, patch=32, label="ViT-S/32"),
+        Backbone("vit_s_16", _vit_s, image_size=224, patch=16, label="ViT-S/16"),
+        Backbone("vit_s_14", _vit_s, image_size=224, patch=14, label="ViT-S/14"),
+        Backbone("vit_nano", _vit_nano, image_size=32, patch=4, label="ViT-nano", any_patch=True),
+        _other("swin_t", _swin, patch=32, label="Swin-T", smoke="swin_nano"),
+        _other("swin_nano", _swin_nano, patch=32, label="Swin-nano"),
+        _other("t2t_vit_14", _t2t, patch=16, label="T2T-ViT-14", smoke="t2t_nano", released_dropout=0.1),
+        _other("t2t_nano", _t2t_nano, patch=16, label="T2T-nano", released_dropout=0.1),
+    ),
+)
+
+
+def get(name: str) -> Backbone:
+    """The entry of a name: one of BACKBONES.names(), or `timm:` and the name of a vision transformer of timm's.
+
+    Raises RelvitError, naming the nearest, where there is none.
+    """
+    if name.startswith("timm:"):
+        from relvit_lab.method.backbones import timm_vit
+
+        return timm_vit.entry(name.removeprefix("timm:"))
+    try:
+        return BACKBONES.get(name)
+    except RelvitError as error:
+        raise RelvitError(f"{error}, or timm:NAME for a vision transformer of timm") from None
+
+
+def create_backbone(
+    name: str,
+    *,
+    image_size: int | None = None,
+    patch: int | None = None,
+    checkpoint: str | Path | None = None,
+    **options,
+) -> nn.Module:
+    """Build a backbone without classification head, with fresh weights or those of a file.
+
+    name: as `get` takes it. image_size: the side of its (square) images, None for Table 1's. patch: vit_nano only, None
+    for default_patch(image_size). checkpoint: a file of weights (see read_weights), a classifier's among them left out.
+    options: pos_embed=True, dropout=0.0, drop_path=0.0 (see ViT, Swin, T2T). Raises RelvitError for an unknown name,
+    naming the nearest, for sizes that do not go together, for pos_embed=False where it cannot be, and for a checkpoint
+    that cannot be read or is another backbone's.
+    """
+    entry = get(name)
+    image_size, patch = entry.sizes(image_size, patch)
+    if not entry.is_vit and not options.pop("pos_embed", True):
+        raise RelvitError(f"{name} always knows where its patches lie: leave pos_embed out, or take a ViT")
+    backbone = entry.build(image_size=image_size, patch=patch, **options)
+    if checkpoint is not None:
+        weights = backbone_weights(read_weights(checkpoint))
+        try:
+            load_weights(backbone, weights)
+        except RelvitError as error:
+            raise RelvitError(f"checkpoint {checkpoint} does not go into {name}: {error}") from None
+    return backbone
+
+
+def load_weights(backbone: nn.Module, state_dict: Mapping[str, Tensor]) -> tuple[str, ...]:
+    """Section 4.2: give a backbone every weight of another, CLS token included, as fine-tuning does.
+
+    The positional embedding ("pos_embed") is inherited where state_dict has one, stays fresh where it has none, and is
+    dropped where this backbone has none. Returns the names left fresh: ("pos_embed",) or (). Swin's published names are
+    taken as well as timm's.
+    Raises RelvitError, and changes nothing, where anything else is missing, left over or of another shape.
+    """
+    if hasattr(backbone, "from_published"):
+        state_dict = backbone.from_published(state_dict)
+    own = backbone.state_dict()
+    given = {name: value for name, value in state_dict.items() if name in own or name != "pos_embed"}
+    fresh = tuple(name for name in own if name == "pos_embed" and name not in given)
+    faults = [f"{name} is missing" for name in own if name not in given and name not in fresh]
+    faults += [f"{name} is not in this backbone" for name in given if name not in own]
+    faults += [
+        f"{name} has the shape {tuple(value.shape)}, not {tuple(own[name].shape)}"
+        for name, value in given.items()
+        if name in own and value.shape != own[name].shape
+    ]
+    if faults:
+        more = f" (and {len(faults) - 3} more)" if len(faults) > 3 else ""
+        raise RelvitError(f"these weights are of another backbone: {'; '.join(faults[:3])}{more}")
+    backbone.load_state_dict(given, strict=not fresh)
+    return fresh

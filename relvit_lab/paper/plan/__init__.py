@@ -1,0 +1,1 @@
+"""Tables 2 to 5 and Figure 4 as runs: cells, cost, sweep."""

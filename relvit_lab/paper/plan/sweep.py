@@ -1,0 +1,102 @@
+"""§4: the plan of runs as workflow/Snakefile takes it: which stages, in which order, with which parameters."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from relvit_lab.common.errors import RelvitError, nearest
+from relvit_lab.common.paths import resolve
+from relvit_lab.common.values import coerce
+from relvit_lab.paper.plan import cells as plan
+from relvit_lab.paper.plan import job as sweep
+from relvit_lab.train.experiment import Experiment
+
+PASSES = ("seed_0", "more_seeds", "last_seeds")
+"""The order within a recipe: seed 0 of everything, then the other seeds of Tables 2 and 3, then those of the rest."""
+CHOICES = {
+    "seeds": tuple[int, ...], "recipes": tuple[str, ...], "rows": tuple[str, ...], "columns": tuple[str, ...],
+    "notebook": str,
+}  # fmt: skip
+"""What `--config` takes beside the fields of Experiment: lists as JSON or joined by commas."""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """jobs: every stage of the plan, by id, parents first. run_dir, notebook: absolute."""
+
+    jobs: Mapping[str, plan.Job]
+    run_dir: Path
+    notebook: Path
+
+    @classmethod
+    def create(cls, config: Mapping[str, object]) -> "Sweep":
+        """From the values of `snakemake --config`. Raises RelvitError for a name or a value that is none."""
+        names = (*CHOICES, *Experiment.names())
+        for name in config:
+            if name not in names:
+                raise RelvitError(f"unknown setting '{name}' of the sweep: {nearest(name, names)}")
+        chosen = {name: coerce(name, value, CHOICES[name]) for name, value in config.items() if name in CHOICES}
+        fields = {name: value for name, value in config.items() if name not in CHOICES}
+        notebook = resolve(chosen.pop("notebook", "notebooks/04_train.ipynb"))
+        if not notebook.is_file():
+            raise RelvitError(f"there is no notebook {notebook}: name another with --config notebook=PATH")
+        jobs = plan.jobs(_cells(chosen, fields))
+        return cls(jobs, Experiment.create(fields).run_folder(), notebook)
+
+    def passes(self) -> dict[str, list[str]]:
+        """The stages by their turn, first come first, as rules of the workflow: {"released_seed_0": [id, ...], ...}."""
+        found: dict[str, list[str]] = {f"{recipe}_{turn}": [] for recipe in plan.RECIPES for turn in PASSES}
+        for name, job in self.jobs.items():
+            found[min((_turn(cell, seed) for cell, seed in job.needed_by), key=list(found).index)].append(name)
+        return {turn: names for turn, names in found.items() if names}
+
+    def fields(self, name: str) -> str:
+        """The parameters of the notebook that train this stage, as JSON."""
+        return json.dumps(plan.job_fields(self.jobs[name].stage))
+
+    def parent(self, name: str) -> str | None:
+        parent = self.jobs[name].stage.parent
+        return parent.id if parent else None
+
+    def result(self, name: str) -> Path:
+        return self.run_dir / name / "result.json"
+
+    def of(self, tables: Iterable[str]) -> list[str]:
+        """The stages that these tables need."""
+        return [name for name, job in self.jobs.items() if set(job.tables) & set(tables)]
+
+    def missing(self, names: Iterable[str | None]) -> list[str]:
+        """The results that are not there yet, of these stages. Snakemake is asked for nothing else, so that no result
+        is ever made or deleted twice, whatever it believes of times, code and marks that a kill has left."""
+        return [str(self.result(name)) for name in names if name and not self.result(name).exists()]
+
+    def what(self, name: str) -> str:
+        """What a stage is for, in a few words."""
+        cell, seed = self.jobs[name].needed_by[0]
+        more = len({(other.key, s) for other, s in self.jobs[name].needed_by}) - 1
+        also = f" and {more} more" if more else ""
+        return f"{cell.table}, {cell.row}, {cell.column}, {cell.recipe}, seed {seed}{also}"
+
+    def summary(self, tables: Iterable[str]) -> str:
+        """What became of the stages of these tables."""
+        names = self.of(tables)
+        parents = {name: self.parent(name) for name in names}
+        return sweep.summary(self.run_dir, {name: self.what(name) for name in names}, parents)
+
+
+def _cells(chosen: Mapping[str, object], fields: Mapping[str, object]) -> list[plan.Cell]:
+    """All tables; `dataset` is for Figure 4 alone."""
+    overrides = {name: value for name, value in fields.items() if name != "dataset"}
+    cells = list(plan.cells(**chosen, **overrides))
+    if "dataset" in fields:
+        kept = {cell.key for cell in cells if cell.table == "figure4"}
+        others = {name: value for name, value in chosen.items() if name not in ("rows", "columns")}
+        own = plan.cells("figure4", **others, **fields)
+        cells = [cell for cell in cells if cell.table != "figure4"] + [cell for cell in own if cell.key in kept]
+    return cells
+
+
+def _turn(cell: plan.Cell, seed: int) -> str:
+    later = (2 if cell.table in plan.SEED_0_FIRST else 1) if seed else 0
+    return f"{cell.recipe}_{PASSES[later]}"

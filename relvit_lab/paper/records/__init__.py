@@ -1,0 +1,1 @@
+"""Records of finished stages, and what is said of them."""

@@ -1,0 +1,176 @@
+"""Records of finished stages: small JSON files that are committed, with the command that made each, and read back.
+
+results/<stage-id>.json = {id, command, experiment, stage, fields, data, metrics, units, curves, counts, test_split,
+environment, cost}. A record holds no weights, no path and no place of the machine that made it.
+"""
+
+import json
+import shlex
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from relvit_lab.common.errors import RelvitError, nearest
+from relvit_lab.common.paths import resolve
+from relvit_lab.train.experiment import PLACES, Experiment, Stage
+from relvit_lab.train.stage_folder import RunFolder
+
+NOT_RECORDED = (*(name for name in PLACES if name not in ("preset", "stop_after", "knn", "linear_probe")), "init_from")
+NOTEBOOK = "papermill notebooks/04_train.ipynb out.ipynb"
+
+Record = dict[str, Any]
+
+
+def make_record(folder: Path) -> Record:
+    """The record of a finished stage's run folder. Raises RelvitError where it is not finished."""
+    run = RunFolder(folder)
+    about, result, lines = run.read_json("experiment.json"), run.result(), run.metrics()
+    if about is None or result is None or not lines:
+        raise RelvitError(f"{folder} holds no finished stage: run its experiment to the end first")
+    if about["experiment"]["init_from"]:
+        raise RelvitError(f"{folder} began from weights given by init_from: no command alone makes it again")
+    experiment = {name: value for name, value in about["experiment"].items() if name not in NOT_RECORDED}
+    return {
+        "id": about["stage"]["id"],
+        "command": command(experiment),
+        "experiment": experiment,
+        "stage": result["stage"],
+        "fields": about["fields"],
+        "data": about["data"],
+        "metrics": result["metrics"],
+        "units": result["units"],
+        "curves": _curves(lines),
+        "counts": result["counts"],
+        "test_split": result["test_split"],
+        "environment": result["environment"],
+        "cost": {**result["timing"], "images_seen": result["counts"]["train_images"] * len(lines)},
+    }
+
+
+def _curves(lines: Sequence[Mapping[str, Any]]) -> dict:
+    """The lines of metrics.jsonl as columns: {"epoch": [...], "lr": [...], "train": {"loss": [...]}, "test": {...}}."""
+    columns: dict[str, Any] = {name: [line[name] for line in lines] for name in ("epoch", "lr")}
+    for part in ("train", "test"):
+        columns[part] = {name: [line[part][name] for line in lines] for name in lines[0][part]}
+    return columns
+
+
+def command(experiment: Mapping[str, Any]) -> str:
+    """The papermill command of a resolved experiment: only what differs from the defaults of its data set."""
+    return " ".join([NOTEBOOK, *(f"-p {name} {_word(value)}" for name, value in given_fields(experiment).items())])
+
+
+def given_fields(experiment: Mapping[str, Any]) -> dict[str, Any]:
+    """What makes a resolved experiment again: its data set, its preset, and all that differs from their defaults."""
+    given: dict[str, Any] = {"dataset": experiment["dataset"], "preset": experiment["preset"]}
+    # what others depend on comes first: M, for one, must fit a grid that the sizes decide
+    first = ("scenario", "recipe", "tasks", "backbone", "image_size", "patch_size")
+    defaults = Experiment(**given).resolved().as_dict()
+    for name in dict.fromkeys((*first, *Experiment.names())):
+        if name in experiment and name not in given and defaults[name] != experiment[name]:
+            given[name] = experiment[name]
+            defaults = Experiment(**given).resolved().as_dict()
+    return given
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return ",".join(value)
+    if isinstance(value, (list, bool)) or value is None:
+        return shlex.quote(json.dumps(value))
+    return shlex.quote(str(value))
+
+
+def parse_command(text: str) -> Experiment:
+    """The experiment of a record's command."""
+    words = shlex.split(text)
+    return Experiment.create({words[i + 1]: words[i + 2] for i, word in enumerate(words) if word == "-p"})
+
+
+# Files
+
+
+def write_records(run_dirs: Iterable[str | Path], to: str | Path = "results") -> list[Path]:
+    """A record for every finished stage under the run folders. Returns what was written. Raises RelvitError."""
+    written, target = [], resolve(to)
+    for run_dir in map(resolve, run_dirs):
+        found = sorted(path.parent for path in run_dir.glob("*/result.json"))
+        if not found:
+            raise RelvitError(f"no finished stage in {run_dir}")
+        target.mkdir(parents=True, exist_ok=True)
+        for folder in found:
+            record = make_record(folder)
+            path = target / f"{record['id']}.json"
+            partial = path.with_suffix(".partial")
+            partial.write_text(json.dumps(record, separators=(",", ":")).replace(',"', ',\n"') + "\n", encoding="utf-8")
+            partial.replace(path)
+            written.append(path)
+    return written
+
+
+def read_records(folder: str | Path = "results") -> dict[str, Record]:
+    """All records by id, in the order of their names. Raises RelvitError for a file that is none."""
+    records = {}
+    for path in sorted(resolve(folder).glob("*.json")):
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            records[record["id"]] = record
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RelvitError(f"{path} is no record of a stage ({error}): python -m relvit_lab record") from None
+    return records
+
+
+def find_record(records: Mapping[str, Record], stage: Stage) -> Record | None:
+    """The record of a stage, or None. Compared by the fields that the record knows, its parents' too: a field that was
+    added to Experiment since changes ids, but not what was run."""
+    if stage.id in records:
+        return records[stage.id]
+    return next((record for record in records.values() if _same(record, stage, records)), None)
+
+
+def _same(record: Record | None, stage: Stage | None, records: Mapping[str, Record]) -> bool:
+    if record is None or stage is None:
+        return record is stage
+    fields = json.loads(json.dumps(stage.fields))
+    if any(fields.get(name) != value for name, value in record["fields"].items() if name != "from"):
+        return False
+    return _same(records.get(record["stage"]["parent"]), stage.parent, records)
+
+
+# Again
+
+
+def rerun(record: Record, data_dir: str | Path = "data", run_dir: str | Path = "runs/rerun") -> list[tuple]:
+    """Run a record's command again up to its stage, and compare: (metric, recorded, now) for each of its metrics.
+
+    Equal to the bit on the same kind of machine, with the same versions and as many threads; on another the last digits
+    differ, and small models then end a little elsewhere. Progress is shown. Raises RelvitError.
+    """
+    from dataclasses import replace
+
+    from relvit_lab.show.follow import follow
+    from relvit_lab.train.training import run
+
+    experiment = parse_command(record["command"])
+    stop = record["stage"]["name"]
+    again = replace(experiment, data_dir=str(data_dir), run_dir=str(run_dir), stop_after=stop)
+    now = follow(run(again))[-1].result["metrics"]
+    return [(name, value, now.get(name)) for name, value in record["metrics"].items()]
+
+
+def get_record(records: Mapping[str, Record], name: str) -> Record:
+    """A record by its id or the start of it. Raises RelvitError, naming the nearest."""
+    found = [record for key, record in records.items() if key.startswith(name)]
+    if len(found) != 1:
+        problem = f"{len(found)} records begin with" if found else "no record"
+        raise RelvitError(f"{problem} '{name}': {nearest(name, [r['id'] for r in found] or records)}")
+    return found[0]
+
+
+# Several seeds
+
+
+def mean_sd(values: Sequence[float]) -> tuple[float, float | None]:
+    """The mean and the sample standard deviation (n - 1), None for a single value."""
+    return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else None

@@ -1,0 +1,271 @@
+"""§4.1: what a run may do otherwise than the paper's text, or where that says nothing: the rules of deviations.py.
+
+A rule is about some of the stages, looks at one of them and says in words what it does otherwise, or nothing.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from relvit_lab import data
+from relvit_lab.method import backbones, drloc
+from relvit_lab.method.tasks import RELVIT
+from relvit_lab.paper import numbers as paper
+from relvit_lab.paper.tables.finished import Run
+from relvit_lab.train.experiment import Stage
+
+PAPERS = ("vit_s_4", "vit_s_8", "vit_s_32", "vit_s_16", "vit_s_14", "swin_t", "t2t_vit_14")
+PAIR_TASKS = {task.name for task in RELVIT} - {"abspos"}
+CODE = "the released code"
+
+
+@dataclass(frozen=True)
+class Made:
+    """A finished run; its stage, which has the same id and so the same scientific fields; the tables that need it."""
+
+    run: Run
+    stage: Stage
+    tables: tuple[str, ...] = ()
+
+    @property
+    def result(self) -> Mapping[str, Any]:
+        return self.run.result
+
+    @property
+    def preset(self) -> str:
+        """Changes no id, so the run itself is asked."""
+        return str(self.result["experiment"].get("preset") or "not recorded")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """name: of what differs. paper: what its text has. source: where the latter stands, and where ours is from.
+    says(made) -> what a stage does, or None where it does as the paper. scope: which stages it is about, of SCOPES."""
+
+    name: str
+    paper: str
+    source: str
+    says: Callable[[Made], str | None]
+    scope: str = "stages"
+
+
+def _is_vit(m: Made) -> bool:
+    return backbones.get(m.stage.experiment.backbone).is_vit
+
+
+def _info(m: Made) -> data.Info | None:
+    """What is known of a data set by name; None of a folder or a file of the user's."""
+    name = m.stage.experiment.dataset
+    return data.DATASETS.get(name).info if name in data.DATASETS else None
+
+
+def _has_files(m: Made) -> bool:
+    info = _info(m)
+    return info is not None and info.files
+
+
+SCOPES: dict[str, Callable[[Made], bool]] = {
+    "stages": lambda m: True,
+    "stages that classify": lambda m: m.stage.classifies,
+    "pre-trainings": lambda m: m.stage.name == "pretrain",
+    "pre-trainings with mega-patches": lambda m: m.stage.mega_patches is not None,
+    "joint trainings of ViT": lambda m: m.stage.name == "joint" and _is_vit(m),
+    "stages with heads for pairs": lambda m: bool(PAIR_TASKS & set(m.stage.tasks)),
+    "stages with patch augmentation": lambda m: m.stage.augments_patches,
+    "stages with resized crops": lambda m: m.stage.experiment.image_crop == "resized",
+    "stages of Figure 4": lambda m: "figure4" in m.tables,
+    "stages of Swin and T2T without relations": lambda m: (
+        not _is_vit(m) and (m.stage.name == "supervised" or "drloc" in m.stage.tasks)
+    ),
+    "stages with L_drloc": lambda m: "drloc" in m.stage.tasks,
+    "stages on image files": _has_files,
+    "stages on Flower-102": lambda m: m.stage.experiment.dataset == "flower102",
+    "stages that classify Flower-102": lambda m: m.stage.classifies and m.stage.experiment.dataset == "flower102",
+    "stages that classify Tiny-ImageNet and ImageNet-100": lambda m: (
+        m.stage.classifies and m.stage.experiment.dataset in ("tiny_imagenet", "imagenet100")
+    ),
+}
+"""What a rule can be about, in words."""
+
+
+# -- What a stage does otherwise: scale ----------------------------------------------------------------------------
+
+
+def _epochs(m: Made) -> str | None:
+    n = m.stage.experiment.epochs
+    return None if n == 100 else f"{n}, with warm-up in their first tenth"
+
+
+def _subset(field: str) -> Callable[[Made], str | None]:
+    def says(m: Made) -> str | None:
+        n = getattr(m.stage.experiment, field)
+        return f"a fixed subset of at most {n:,}" if n else None
+
+    return says
+
+
+def _labels(m: Made) -> str | None:
+    share = m.stage.experiment.label_fraction
+    return f"{100 * share:g} % of them" if share < 1 else None
+
+
+def _dataset(m: Made) -> str | None:
+    info = _info(m)
+    return None if info and info.paper else paper.label(m.stage.experiment.dataset)
+
+
+def _backbone(m: Made) -> str | None:
+    e = m.stage.experiment
+    if e.backbone in PAPERS:
+        return None
+    patches = f" in patches of {e.patch_size}" if _is_vit(m) else ""
+    return f"{paper.label(e.backbone)}, images of {e.image_size} px{patches}"
+
+
+def _batch(m: Made) -> str | None:
+    e = m.stage.experiment
+    return None if e.batch_size == backbones.get(e.backbone).batch_size else f"{e.batch_size}"
+
+
+def _rate(m: Made) -> str | None:
+    return None if m.stage.experiment.lr == 5e-4 else f"{m.stage.experiment.lr:g}"
+
+
+# -- Training ------------------------------------------------------------------------------------------------------
+
+
+def _released(words: str) -> Callable[[Made], str | None]:
+    """What recipe released does, in these words."""
+    return lambda m: words if m.stage.experiment.recipe == "released" else None
+
+
+def _more_than_0(field: str, words: str = "") -> Callable[[Made], str | None]:
+    def says(m: Made) -> str | None:
+        value = getattr(m.stage.experiment, field)
+        return f"{words}{value:g}" if value else None
+
+    return says
+
+
+def _decay(m: Made) -> str | None:
+    e = m.stage.experiment
+    what = "every parameter" if e.recipe == "released" else "all but biases, norms and embeddings"
+    return f"{e.weight_decay:g}, on {what}" if e.weight_decay else None
+
+
+def _heads(m: Made) -> str | None:
+    if m.stage.experiment.pair_head == "mlp":
+        return "an MLP on the two tokens"
+    return "two factors of rank D / K, without bias, for K outputs" if m.stage.experiment.factored_heads else None
+
+
+def _crop(m: Made) -> str | None:
+    words = {"padded": "shifts by up to an eighth of the side, zeros coming in", "none": "none"}
+    return words.get(m.stage.experiment.image_crop)
+
+
+def _flip(m: Made) -> str | None:
+    return None if m.stage.experiment.flip else "none"
+
+
+def _always(words: str) -> Callable[[Made], str | None]:
+    """What all stages that the rule is about do."""
+    return lambda m: words
+
+
+def _joint_patches(m: Made) -> str | None:
+    return None if m.stage.augments_patches else "in pre-training only, not in joint training"
+
+
+def _kept(m: Made) -> str | None:
+    return "of the lowest SSL loss in evaluation" if m.result["stage"].get("kept_epoch") else "of the last epoch"
+
+
+def _drloc(m: Made) -> str | None:
+    head = ", attention scores as head" if m.stage.experiment.pair_head == "scores" else ""
+    if m.stage.experiment.drloc_form == "released":
+        return f"targets in patches, the loss's weight rising over {drloc.RAMP_EPOCHS} epochs{head}"
+    return f"targets in sides of the grid, a constant weight{head}"
+
+
+# -- Data, numbers, precision --------------------------------------------------------------------------------------
+
+
+def _packed(m: Made) -> str | None:
+    stored = m.stage.experiment.data_source == "packed"
+    return "decoded once to their middle squares, shrunk; crops are cut from these" if stored else None
+
+
+def _train_on(m: Made) -> str | None:
+    return "training and validation images" if m.stage.experiment.train_on == "train+val" else None
+
+
+def _flowers(m: Made) -> str | None:
+    split = m.result.get("test_split", "test")
+    if m.result["metrics"].get("best_val_accuracy") is None:
+        return f"{split} images only"
+    return f"the last epoch's on {split} images; the difference to the paper's is of the best on validation images"
+
+
+def _public_val(m: Made) -> str | None:
+    val = m.result.get("test_split") == "val"
+    return "the public validation images, none else having labels" if val else None
+
+
+def _figure4(m: Made) -> str | None:
+    return paper.label(m.stage.experiment.dataset)
+
+
+def _precision(m: Made) -> str | None:
+    own = m.result["environment"].get("precision")
+    return None if own in (None, "float32") else {"bf16": "bfloat16 in forward passes (autocast)"}.get(own, str(own))
+
+
+RULES = (
+    Rule("Epochs a stage", "100, with warm-up in the first 10", "§4.1", _epochs),
+    Rule("Training images", "all", "§4.1", _subset("train_images")),
+    Rule("Test images", "all", "§4.1", _subset("test_images")),
+    Rule("Labelled images", "all", "§4.1", _labels, "stages that classify"),
+    Rule("Data set", "CIFAR-10, CIFAR-100, SVHN, Flower-102, Tiny-ImageNet, ImageNet-100", "§4.1", _dataset),
+    Rule("Figure 4: data set", "not named", "§4.3", _figure4, "stages of Figure 4"),
+    Rule("Backbone", "ViT-S, Swin-T or T2T-ViT-14", "§4.1, Table 1", _backbone),
+    Rule("Batch size", "256 for ViT, 64 for Swin-T and T2T-ViT-14", "§4.1", _batch),
+    Rule("Highest learning rate", "0.0005", "§4.1", _rate),
+    Rule("Schedule of the rate", "linear warm-up, then a cosine", f"§4.1; {CODE}",
+         _released("warm-up times a quarter of a cosine counted from the first step, down to 1.25e-6")),
+    Rule("Weight decay", "none", f"§4.1; {CODE}", _decay),
+    Rule("Drop path", "none", f"§4.1; {CODE}", _more_than_0("drop_path")),
+    Rule("Dropout", "none", f"§4.1; {CODE}", _more_than_0("dropout")),
+    Rule("Clipping of gradients", "not said", CODE, _more_than_0("clip", "to a norm of ")),
+    Rule("Heads for pairs", "a full D x D matrix for each output", f"eq. 8; {CODE}", _heads,
+         "stages with heads for pairs"),
+    Rule("Crops of images", "random, resized", f"§4.1; {CODE}", _crop),
+    Rule("Sizes of resized crops", "not said", "torchvision's defaults",
+         _always("8 to 100 % of the area, sides 3:4 to 4:3"), "stages with resized crops"),
+    Rule("Mirrored images", "at random", "§4.1", _flip),
+    Rule("Strength of patch augmentation", "crop, jitter and grey, without values", f"§4.1; {CODE}",
+         _always("windows of side round(P / 1.15); jitter 0.4, 0.4, 0.4, 0.1 with probability 0.8; grey with 0.2"),
+         "stages with patch augmentation"),
+    Rule("Order of patch augmentation", "not said", CODE,
+         _released("on normalised patches, where jitter cuts colours to [0, 1]"), "stages with patch augmentation"),
+    Rule("Patch augmentation", "with ViT and SSL tasks", f"§4.1; {CODE}", _joint_patches, "joint trainings of ViT"),
+    Rule("Cuts of mega-patches", "random in each direction", f"§3.2.1; {CODE}",
+         _released("one draw serves both directions"), "pre-trainings with mega-patches"),
+    Rule("Resizing of mega-patches", "not said how", f"§3.2.1; {CODE}", _released("without antialias"),
+         "pre-trainings with mega-patches"),
+    Rule("Cuts in evaluation", "not said", "ours; the released code draws them anew",
+         _always("fixed by the image's index"), "pre-trainings with mega-patches"),
+    Rule("Weights that are fine-tuned", "not said of which epoch", CODE, _kept, "pre-trainings"),
+    Rule("Supervised and L_drloc", "quoted from Liu et al. [21], another recipe", "Table 3", _always("runs of our own"),
+         "stages of Swin and T2T without relations"),
+    Rule("L_drloc", "quoted", "Table 3; the peer's paper and its released code", _drloc, "stages with L_drloc"),
+    Rule("Photographs", "crops of the images", "§4.1", _packed, "stages on image files"),
+    Rule("Flower-102: trained on", "training images, about 1,000", "§4.1", _train_on, "stages on Flower-102"),
+    Rule("Flower-102: accuracy is of", "validation images, as its multiples of 1/1020 tell", "Table 5", _flowers,
+         "stages that classify Flower-102"),
+    Rule("Tiny-ImageNet, ImageNet-100: accuracy is of", "not said", "§4.1", _public_val,
+         "stages that classify Tiny-ImageNet and ImageNet-100"),
+    Rule("Epoch whose accuracy counts", "not said; the released code takes the best in evaluation", CODE,
+         _always("both: the last; and the best, which is set against the paper's number"), "stages that classify"),
+    Rule("Precision", "not said", "the run's device", _precision),
+)  # fmt: skip

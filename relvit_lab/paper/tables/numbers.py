@@ -1,0 +1,301 @@
+"""Tables 1 to 5, the paper's numbers and ours side by side. A table is a query: it reads run folders and nothing else.
+
+    runs = collect([Path("runs")])
+    paper_table("table2", runs, plan.cells("table2"))   text.py and html.py write it
+
+Like for like: the paper's number stands beside our accuracy of the best epoch (of Flower-102 on its validation images),
+because that is how it was taken; our headline beside it is the last epoch's accuracy on the test images.
+"""
+
+import functools
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from relvit_lab.common.errors import RelvitError
+from relvit_lab.paper import numbers as paper
+from relvit_lab.paper.plan.cells import RECIPES, Cell
+from relvit_lab.paper.records.noise import LEVEL, half_width, paired_p
+from relvit_lab.paper.records.store import mean_sd
+from relvit_lab.paper.slips import BASELINES, parameters, slips
+from relvit_lab.paper.tables.finished import Run, Runs, collect
+
+__all__ = [
+    "BUILT", "Aggregate", "Counted", "Entry", "Ours", "PaperTable", "Run", "Runs", "aggregate", "built", "collect",
+    "comparison", "paired", "paper_table",
+]  # fmt: skip
+
+BUILT = "built"  # the source beside Table 1's numbers: models built here
+
+# -- From cells to numbers -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """One number by seed. folders: of each seed, the run that it is from (of a difference, both). missing: the planned
+    seeds without one."""
+
+    by_seed: Mapping[int, float] = field(default_factory=dict)
+    folders: Mapping[int, tuple[Path, ...]] = field(default_factory=dict)
+    missing: tuple[int, ...] = ()
+
+    @property
+    def n(self) -> int:
+        return len(self.by_seed)
+
+    @property
+    def mean(self) -> float | None:
+        return mean_sd(list(self.by_seed.values()))[0] if self.by_seed else None
+
+    @property
+    def sd(self) -> float | None:
+        """The sample standard deviation (n - 1), None for fewer than two seeds."""
+        return mean_sd(list(self.by_seed.values()))[1] if self.by_seed else None
+
+
+def aggregate(cell: Cell, runs: Runs, metric: str | None = None) -> Aggregate:
+    """A cell's number over the seeds that exist. metric: None for the one set against the paper's (cell.like, at the
+    epoch that was kept), or a name such as cell.metric, as the result has it."""
+    by_seed, folders = {}, {}
+    for seed, run in _found(cell, runs):
+        value = run.value(cell.like, kept=True) if metric is None else run.value(metric)
+        if value is not None:
+            by_seed[seed], folders[seed] = value, (run.folder,)
+    return Aggregate(by_seed, folders, tuple(seed for seed in cell.seeds if seed not in by_seed))
+
+
+@functools.lru_cache(maxsize=4096)
+def _ids(cell: Cell) -> tuple[tuple[int, str], ...]:
+    """By seed, the stage whose result counts."""
+    return tuple((seed, cell.stages(seed)[-1].id) for seed in cell.seeds)
+
+
+def _found(cell: Cell, runs: Runs) -> list[tuple[int, Run]]:
+    return [(seed, runs.by_id[name]) for seed, name in _ids(cell) if name in runs.by_id]
+
+
+def paired(own: Aggregate, other: Aggregate) -> Aggregate:
+    """Differences seed by seed, for the seeds that both have: seed s of both began alike."""
+    common = [seed for seed in own.by_seed if seed in other.by_seed]
+    planned = dict.fromkeys((*own.by_seed, *own.missing))
+    return Aggregate(
+        {seed: own.by_seed[seed] - other.by_seed[seed] for seed in common},
+        {seed: own.folders[seed] + other.folders[seed] for seed in common},
+        tuple(sorted(seed for seed in planned if seed not in common)),
+    )
+
+
+@dataclass(frozen=True)
+class Ours:
+    """What stands beside one of the paper's numbers, under one recipe.
+
+    like: set against the paper's. headline: last epoch, test images. Of an improvement both are paired differences.
+    noise: half the 95 % interval of `difference` (noise.half_width), None where nothing can be judged. gain: of the
+    headline over the row that it is compared with, paired.
+    """
+
+    like: Aggregate
+    headline: Aggregate
+    difference: float | None = None
+    noise: float | None = None
+    gain: Aggregate | None = None
+
+    @property
+    def is_improvement(self) -> bool:
+        return self.gain is not None and self.gain is self.headline
+
+    @property
+    def within(self) -> bool | None:
+        """Whether the difference to the paper lies within the noise; None: no difference, or nothing to judge by."""
+        if self.difference is None or self.noise is None:
+            return None
+        return abs(self.difference) <= self.noise
+
+    @property
+    def p(self) -> float | None:
+        """Of the paired t-test of the gain."""
+        return paired_p(list(self.gain.by_seed.values())) if self.gain else None
+
+    @property
+    def told_apart(self) -> bool | None:
+        """Whether the gain is told apart from none by the paired t-test; None: nothing to judge by."""
+        return None if self.p is None else self.p < LEVEL
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A number of Table 1, of a model built here. exact: the number of parameters."""
+
+    value: float
+    exact: int | None = None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One place of a table. number: the paper's, None where it prints a dash or a cross. ours: by source (a recipe);
+    a source that the table does not have there is absent, one whose runs are missing has no seeds."""
+
+    number: paper.Number | None
+    ours: Mapping[str, Ours | Counted]
+
+
+@dataclass(frozen=True, repr=False)
+class PaperTable:
+    """A table of the paper with ours beside it. sources: recipes, or BUILT. notes: on our runs; footnotes: slips."""
+
+    name: str
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    sources: tuple[str, ...]
+    entries: Mapping[tuple[str, str], Entry]
+    notes: tuple[str, ...]
+    footnotes: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        return paper.title(self.name)
+
+    def seeds(self, source: str) -> tuple[int, int]:
+        """How many numbers of seeds are there, and how many are planned; improvements are not counted."""
+        own = [entry.ours.get(source) for key, entry in self.entries.items() if comparison(self.name, *key)[0] is None]
+        there = sum(ours.like.n for ours in own if isinstance(ours, Ours))
+        return there, there + sum(len(ours.like.missing) for ours in own if isinstance(ours, Ours))
+
+    def __repr__(self) -> str:
+        there = (f"{source} {'{}/{}'.format(*self.seeds(source))}" for source in self.sources if source != BUILT)
+        return f"{self.title}. Seeds there: {', '.join(there) or 'no runs needed'}."
+
+    def _repr_html_(self) -> str:
+        from relvit_lab.paper.tables.html import to_html
+
+        return to_html(self, Path.cwd())
+
+
+Place = tuple[str, str]  # row and column
+
+
+def comparison(table: str, row: str, column: str) -> tuple[Place | None, Place | None]:
+    """Whose improvement a place shows (None: it is a number of its own), and what its own number is compared with.
+
+    Table 2: with Supervised. Table 3: ViT's with Supervised, Swin's and T2T's with L_drloc. Table 4: accuracies with
+    Supervised. Table 5: M with No-Mega-Patches, that with Supervised.
+    """
+    if table == "table2":
+        own, base = (row, "RelViT"), (row, "Supervised")
+        return (own, base) if column == "Improv." else (None, base if column == "RelViT" else None)
+    if table == "table3":
+        own_row, base_row = BASELINES[row.partition(":")[0]]
+        if row.endswith("Improv."):
+            return (own_row, column), (base_row, column)
+        return None, (base_row, column) if row == own_row else None
+    if row != "Supervised" and (table == "table5" or (table == "table4" and column == "Finetuning")):
+        base = "No-Mega-Patches" if row.isdigit() else "Supervised"
+        return None, (base, column)
+    return None, None
+
+
+def paper_table(table: str, runs: Runs, cells: Sequence[Cell] = ()) -> PaperTable:
+    """A table of the paper with our numbers beside it, a column for each recipe among the cells; missing ones empty.
+
+    cells: of the plan, for this table (others are passed over). Table 1 needs neither runs nor cells: its models are
+    built. Raises RelvitError for no such table, and for one without numbers (figure4).
+    """
+    rows, columns = paper.rows(table), paper.columns(table)
+    footnotes = tuple(f"{slip.place}: {slip.text}" for slip in slips() if table in slip.tables)
+    if table == "table1":
+        entries = {(r, c): Entry(paper.get(table, r, c), {BUILT: built(r, c)}) for r in rows for c in columns}
+        return PaperTable(table, rows, columns, (BUILT,), entries, (), footnotes)
+    if table == "figure4":
+        raise RelvitError("Figure 4 has curves and no numbers: viz_tables.figure4 draws it from runs")
+    own = [cell for cell in cells if cell.table == table]
+    sources = tuple(recipe for recipe in RECIPES if any(cell.recipe == recipe for cell in own)) or RECIPES
+    values: dict[str, dict[Place, tuple[Aggregate, Aggregate]]] = {source: {} for source in sources}
+    for cell in own:
+        both = aggregate(cell, runs), aggregate(cell, runs, cell.metric)
+        values[cell.recipe][cell.row, cell.column] = both
+    entries = {}
+    for row in rows:
+        for column in columns:
+            number = paper.get(table, row, column)
+            ours = {source: _ours(table, (row, column), number, values[source]) for source in sources}
+            entries[row, column] = Entry(number, {name: own for name, own in ours.items() if own is not None})
+    notes = (*_differing(own, runs), *_made_by(own, runs))
+    return PaperTable(table, rows, columns, sources, entries, notes, footnotes)
+
+
+def _ours(
+    table: str, place: Place, number: paper.Number | None, values: Mapping[Place, tuple[Aggregate, Aggregate]]
+) -> Ours | None:
+    shown, base = comparison(table, *place)
+    own = values.get(shown or place)
+    if own is None or (shown and base not in values):
+        return None
+    like, headline = own
+    gain = paired(headline, values[base][1]) if base in values else None
+    if shown:
+        like, headline = paired(like, values[base][0]), gain
+    difference = like.mean - number.value if number and like.n else None
+    # an improvement's printed spread is unknown: its two numbers may have been paired or not
+    noise = half_width(list(like.by_seed.values()), number.spread) if difference is not None and not shown else None
+    return Ours(like, headline, difference, noise, gain)
+
+
+def built(backbone: str, column: str) -> Counted:
+    """A number of Table 1, read off the model built here."""
+    if column == "params":
+        exact = parameters(backbone)
+        return Counted(exact / 1e6, exact)
+    model = _model(backbone)
+    return Counted(
+        {
+            "image size": model.image_size, "patch": model.patch, "blocks": len(model.blocks), "dim": model.dim,
+            "heads": model.blocks[0].attn.num_heads, "tokens": model.pos_embed.shape[1],  # with CLS
+        }[column]
+    )  # fmt: skip
+
+
+@functools.cache
+def _model(backbone: str):
+    import torch
+
+    from relvit_lab.method.backbones import create_backbone
+
+    with torch.device("meta"):  # shapes alone: no memory for weights
+        return create_backbone(backbone)
+
+
+# -- What is to be said of our runs --------------------------------------------------------------------------------
+
+
+def _differing(cells: Sequence[Cell], runs: Runs) -> Iterator[str]:
+    for name in dict.fromkeys(name for cell in cells for _, name in _ids(cell)):
+        if name in runs.differing:
+            folders = " and ".join(map(str, runs.differing[name]))
+            yield f"NOT COUNTED: {name} is in {folders}, with different results. Remove all but one of them."
+
+
+def _made_by(cells: Sequence[Cell], runs: Runs) -> Iterator[str]:
+    """The scale, commits and precisions of the runs in a table: not an error where they differ, but to be known."""
+    from relvit_lab.train.device import commit
+
+    used = list({run.id: run for cell in cells for _, run in _found(cell, runs)}.values())
+    if not used:
+        return
+    presets = Counter(str(run.result["experiment"].get("preset")) for run in used)
+    epochs = Counter(run.result["experiment"].get("epochs") for run in used)
+    if set(presets) != {"paper"} or any(run.result["experiment"].get("train_images") for run in used):
+        yield (
+            f"Our runs are not at the paper's scale: preset {_counted(presets)}; epochs a stage {_counted(epochs)}. "
+            "The differences to the paper then say nothing about it."
+        )
+    made = Counter(str(run.result["environment"].get("commit")) for run in used)
+    if len(made) > 1 or commit() not in made:
+        yield f"Our runs were made by commit {_counted(made)}; this table by {commit()}."
+    precisions = Counter(str(run.result["environment"].get("precision")) for run in used)
+    if len(precisions) > 1:
+        yield f"Our runs have precision {_counted(precisions)}."
+
+
+def _counted(counts: Counter) -> str:
+    return ", ".join(str(name) if len(counts) == 1 else f"{name} ({n})" for name, n in counts.most_common())

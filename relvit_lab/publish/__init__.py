@@ -1,0 +1,1 @@
+"""The notebooks as pages, copies for a class, and an app."""

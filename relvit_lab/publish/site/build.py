@@ -1,0 +1,64 @@
+"""`make site`: execute the notebooks, make a page of each, and an index."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import nbformat
+
+from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.paths import project_root, resolve
+from relvit_lab.publish.site.execute import Executed, execute_all
+from relvit_lab.publish.site.files import write_whole
+from relvit_lab.publish.site.index import Card, card, index_page
+from relvit_lab.publish.site.page import Link, notebook_body, notebook_page, title_of
+
+CACHE = ".site_cache"
+
+
+def build_site(
+    out: str | Path = "site",
+    notebooks: str | Path = "notebooks",
+    cache: str | Path = CACHE,
+    say: Callable[[str], None] = print,
+) -> tuple[list[Path], list[str]]:
+    """Write a folder of pages that need no kernel and no network: index.html and one for each notebook.
+
+    out: the folder; other files in it stay. notebooks: a folder, all of its notebooks in the order of their names.
+    cache: where executed notebooks are kept, so that only what changed runs again. Relative paths are taken from the
+    project. say: is told how far it is. Returns the files that were written and what failed: a notebook that fails has
+    no page, the others are written. Raises RelvitError where there are no notebooks.
+    """
+    out, notebooks, cache = resolve(out), resolve(notebooks), resolve(cache)
+    paths = sorted(notebooks.glob("*.ipynb"))
+    if not paths:
+        raise RelvitError(f"no notebooks (*.ipynb) in {notebooks}")
+    executed = execute_all(paths, cache, project_root() / "results", say)
+    return write_pages(out, executed)
+
+
+def write_pages(out: Path, executed: Sequence[Executed]) -> tuple[list[Path], list[str]]:
+    """The pages of notebooks that were executed, in this order, and the index. Returns files, and what failed."""
+    failures = [f"{one.path.name}, {one.failure}" for one in executed if one.failure]
+    titles = {one.stem: title_of(one.book or nbformat.read(one.path, 4), one.stem) for one in executed}
+    bodies = {}
+    for one in executed:
+        if one.book:
+            try:
+                bodies[one.stem] = notebook_body(one.book)
+            except RelvitError as error:
+                failures.append(f"{one.path.name}, {error}")
+    links = [Link(f"{stem}.html", titles[stem]) for stem in bodies]
+    written, cards = [], []
+    for one in executed:
+        page = out / f"{one.stem}.html"
+        if one.stem not in bodies:
+            page.unlink(missing_ok=True)  # of an earlier build: it would pass for this one's
+            cards.append(Card("", titles[one.stem]))
+            continue
+        at = len(written)
+        before, after = links[at - 1] if at else None, links[at + 1] if at + 1 < len(links) else None
+        write_whole(page, notebook_page(bodies[one.stem], titles[one.stem], before, after))
+        written.append(page)
+        cards.append(card(one.book, page.name, titles[one.stem]))
+    write_whole(out / "index.html", index_page(cards))
+    return [out / "index.html", *written], failures

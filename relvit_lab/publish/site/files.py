@@ -1,0 +1,47 @@
+"""The site's files: written whole or not at all, and digests of what an executed notebook depends on."""
+
+import contextlib
+import hashlib
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import nbformat
+
+PACKAGE = Path(__file__).parents[2]
+RUNS_IN_KERNEL = ("site/carry.py", "site/execute.py")  # of this folder; the rest only draws what was executed
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file under another name, then rename it: a killed build leaves the old file or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, partial = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+        os.chmod(partial, 0o644)  # mkstemp's files are for their owner alone: a site is for a web server, too
+        os.replace(partial, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(partial)
+        raise
+
+
+def code_digest(results: Path) -> str:
+    """Of all that a notebook's outputs depend on besides itself: the package, the records in `results`, Python."""
+    digest = hashlib.sha256(f"{sys.version_info[:2]}".encode())
+    for root in (PACKAGE, results):
+        for path in sorted(root.rglob("*")):
+            name = path.relative_to(root).as_posix()
+            drawn_only = root == PACKAGE and name.startswith("site/") and name not in RUNS_IN_KERNEL
+            if path.is_file() and "__pycache__" not in path.parts and not drawn_only:
+                digest.update(f"{name}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def book_digest(book: nbformat.NotebookNode, code: str) -> str:
+    """Of a notebook's cells (not their outputs) and of code_digest, 16 hexadecimal digits."""
+    cells = [[cell.cell_type, cell.source, cell.metadata.get("tags", [])] for cell in book.cells]
+    return hashlib.sha256(json.dumps([cells, code]).encode()).hexdigest()[:16]

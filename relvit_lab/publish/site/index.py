@@ -1,0 +1,111 @@
+"""The site's first page: of each notebook its first good picture, its title, what one learns, how long it takes."""
+
+import base64
+import html
+import io
+import re
+from dataclasses import dataclass
+
+from nbformat import NotebookNode
+
+from relvit_lab.publish.site.markdown import PageMarkdown
+from relvit_lab.publish.site.outputs import picture_alt, png_size
+from relvit_lab.publish.site.page import document
+
+LEAST = (400, 250)  # width and height of a good picture, in pixels
+WIDTH = 720  # of the small one in the index
+TITLE = "RelViT, notebook by notebook"
+LEAD = """
+RelViT trains vision transformers on a question that costs no labels: *where does each patch lie, seen from another?*
+These pages are the notebooks of `relvit_lab`, executed. The explorers work here without anything installed: point,
+click, drag, or use the arrow keys. To run, change and solve, open the notebooks themselves: `make lab`.
+
+The paper: "Where are my Neighbors? Exploiting Patches Relations in Self-Supervised Vision Transformer", BMVC 2022,
+[arXiv 2206.00481](https://arxiv.org/abs/2206.00481).
+"""
+
+
+@dataclass(frozen=True)
+class Card:
+    """What the index shows of a notebook. file: of its page, "" where there is none. picture: PNG, or None."""
+
+    file: str
+    title: str
+    learn: str = ""
+    time: str = ""
+    picture: bytes | None = None
+    alt: str = ""
+
+
+def card(book: NotebookNode, file: str, title: str) -> Card:
+    """The card of an executed notebook, from its own words."""
+    words = next((cell.source for cell in book.cells if cell.cell_type == "markdown"), "")
+    picture, alt = first_picture(book)
+    return Card(file, title, what_one_learns(words), time_it_takes(words), picture, alt)
+
+
+def what_one_learns(words: str) -> str:
+    """The markdown after "What you will learn", up to the next point in bold. "" where there is none."""
+    found = re.search(r"\*\*What you will learn[.:]?\*\*[.:]?\s*(.+?)(?=\*\*[A-Z][^*]*\*\*|\Z)", words, re.DOTALL)
+    return found[1].strip() if found else ""
+
+
+def time_it_takes(words: str) -> str:
+    """The last sentence (or part of one, between semicolons) that speaks of minutes. "" where there is none."""
+    text = re.sub(r"\*\*[^*]+\*\*[.:]?", ".", " ".join(words.split()))
+    said = [part.strip() for part in re.split(r"(?<=[.;])\s", text) if re.search(r"\bminutes?\b", part)]
+    last = said[-1].strip(".; ") if said else ""
+    return f"{last[0].upper()}{last[1:]}." if last else ""
+
+
+def first_picture(book: NotebookNode) -> tuple[bytes | None, str]:
+    """The first drawing that is not tiny, made small, and what it shows."""
+    for cell in book.cells:
+        for output in cell.get("outputs", []):
+            if "image/png" in output.get("data", {}):
+                data = base64.b64decode(output.data["image/png"])
+                if all(size >= least for size, least in zip(png_size(data), LEAST)):
+                    return _small(data), picture_alt(output)
+    return None, ""
+
+
+def index_page(cards: list[Card]) -> str:
+    """The cards -> a whole page. A card without a file says that its notebook failed."""
+    shown = "\n".join(map(_card_html, cards))
+    lead = PageMarkdown().to_html(LEAD)
+    return document(
+        TITLE,
+        f'<main class="index">\n<h1>{TITLE}</h1>\n<div class="lead">{lead}</div>\n'
+        f'<ul class="cards">\n{shown}\n</ul>\n</main>',
+    )
+
+
+def _card_html(card: Card) -> str:
+    title = html.escape(card.title)
+    if not card.file:
+        said = "<p>This notebook failed when the site was built.</p>"
+        return f'<li class="card failed"><div><h2>{title}</h2>{said}</div></li>'
+    picture = ""
+    if card.picture:
+        source = base64.b64encode(card.picture).decode()
+        picture = (
+            f'<a href="{card.file}" tabindex="-1" aria-hidden="true">'
+            f'<img src="data:image/png;base64,{source}" alt="{html.escape(card.alt)}"></a>'
+        )
+    learn = f"<p><b>What you will learn</b></p>\n{PageMarkdown().to_html(card.learn)}" if card.learn else ""
+    time = f'<p class="time">{PageMarkdown().to_html(card.time).strip().removeprefix("<p>").removesuffix("</p>")}</p>'
+    return (
+        f'<li class="card">{picture}<div><h2><a href="{card.file}">{title}</a></h2>\n'
+        f"{learn}\n{time if card.time else ''}</div></li>"
+    )
+
+
+def _small(data: bytes) -> bytes:
+    from PIL import Image
+
+    image = Image.open(io.BytesIO(data)).convert("RGB")
+    if image.width > WIDTH:
+        image = image.resize((WIDTH, round(image.height * WIDTH / image.width)), Image.Resampling.LANCZOS)
+    small = io.BytesIO()
+    image.quantize(128).save(small, "PNG", optimize=True)
+    return small.getvalue()

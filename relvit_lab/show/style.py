@@ -1,0 +1,122 @@
+"""What all figures share: palettes that colour-blind people can read, sizes for a projector, and the figure itself.
+
+Figures are built without pyplot: nothing is shown twice, nothing stays open, and no window system is needed.
+"""
+
+import base64
+import functools
+import io
+from collections.abc import Callable
+
+import matplotlib.style
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+
+from relvit_lab.common.errors import RelvitError
+
+BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILLION, PURPLE = (
+    "#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7",
+)  # fmt: skip
+"""Okabe and Ito's palette: told apart with every common form of colour blindness."""
+
+INK, FAINT = "#222222", "#8A8A8A"
+HEAT = "viridis"  # for values: even in lightness, and read alike with and without red-green blindness
+
+STYLE = {
+    "font.size": 11,
+    "axes.titlesize": 12,
+    "axes.labelsize": 11,
+    "xtick.labelsize": 10,
+    "ytick.labelsize": 10,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": FAINT,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "lines.linewidth": 2,
+    "figure.dpi": 100,
+}
+
+
+class Drawing(Figure):
+    """A matplotlib Figure with `alt`, a text for those who do not see it. A notebook shows it without pyplot."""
+
+    alt: str = ""
+
+    def png(self, dpi: float = 100) -> bytes:
+        """The picture as a PNG file's bytes."""
+        data = io.BytesIO()
+        self.savefig(data, format="png", dpi=dpi, metadata={"Description": self.alt} if self.alt else None)
+        return data.getvalue()
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
+        data = base64.b64encode(self.png()).decode("ascii")
+        return {"image/png": data, "text/plain": self.alt or repr(self)}, {"image/png": {"alt": self.alt}}
+
+
+def styled(draw: Callable[..., Drawing]) -> Callable[..., Drawing]:
+    """Draw with this module's style, whatever the notebook's own is."""
+
+    @functools.wraps(draw)
+    def drawn(*args, **kwargs):
+        with matplotlib.style.context(["default", STYLE]):
+            return draw(*args, **kwargs)
+
+    return drawn
+
+
+def new_drawing(width: float, height: float) -> Drawing:
+    """An empty figure, in inches, that lays its parts out by itself."""
+    return Drawing(figsize=(width, height), layout="constrained")
+
+
+def to_array(values) -> np.ndarray:
+    """A tensor on any device, an array or a list, as an array."""
+    return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
+
+
+def to_picture(image) -> np.ndarray:
+    """(C, H, W), one or three channels, uint8 or float in [0, 1] -> (H, W, 3) float in [0, 1].
+
+    Raises RelvitError for another shape, and for floats outside the range (a normalised image).
+    """
+    image = to_array(image)
+    if image.ndim != 3 or image.shape[0] not in (1, 3):
+        raise RelvitError(f"an image to draw has the shape (1 or 3, H, W), not {image.shape}")
+    if image.dtype == np.uint8:
+        picture = image / 255
+    else:
+        picture = image.astype(float)
+        if picture.min() < -0.01 or picture.max() > 1.01:
+            raise RelvitError(
+                f"a float image to draw lies in [0, 1], not [{picture.min():.2f}, {picture.max():.2f}]: "
+                "draw it as it was before it was normalised"
+            )
+    picture = picture.clip(0, 1).transpose(1, 2, 0)  # (C,H,W) -> (H,W,C)
+    return np.repeat(picture, 3, axis=2) if picture.shape[2] == 1 else picture
+
+
+def show_picture(ax: Axes, picture: np.ndarray, side: int, faded: float = 0.0) -> None:
+    """Draw (H, W, 3) in units of patches, patch (y, x) around the point (x, y). faded: towards white."""
+    ax.imshow(
+        picture * (1 - faded) + faded,
+        extent=(-0.5, side - 0.5, side - 0.5, -0.5),
+        interpolation="nearest",
+    )
+    bare(ax, side)
+
+
+def bare(ax: Axes, side: int) -> None:
+    """A square panel of side x side patches, without ticks or frame."""
+    ax.set(xlim=(-0.5, side - 0.5), ylim=(side - 0.5, -0.5), xticks=[], yticks=[], aspect="equal")
+    ax.spines[:].set_visible(False)
+
+
+def ink_on(colour) -> str:
+    """Black or white, whichever is read better on the colour."""
+    red, green, blue = to_rgb(colour)
+    return "#FFFFFF" if 0.299 * red + 0.587 * green + 0.114 * blue < 0.5 else "#000000"

@@ -1,0 +1,1 @@
+"""One experiment to its end."""

@@ -1,0 +1,99 @@
+"""§4.2: what a stage is made of: its data, the path of its images, its model and the weights that it starts from."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from relvit_lab import data
+from relvit_lab.common.errors import RelvitError
+from relvit_lab.method.backbones import create_backbone, load_weights
+from relvit_lab.method.backbones.weights import backbone_weights, read_weights
+from relvit_lab.method.model import RelViT
+from relvit_lab.method.pipeline import Pipeline
+from relvit_lab.method.tasks import get as get_task
+from relvit_lab.train.experiment import Experiment, Stage
+from relvit_lab.train.feed import Feed, FileFeed, SplitFeed
+
+
+def load_data(e: Experiment) -> data.Dataset:
+    """The data set of a resolved experiment, cut down to its train_images and test_images."""
+    return data.load(
+        e.dataset, e.data_dir, e.image_size, source=e.data_source, train_on=e.train_on, train_images=e.train_images,
+        test_images=e.test_images,
+    )  # fmt: skip
+
+
+def build_pipeline(stage: Stage, dataset: data.Dataset) -> Pipeline:
+    e = stage.experiment
+    # crop and flip of images from files are train_feed's
+    crop, flip = ("none", False) if dataset.files else (e.image_crop, e.flip)
+    return Pipeline(
+        e.image_size, e.patch_size, dataset.mean, dataset.std, e.recipe, crop, flip, stage.mega_patches,
+        stage.augments_patches, stage.shuffle, dataset.centre,
+    )  # fmt: skip
+
+
+def train_feed(stage: Stage, dataset: data.Dataset, device: torch.device) -> Feed:
+    """The training images of a stage, from the label_fraction of them that its classifier may see. Raises RelvitError
+    where images from files are not to be cropped as these are."""
+    e, rows = stage.experiment, None
+    if stage.classifies and e.label_fraction < 1:
+        places = torch.arange(len(dataset.train))
+        rows = data.label_subset(data.Split(places, dataset.train.labels), e.label_fraction, e.seed).images
+    if dataset.files is None:
+        return SplitFeed(dataset.train, device, rows)
+    if e.image_crop != "resized":
+        raise RelvitError(f"data_source files crops each original anew (image_crop resized), not {e.image_crop}")
+    files, key = dataset.files, (e.seed, stage.name)
+    return FileFeed(files.train, files.root, e.image_size, e.flip, key, device, rows)
+
+
+def build_model(stage: Stage, classes: int) -> RelViT:
+    """The stage's model, freshly initialised from torch's global generator."""
+    e = stage.experiment
+    size = e.image_size if stage.mega_patches is None else stage.mega_patches * e.patch_size
+    backbone = create_backbone(
+        e.backbone, image_size=size, patch=e.patch_size, pos_embed=stage.pos_embed, dropout=e.dropout,
+        drop_path=e.drop_path,
+    )  # fmt: skip
+    tasks = [get_task(name, e.drloc_form) for name in stage.tasks]
+    classes = classes if stage.classifies else None
+    return RelViT(backbone, tasks, classes, factored=e.factored_heads, pair_head=e.pair_head)
+
+
+def compiled(model: nn.Module) -> nn.Module:
+    """The model by torch.compile, in code of its own for each size of batch. It shares the weights."""
+    return torch.compile(model, dynamic=False)
+
+
+@contextmanager
+def compiler_explained() -> Iterator[None]:
+    """What a compiler says that is missing or fails, in words that say what to do."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not type(error).__module__.startswith(("torch._inductor", "torch._dynamo")):
+            raise
+        reason = (str(error).splitlines() or [""])[0][:120]
+        raise RelvitError(f"compile=True does not work here ({reason}): leave compile out") from error
+
+
+def load_start(model: RelViT, stage: Stage) -> None:
+    """§4.2: a second supervised stage takes all weights of the first, classifier included; any other stage with a
+    parent or init_from takes the backbone's, CLS included, and begins with fresh heads. Raises RelvitError."""
+    if stage.parent is None and stage.init is None:
+        return
+    file = stage.init or stage.parent.folder / "model.safetensors"
+    try:
+        weights = read_weights(file)
+    except RelvitError as error:
+        raise RelvitError(f"{error}; fresh=True trains the stage that it belongs to anew") from None
+    if stage.name == "supervised2":
+        model.load_state_dict(weights)
+        return
+    own = backbone_weights(weights)
+    if not own:
+        raise RelvitError(f"the weights {file} are empty")
+    load_weights(model.backbone, own)

@@ -1,0 +1,141 @@
+"""Where a stage computes, at which precision, and what is recorded of it.
+
+The loop talks to a Device. One device needs nothing more; of several, each in a process of its own that torchrun has
+started, every process has a distributed.Devices, which does the same for its share of each batch.
+"""
+
+import functools
+import platform
+import subprocess
+import sys
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.processes import processes
+from relvit_lab.common.randomness import WHOLE, Share
+from relvit_lab.train.stage_folder import RunFolder
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device and the precision of its forward passes ("float32", or "bf16" by autocast).
+
+    share: the part of every batch that it has. is_main: whether it writes and reports.
+    """
+
+    torch: torch.device
+    precision: str
+    share: Share = WHOLE
+
+    @property
+    def is_main(self) -> bool:
+        return self.share.rank == 0
+
+    def autocast(self) -> AbstractContextManager:
+        if self.precision == "bf16":
+            return torch.autocast(self.torch.type, dtype=torch.bfloat16)
+        return nullcontext()
+
+    @property
+    def waits(self) -> bool:
+        """Whether reading a value waits for the device, so that the loop should do it rarely."""
+        return self.torch.type != "cpu"
+
+    @property
+    def description(self) -> str:
+        if self.torch.type == "cuda":
+            return torch.cuda.get_device_name(self.torch)
+        threads = torch.get_num_threads()
+        return f"cpu ({threads} thread{'s' if threads > 1 else ''})"
+
+    def wrap(self, model: nn.Module) -> nn.Module:
+        """The model as it is called in training. It shares the given one's weights, which may change by this call."""
+        return model
+
+    def backward(self, loss: Tensor, batch: int) -> None:
+        """The gradients of the mean over a batch of so many images, from the mean over this device's share of them."""
+        loss.backward()
+
+    def means(self, values: dict[str, Tensor], batch: int) -> dict[str, Tensor]:
+        """Means over a batch of so many images, from those over this device's share of them."""
+        return values
+
+    def summed(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Sums over all devices."""
+        return values
+
+    def agree(self, asked: int | None) -> int | None:
+        """What any device asks for (a signal's number), the same on all of them; None: nothing."""
+        return asked
+
+    def folder(self, path: Path) -> RunFolder:
+        """A run folder, which only one process writes."""
+        return RunFolder(path)
+
+    def end(self, error: BaseException | None = None) -> None:
+        """After a run, however it ended. Raises LostPeer where the error only says that another process has failed."""
+
+
+def pick_device(name: str = "auto", precision: str = "auto") -> Device:
+    """auto: the GPU where there is one, else the CPU; bf16 on a GPU that has it. Under torchrun each process gets a GPU
+    of its own. Raises RelvitError."""
+    if processes()[1] > 1:
+        from relvit_lab.train.distributed import join  # only here: one device needs none of it
+
+        return join(name, precision)
+    return one_device(name, precision)
+
+
+def one_device(name: str, precision: str) -> Device:
+    """pick_device for this process alone."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, ValueError) as error:
+        reason = (str(error).splitlines() or [""])[0][:120]
+        raise RelvitError(f"device '{name}' cannot be used here ({reason}): take auto, cpu, cuda or cuda:N") from None
+    if device.type not in ("cpu", "cuda"):
+        raise RelvitError(f"device '{name}' is not supported: take auto, cpu, cuda or cuda:N")
+    if precision == "auto":
+        precision = "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"
+    return Device(device, precision)
+
+
+@functools.cache
+def commit() -> str | None:
+    """The git commit of this library's checkout, with + where files differ from it; None outside a checkout."""
+
+    def git(*words: str) -> str:
+        folder = Path(__file__).parents[1]  # the whole package
+        return subprocess.run(
+            ["git", *words], cwd=folder, capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
+
+    try:
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", ".")
+        return git("rev-parse", "HEAD")[:12] + ("+" if changed else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def environment(device: Device) -> dict:
+    """What a result was made with."""
+    import timm
+
+    return {
+        "commit": commit(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "timm": timm.__version__,
+        "platform": f"{sys.platform} {platform.machine()}",
+        "device": device.description,
+        "devices": device.share.world,
+        "precision": device.precision,
+    }

@@ -1,0 +1,212 @@
+"""§4 (cost): where the time of a training step goes, measured on a few steps of a run with profile=True.
+
+The first steps warm up, the next are timed, the last are traced (torch.profiler). All others run as ever. On a GPU the
+times are between events in its own queue: nothing waits for it until the timed steps are over.
+"""
+
+import gzip
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+import torch
+from torch.profiler import ProfilerActivity, profile, record_function
+
+from relvit_lab.method.model import RelViT
+from relvit_lab.show.summary import Table
+from relvit_lab.train.device import Device
+from relvit_lab.train.experiment import Stage
+from relvit_lab.train.stage_folder import RunFolder
+
+PARTS = ("data", "augmentation", "forward", "losses", "backward", "optimiser")
+WARM_UP, TIMED, TRACED = 3, 8, 2  # steps, where a stage has so many left
+FILE, TRACE = "profile.json", "trace.json.gz"
+PEAKS = {  # dense TFLOP/s by NVIDIA's data sheets: of bf16 on tensor cores, of float32 without TF32
+    "H200": {"bf16": 989.4, "float32": 67.0},
+    "H100 PCIe": {"bf16": 756.0, "float32": 51.0},
+    "H100": {"bf16": 989.4, "float32": 67.0},
+    "A100": {"bf16": 312.0, "float32": 19.5},
+    "L40S": {"bf16": 362.0, "float32": 91.6},
+    "L4": {"bf16": 121.0, "float32": 30.3},
+}
+
+Stamp = "float | torch.cuda.Event"
+
+
+class Profile:
+    """Of the steps to come. Each goes through its parts in order: part(name) around each, then step_done()."""
+
+    def __init__(self, device: Device, steps: int):
+        """steps: how many the stage has left, at least 1."""
+        self.device = device
+        traced = min(TRACED, steps // 4)
+        warm_up = min(WARM_UP, (steps - traced) // 3)
+        self.timed_from, self.traced_from = warm_up, min(warm_up + TIMED, steps - traced)
+        self.steps = self.traced_from + traced
+        self.done = 0
+        self.stamps: list[tuple[int, dict]] = []  # for each timed step its images, and {part: (begin, end)}
+        self._times: dict[str, tuple[Stamp, Stamp]] = {}
+        self._profiler: profile | None = None
+        self._tracing = False
+        if device.torch.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device.torch)
+
+    def part(self, name: str):
+        """Around one of PARTS."""
+        if self.timed_from <= self.done < self.traced_from:
+            return self._timed(name)
+        return record_function(name) if self._tracing else nullcontext()
+
+    @contextmanager
+    def _timed(self, name: str) -> Iterator[None]:
+        begin = self._stamp()
+        yield
+        self._times[name] = begin, self._stamp()
+
+    def step_done(self, images: int) -> bool:
+        """After a step with so many images of this device. Whether all is measured, once."""
+        if self.timed_from <= self.done < self.traced_from:
+            self._times["step"] = self._times["data"][0], self._stamp()
+            self.stamps.append((images, self._times))
+            self._times = {}
+        self.done += 1
+        if self.done == self.traced_from and self.steps > self.traced_from:
+            gpu = [ProfilerActivity.CUDA] if self.device.torch.type == "cuda" else []
+            self._profiler = profile(activities=[ProfilerActivity.CPU, *gpu])
+            self._profiler.start()
+            self._tracing = True
+        if self.done != self.steps:
+            return False
+        self.close()
+        return True
+
+    def close(self) -> None:
+        """End the trace, where one is being made."""
+        if self._tracing:
+            self._profiler.stop()
+            self._tracing = False
+
+    def _stamp(self) -> Stamp:
+        if self.device.torch.type != "cuda":
+            return time.perf_counter()
+        event = torch.cuda.Event(enable_timing=True)
+        event.record()
+        return event
+
+    def milliseconds(self) -> tuple[int, dict[str, float]]:
+        """The images of a step, and the medians over the timed ones of its parts, of the whole, and of the rest
+        ("other"). A smaller last batch does not count, unless there is no other."""
+        largest = max(images for images, _ in self.stamps)
+        counted = [times for images, times in self.stamps if images == largest]
+        steps = [{name: _between(*pair) for name, pair in times.items()} for times in counted]
+        medians = {name: statistics.median(step.get(name, 0.0) for step in steps) for name in (*PARTS, "step")}
+        other = statistics.median(2 * step["step"] - sum(step.values()) for step in steps)
+        return largest, {**{name: medians[name] for name in PARTS}, "other": max(0.0, other), "step": medians["step"]}
+
+    def write(self, folder: RunFolder, stage: Stage, model: RelViT) -> dict:
+        """Write profile.json and the trace into the stage's folder. Returns what profile.json holds."""
+        from relvit_lab.train.flops import stage_flops  # here, not above: it takes a while to import
+
+        if self.device.torch.type == "cuda":
+            torch.cuda.synchronize(self.device.torch)
+        images, times = self.milliseconds()
+        seconds, world = times["step"] / 1e3, self.device.share.world
+        flop = stage_flops(stage).train
+        rate = flop * images / seconds / 1e12
+        shape = (images * (model.backbone.side**2 + 1), model.backbone.dim, 4 * model.backbone.dim)
+        product, peak = product_tflops(self.device, *shape), peak_tflops(self.device)
+        found = {
+            "stage": stage.id, "device": self.device.description, "precision": self.device.precision, "devices": world,
+            "images": images, "steps": len(self.stamps), "milliseconds": times,
+            "images_per_second": world * images / seconds, "gflop_per_image": flop / 1e9, "tflops": rate,
+            "product": {"shape": shape, "tflops": product, "share": rate / product},
+            "peak": peak and {"tflops": peak, "share": rate / peak},
+            "peak_memory_mib": peak_memory(self.device),
+        }  # fmt: skip
+        folder.write_json(FILE, found)
+        if self._profiler is not None:
+            folder.write(TRACE, self._write_trace)
+        return found
+
+    def _write_trace(self, path: Path) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            plain = Path(folder, "trace.json")
+            self._profiler.export_chrome_trace(str(plain))
+            path.write_bytes(gzip.compress(plain.read_bytes()))
+
+
+def _between(begin: Stamp, end: Stamp) -> float:
+    """Milliseconds."""
+    return 1e3 * (end - begin) if isinstance(begin, float) else begin.elapsed_time(end)
+
+
+def peak_tflops(device: Device) -> float | None:
+    """What the device's maker promises in this precision; None for one that PEAKS does not have."""
+    if device.torch.type != "cuda":
+        return None
+    words = torch.cuda.get_device_name(device.torch).replace("-", " ")
+    return next((peaks[device.precision] for name, peaks in PEAKS.items() if f"{name} " in f"{words} "), None)
+
+
+def product_tflops(device: Device, rows: int, inner: int, columns: int, seconds: float = 0.3) -> float:
+    """TFLOP/s of a matrix product (rows x inner) (inner x columns), the first of an MLP: what a step could reach."""
+    dtype = torch.bfloat16 if device.precision == "bf16" else torch.float32
+    a, b = (torch.ones(shape, dtype=dtype, device=device.torch) for shape in ((rows, inner), (inner, columns)))
+
+    def timed(times: int) -> float:
+        if device.torch.type == "cuda":
+            torch.cuda.synchronize(device.torch)
+        began = time.perf_counter()
+        for _ in range(times):
+            a @ b
+        if device.torch.type == "cuda":
+            torch.cuda.synchronize(device.torch)
+        return (time.perf_counter() - began) / times
+
+    timed(3)
+    times = max(1, round(seconds / 5 / max(timed(1), 1e-6)))
+    return 2 * rows * inner * columns / statistics.median(timed(times) for _ in range(5)) / 1e12
+
+
+def peak_memory(device: Device) -> float | None:
+    """MiB: of tensors on a GPU since the profile began; else of this process since its start (None on Windows)."""
+    if device.torch.type == "cuda":
+        return torch.cuda.max_memory_allocated(device.torch) / 2**20
+    try:
+        import resource
+    except ImportError:
+        return None
+    unit = 1 if sys.platform == "darwin" else 2**10  # macOS counts bytes, Linux KiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+
+
+def read_profile(folder: Path) -> dict | None:
+    """What a stage's profile.json holds; None where it has none."""
+    file = Path(folder, FILE)
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
+
+
+def profile_table(found: dict) -> Table:
+    """A profile as a table: what each part of a step takes, and what that makes of the device."""
+    times = found["milliseconds"]
+    rows = [(name, f"{ms:.2f}", f"{100 * ms / times['step']:.1f}") for name, ms in times.items()]
+    product, peak = found["product"], found["peak"]
+    rows_, inner, columns = product["shape"]
+    memory = found["peak_memory_mib"]
+    caption = [
+        f"{found['stage']}: a step of {found['images']} images on {found['device']}, {found['precision']}: medians of "
+        f"{found['steps']} steps",
+        f"{found['images_per_second']:,.0f} images/s; {found['gflop_per_image']:.3g} GFLOP an image in training, so "
+        f"{found['tflops']:.3g} TFLOP/s a device",
+        f"{100 * product['share']:.0f} % of a matrix product of {rows_:,} x {inner} by {inner} x {columns} "
+        f"({product['tflops']:.3g} TFLOP/s here)"
+        + (f"; {100 * peak['share']:.0f} % of the data sheet's {peak['tflops']:g}" if peak else ""),
+    ]
+    if memory is not None:
+        caption.append(f"peak memory {memory:,.0f} MiB")
+    return Table(("part of a step", "ms", "%"), tuple(rows), tuple(caption))

@@ -1,0 +1,216 @@
+"""A folder of images as a data set: decoding against torchvision, layouts, odd and broken images."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from relvit_lab import data
+from relvit_lab.common.errors import RelvitError
+from relvit_lab.data.folder import list_images
+from relvit_lab.data.images import decode_image
+
+
+def photo(width=20, height=16, seed=0):
+    """A smooth random picture: JPEG keeps it nearly as it is."""
+    small = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    return Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC)
+
+
+def tree(root, names, **options):
+    for seed, name in enumerate(names):
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        photo(seed=seed, **options).save(path)
+    return root
+
+
+def refused(root, *words):
+    with pytest.raises(RelvitError) as error:
+        data.load(root, image_size=8, progress=False)
+    for word in words:
+        assert word in str(error.value)
+
+
+@pytest.fixture
+def given(tmp_path):
+    names = [f"{split}/{c}/{n}.png" for split in ("train", "test") for c in ("cat", "ant") for n in range(3)]
+    return tree(tmp_path / "set", names)
+
+
+@pytest.mark.parametrize("split", ["test", "val"])
+def test_given_splits_equal_torchvision(given, split):
+    from torchvision.datasets import ImageFolder
+    from torchvision.transforms import CenterCrop, Compose, PILToTensor, Resize
+
+    (given / "test").rename(given / split)
+    mine = data.load(given, image_size=8)
+    assert mine.test_split == split and mine.classes == ("ant", "cat") and mine.notes == ()
+    for ours, name in ((mine.train, "train"), (mine.test, split)):
+        theirs = ImageFolder(given / name, Compose([Resize(8), CenterCrop(8), PILToTensor()]))
+        assert torch.equal(ours.images, torch.stack([image for image, _ in theirs]))
+        assert ours.labels.tolist() == [label for _, label in theirs]
+
+
+@pytest.mark.parametrize(
+    "width, height", [(8, 8), (1, 1), (1, 30), (31, 7), (9, 8), (8, 13), (8, 11), (11, 8), (70, 33), (3, 2), (333, 200)]
+)
+def test_odd_sizes_equal_torchvision(tmp_path, width, height):
+    from torchvision.transforms.functional import center_crop, pil_to_tensor, resize
+
+    picture = photo(width, height)
+    picture.save(tmp_path / "a.png")
+    expected = pil_to_tensor(center_crop(resize(picture, 8), 8))
+    assert np.array_equal(decode_image(tmp_path / "a.png", 8), expected)
+
+
+def test_large_photographs_are_decoded_small_but_the_same(tmp_path):
+    picture = photo(640, 480)
+    picture.save(tmp_path / "a.jpg", quality=95)
+    picture.save(tmp_path / "a.png")
+    one, two = (decode_image(tmp_path / name, 32).astype(int) for name in ("a.jpg", "a.png"))
+    assert np.abs(one - two).max() < 12 and np.abs(one - two).mean() < 2
+
+
+def test_default_size(given):
+    assert data.load(given).image_size == 64
+    assert data.describe(given) == data.Info(str(given), 64, paper=False, backbone="vit_nano", flip=True, files=True)
+
+
+def modes():
+    colours = photo(8, 8)
+    grey = np.asarray(colours.convert("L"))
+    transparent = colours.convert("P")
+    transparent.info["transparency"] = bytes(range(256))
+    return {
+        "grey.jpg": (colours.convert("L"), colours.convert("L").convert("RGB"), 12),
+        "cmyk.jpg": (colours.convert("CMYK"), colours, 25),
+        "palette.png": (colours.convert("P"), colours.convert("P").convert("RGB"), 0),
+        "clear.png": (transparent, colours.convert("P").convert("RGB"), 0),
+        "alpha.png": (colours.convert("RGBA"), colours, 0),
+        "black.png": (colours.convert("1"), colours.convert("1").convert("RGB"), 0),
+        "deep.png": (Image.fromarray(grey.astype(np.uint16) * 257), colours.convert("L").convert("RGB"), 0),
+        "deep.tiff": (Image.fromarray(grey.astype(np.int32) * 257), colours.convert("L").convert("RGB"), 0),
+        "CAPITAL.BMP": (colours, colours, 0),
+    }
+
+
+@pytest.mark.parametrize("name", modes())
+@pytest.mark.filterwarnings("error")
+def test_modes(tmp_path, name):
+    picture, expected, tolerance = modes()[name]
+    picture.save(tmp_path / name)
+    found = decode_image(tmp_path / name, 8).astype(int)
+    assert np.abs(found - np.asarray(expected).transpose(2, 0, 1)).max() <= tolerance
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_rotation(tmp_path, orientation):
+    from PIL import ImageOps
+
+    picture = photo(10, 8)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    picture.save(tmp_path / "a.png", exif=exif)
+    with Image.open(tmp_path / "a.png") as saved:
+        upright = ImageOps.exif_transpose(saved)
+    assert (upright.size == picture.size) == (orientation < 5)  # the test's own picture is turned
+    upright.info.clear()
+    upright.save(tmp_path / "b.png")
+    assert np.array_equal(decode_image(tmp_path / "a.png", 8), decode_image(tmp_path / "b.png", 8))
+    if orientation == 3:
+        halfway = picture.rotate(180)
+        halfway.save(tmp_path / "c.png")
+        assert np.array_equal(decode_image(tmp_path / "a.png", 8), decode_image(tmp_path / "c.png", 8))
+
+
+def test_split_by_hash(tmp_path):
+    names = [f"{c}/{n}.png" for c, count in (("a", 20), ("b", 10), ("c", 2)) for n in range(count)]
+    one = data.load(tree(tmp_path / "one", names), image_size=8)
+    assert one.train.labels.bincount().tolist() == [16, 8, 1]
+    assert one.test.labels.bincount().tolist() == [4, 2, 1]
+    assert one.test_split == "test" and "80/20" in one.notes[0]
+    assert list_images(tmp_path / "one").test == {
+        "a": ["a/0.png", "a/15.png", "a/19.png", "a/8.png"],  # for good: other images would be another data set
+        "b": ["b/0.png", "b/3.png"],
+        "c": ["c/1.png"],
+    }
+    two = tree(tmp_path / "two", names)  # the same elsewhere, beside things that are no images
+    (two / ".ipynb_checkpoints").mkdir()
+    (two / "__MACOSX").mkdir()
+    (two / "a" / "._0.png").write_text("resource fork")
+    (two / "a" / "notes.txt").write_text("no image")
+    (two / "README").write_text("no class")
+    assert data.load(two, image_size=8).digest == one.digest
+    tests = {image.numpy().tobytes() for image in one.test.images}
+    assert not any(image.numpy().tobytes() in tests for image in one.train.images)
+
+
+def test_images_deeper_down_and_linked(tmp_path):
+    root = tree(tmp_path / "set", ["a/x/1.png", "a/2.png", "b/1.png", "b/y/z/2.png"])
+    (tmp_path / "linked").mkdir()
+    tree(tmp_path / "linked", ["3.png", "4.png"])
+    (root / "c").symlink_to(tmp_path / "linked", target_is_directory=True)
+    (root / "b" / "more").symlink_to(tmp_path / "linked", target_is_directory=True)
+    mine = data.load(root, image_size=8)
+    assert mine.classes == ("a", "b", "c")
+    assert (mine.train.labels.bincount() + mine.test.labels.bincount()).tolist() == [2, 4, 2]
+
+
+def test_test_without_labels_gives_way_to_val(given):
+    tree(given, ["val/ant/0.png", "val/cat/0.png"])
+    both = data.load(given, image_size=8)
+    assert both.test_split == "test" and "val is left aside" in both.notes[0]
+    for folder in ("ant", "cat"):
+        for image in (given / "test" / folder).iterdir():
+            image.rename(given / "test" / f"{folder}{image.name}")
+        (given / "test" / folder).rmdir()
+    mine = data.load(given, image_size=8)
+    assert mine.test_split == "val" and len(mine.test) == 2 and "on val" in mine.notes[0]
+
+
+def test_broken_images_are_all_named(given):
+    picture = given / "train" / "cat" / "photo.jpg"
+    photo(64, 64).save(picture)
+    data.load(given, image_size=8)
+    picture.write_bytes(picture.read_bytes()[:-200])
+    (given / "test" / "ant" / "empty.png").touch()
+    (given / "test" / "cat" / "text.webp").write_text("no image")
+    refused(given, str(picture), "empty.png", "text.webp", "mend or remove")
+
+
+def test_many_broken_images_stop_early(given):
+    for n in range(50):
+        (given / "train" / "cat" / f"x{n:02}.png").touch()
+    refused(given, "x00.png", "x04.png", "may be more")
+    with pytest.raises(RelvitError) as error:
+        data.load(given)
+    assert "x05.png" not in str(error.value)
+
+
+def test_layouts_that_cannot_be_read(tmp_path):
+    refused(tmp_path, str(tmp_path), "no folders of images")
+    refused(tree(tmp_path / "flat", ["1.png", "2.png"]), "no folders of images", "<class>")
+    refused(tree(tmp_path / "train only", ["train/a/1.png"]), "neither val nor test")
+    refused(tree(tmp_path / "test only", ["test/a/1.png"]), "no train")
+    refused(tree(tmp_path / "one", ["a/1.png", "b/1.png", "b/2.png"]), "class a has one image")
+    refused(tree(tmp_path / "deeper", ["set/train/a/1.png", "set/val/a/1.png"]), str(tmp_path / "deeper" / "set"))
+    refused(tree(tmp_path / "loose", ["train/1.png", "val/a/1.png"]), "train holds no class folders")
+
+
+def test_a_class_without_images(given):
+    (given / "test" / "bee").mkdir()
+    refused(given, "no images in class folder bee", str(given / "test"))
+
+
+def test_unequal_classes(given):
+    tree(given, ["train/bee/1.png", "test/dog/1.png"])
+    refused(given, "bee only in train", "dog only in test")
+
+
+def test_progress_bar(given, capsys):
+    data.load(given, image_size=8, progress=True)
+    assert "packing images" in capsys.readouterr().err
+    for progress in (None, False):
+        data.load(given, image_size=8, progress=progress)
+        assert capsys.readouterr().err == ""
