@@ -1,6 +1,6 @@
 """Section 4.3, Table 4, as an experiment with four switches: what each task adds, over all 15 combinations.
 
-values, below, is an accuracy by combination, named as in paper.py ("sprel+abspos"); "Supervised" is no combination.
+values, below, is an accuracy by combination, named as in numbers.py ("sprel+abspos"); "Supervised" is no combination.
 """
 
 import statistics

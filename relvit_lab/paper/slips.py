@@ -1,4 +1,4 @@
-"""Where the paper's numbers (paper.py) do not agree with one another, with its text, or with the models it names.
+"""Where the paper's numbers (numbers.py) do not agree with one another, with its text, or with the models it names.
 
 Worked out from the printed numbers, or from models built for it; only the text's own words are quoted. A slip says
 nothing against the paper's idea: it says which number not to lean on.
@@ -31,7 +31,7 @@ class Slip:
 
     @property
     def tables(self) -> tuple[str, ...]:
-        """The tables that it is about, named as in paper.py: ("table2", "table4"); () for an equation or a section."""
+        """The tables that it is about, as in numbers.py: ("table2", "table4"); () for an equation or a section."""
         name = re.match(r"Tables? ([\d, and]+)", self.place)
         return tuple(f"table{number}" for number in re.findall(r"\d", name[1])) if name else ()
 

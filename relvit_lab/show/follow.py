@@ -1,6 +1,6 @@
 """The faces of the training loop: it yields records, and `follow` shows them as suits the place.
 
-"live": a bar and a plot in JupyterLab (progress_live.py); "bar": one line that moves, in a terminal; "log": a line an
+"live": a bar and a plot in JupyterLab (follow_live.py); "bar": one line that moves, in a terminal; "log": a line an
 epoch, for papermill, pipes and files. Tables of what came out are in summary.py, and may be had from here.
 """
 

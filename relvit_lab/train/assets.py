@@ -1,6 +1,6 @@
 """Small trained models that come with the package: weights in float16, and the record of the stage that made them.
 
-make_asset.py writes them, trained.py loads them."""
+paper/records/asset.py writes them, trained.py loads them."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What the training loop yields: plain data. Faces draw it (progress.py), the run folder keeps it (runs.py).
+"""What the training loop yields: plain data. Faces draw it (show/follow.py), the run folder keeps it (stage_folder.py).
 
 The order of a stage: StageStarted, then for each epoch StepDone (at most about five a second) and EpochDone, then
 StageFinished; a Note may come anywhere. A stage that was done before yields the same records with replayed=True and

@@ -12,7 +12,8 @@ from browser import lab
 pytestmark = pytest.mark.browser
 
 CELLS = {
-    "game": 'from relvit_lab.show.photographs import photograph\nfrom relvit_lab.lessons.patch_relations.guess import guess_relation\n'
+    "game": "from relvit_lab.show.photographs import photograph\n"
+    "from relvit_lab.lessons.patch_relations.guess import guess_relation\n"
     'game = guess_relation(photograph(128), model="digits_tasks", rounds=4)\ngame',
     "score": "print(game.score())",
     "answers": "print([(a['level'], a['said'] == a['truth'], a['coarse'], a['all']) for a in game.answers])",

@@ -30,7 +30,8 @@ CELLS = {
     "from relvit_lab.show.style import new_drawing\n"
     "def draw(token):\n    drawing = new_drawing(2, 2)\n    drawing.text(0.5, 0.5, str(token))\n"
     "    drawing.alt = f'token {token}'\n    return drawing\nTokenSlider(draw, side=3, token=4)",
-    "scores": "from relvit_lab.lessons.attention_scores.explorer import explore_scores\nexplore_scores(model='digits_tasks')",
+    "scores": "from relvit_lab.lessons.attention_scores.explorer import explore_scores\n"
+    "explore_scores(model='digits_tasks')",
     "lab": "from relvit_lab.lessons.pe_shortcut.lab import shortcut_lab\nshortcut_lab()",
     "again": "explorer",  # the same widget once more
     "core": "from ipywidgets import IntSlider\nIntSlider(7)",

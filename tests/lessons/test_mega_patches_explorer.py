@@ -300,7 +300,7 @@ def test_impossible_questions_keep_what_is_shown(image):
 
 @given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 3), st.integers(-3, 12)), max_size=20))
 def test_cuts_are_valid_after_any_drag(moves):
-    """A drag holds a line between its neighbours, as mega_patches.js does (the page itself: tests/browser)."""
+    """A drag holds a line between its neighbours, as explorer.js does (the page itself: tests/browser)."""
     explorer = explore_mega_patches(torch.zeros(1, 16, 16), patch=2, m=5)
     for axis, index, to in moves:
         cuts = [list(axis_cuts) for axis_cuts in explorer.shown["cuts"]]

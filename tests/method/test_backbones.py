@@ -276,5 +276,6 @@ def test_a_further_backbone_is_one_entry(monkeypatch):
 
 
 def test_timm_is_imported_when_a_backbone_is_built_and_not_before():
-    code = "import sys, relvit_lab.method.backbones, relvit_lab.method.heads, relvit_lab.method.relations; assert 'timm' not in sys.modules"
+    code = "import sys, relvit_lab.method.backbones, relvit_lab.method.heads, relvit_lab.method.relations"
+    code += "; assert 'timm' not in sys.modules"
     subprocess.run([sys.executable, "-c", code + "; assert 'torchvision' not in sys.modules"], check=True)

@@ -1,4 +1,4 @@
-"""paper.py against the printed rows, transcribed a second time, as lines of text."""
+"""numbers.py against the printed rows, transcribed a second time, as lines of text."""
 
 from collections import Counter
 

@@ -108,6 +108,7 @@ def test_nothing_heavy_is_imported_before_it_is_needed():
     import subprocess
     import sys
 
-    code = "import sys, relvit_lab.paper.slips; print([m for m in ('timm', 'torchvision', 'matplotlib') if m in sys.modules])"
+    heavy = ("timm", "torchvision", "matplotlib")
+    code = f"import sys, relvit_lab.paper.slips; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -1,6 +1,6 @@
 """Section 3.2.1 in pictures: an image with its cuts, beside the M x M mega-patches that the model sees.
 
-`cut_into_mega_patches` computes what the figure here and the explorer (widgets/mega_patches.py) both draw.
+`cut_into_mega_patches` computes what the figure here and the explorer (explorer.py) both draw.
 """
 
 from dataclasses import dataclass

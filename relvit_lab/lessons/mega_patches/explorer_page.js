@@ -1,5 +1,5 @@
 // On a page without a kernel: what it would answer, from what the page carries along (see carry() in Python). Stands
-// before mega_patches.js in one module. Cuts that were moved are resized here, by the browser: an approximation.
+// before explorer.js in one module. Cuts that were moved are resized here, by the browser: an approximation.
 function answererWithoutKernel(model) {
   const { picture, patch, side } = model.get("about");
   const carried = model.get("carried"), seeds = carried.seeds ?? [];

@@ -1,4 +1,4 @@
-"""The exercise and the predictions of notebook 05 that belong to its shortcut lab; pe_shortcut.py loads them."""
+"""The exercise and the predictions of notebook 05 that belong to its shortcut lab; exercises.py loads them."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

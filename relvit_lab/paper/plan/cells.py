@@ -51,7 +51,7 @@ FIXED = (
 class Cell:
     """One number of a table (or curve of Figure 4) under one recipe, and the runs that give it.
 
-    table, row, column: as in paper.py. fields: of Experiment, without recipe, seed and places. stage: whose result
+    table, row, column: as in numbers.py. fields: of Experiment, without recipe, seed and places. stage: whose result
     counts, the "first" of the run (pre-training) or the "last". metric: our headline: "accuracy" (last epoch, test
     images), or a task's name (that metric, last epoch). like: what is set against the paper's number:
     "best_accuracy", for Flower-102 "best_val_accuracy", or a task's name: that metric at the epoch that was kept (the
@@ -188,8 +188,9 @@ def cells(
     """The cells of tables, recipe by recipe, in the paper's order.
 
     tables: "table2" to "table5", "figure4"; None or "all": all of them. seeds: of every cell, None: 0 to 4. rows,
-    columns: only these (names as in paper.py). overrides: fields of Experiment for all cells, such as preset, data_dir,
-    run_dir, epochs, train_images; `dataset` for Figure 4 alone, of which the paper names none (CIFAR-10 is taken).
+    columns: only these (named as in numbers.py). overrides: fields of Experiment for all cells, such as preset,
+    data_dir, run_dir, epochs, train_images; `dataset` for Figure 4 alone, of which the paper names none (CIFAR-10 is
+    taken).
     A preset other than paper takes small backbones with patches of the same size. Raises RelvitError for an unknown
     name, naming the nearest, for a field that a cell is defined by, and where nothing is left.
     """

@@ -1,6 +1,6 @@
 """§4: a job of the sweep (workflow/Snakefile): one stage, by papermill on a notebook; and what became of all of them.
 
-    python -m relvit_lab.paper.plan.job runs/<stage-id> --notebook notebooks/04_train.ipynb --fields '{"dataset": "digits", ...}'
+    python -m relvit_lab.paper.plan.job runs/<stage-id> --notebook notebooks/04_train.ipynb --fields '{"seed": 0, ...}'
 
 It leaves runs/<stage-id>/result.json and the stage's other files (by the notebook), without the checkpoint, which has
 served; notebook.ipynb (as executed); and, where the stage failed, failure.json. Exit code 0: there is a result. 75:

@@ -46,7 +46,7 @@ def upset(
     ours = {row: to_array(values) for row, values in (ours or {}).items() if len(values)}
     for row in (*numbers, *ours):
         if row not in ablation.COMBINATIONS:
-            raise RelvitError(f"'{row}' is no combination of {', '.join(TASKS)}: name it as in paper.py")
+            raise RelvitError(f"'{row}' is no combination of {', '.join(TASKS)}: name it as in numbers.py")
     values = {row: float(getattr(number, "value", number)) for row, number in numbers.items()}
     order = ablation.ranked(values) + [row for row in ablation.COMBINATIONS if row not in values]
     panels = 1 + bool(ours)

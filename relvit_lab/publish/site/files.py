@@ -11,7 +11,8 @@ from pathlib import Path
 import nbformat
 
 PACKAGE = Path(__file__).parents[2]
-RUNS_IN_KERNEL = ("site/carry.py", "site/execute.py")  # of this folder; the rest only draws what was executed
+# Of this folder; the rest only draws what was executed.
+RUNS_IN_KERNEL = ("publish/site/carry.py", "publish/site/execute.py")
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
@@ -35,7 +36,7 @@ def code_digest(results: Path) -> str:
     for root in (PACKAGE, results):
         for path in sorted(root.rglob("*")):
             name = path.relative_to(root).as_posix()
-            drawn_only = root == PACKAGE and name.startswith("site/") and name not in RUNS_IN_KERNEL
+            drawn_only = root == PACKAGE and name.startswith("publish/site/") and name not in RUNS_IN_KERNEL
             if path.is_file() and "__pycache__" not in path.parts and not drawn_only:
                 digest.update(f"{name}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
