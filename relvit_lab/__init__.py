@@ -9,9 +9,12 @@ keep_memory()
 __version__ = "0.1.0"
 
 _WHERE = {  # loaded when first used, so that `import relvit_lab` is quick
-    "Experiment": "train.experiment", "Stage": "train.experiment", "run": "train.training", "follow": "show.follow",
-    "load": "train.trained", "export_timm": "train.trained", "Task": "method.tasks", "TASKS": "method.tasks",
-    "RelvitError": "common.errors",
+    "Experiment": "train.experiment", "Stage": "train.experiment", "run": "train.training", "load": "train.trained",
+    "export_timm": "train.trained", "follow": "show.follow", "photograph": "show.photographs",
+    "Task": "method.tasks", "TASKS": "method.tasks", "RelvitError": "common.errors",
+    "check": "lessons.ask", "predict": "lessons.ask", "progress": "lessons.ask",
+    "explore_relations": "lessons.patch_relations.explorer", "explore_mega_patches": "lessons.mega_patches.explorer",
+    "explore_scores": "lessons.attention_scores.explorer", "shortcut_lab": "lessons.pe_shortcut.lab",
 }  # fmt: skip
 __all__ = [*_WHERE, "__version__"]
 

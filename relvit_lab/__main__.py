@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from relvit_lab.common.errors import RelvitError, nearest
 from relvit_lab.common.options import only_options, split
-from relvit_lab.common.processes import processes, speaks
+from relvit_lab.common.processes import processes
 from relvit_lab.publish.classroom.commands import class_copies, grade
 from relvit_lab.publish.site.command import site
 
@@ -63,8 +63,8 @@ def train(words: Sequence[str]) -> None:
 
 def demo(words: Sequence[str]) -> None:
     """Does learning from all tokens help? Equal schedule and rate, on digits."""
-    from relvit_lab.show.summary import compare
-    from relvit_lab.show.wording import human_time
+    from relvit_lab.common.table import compare
+    from relvit_lab.common.words import human_time
     from relvit_lab.train.experiment import Experiment
 
     given = {"dataset": "digits", "preset": "demo"} | only_options(words, Experiment.names())
@@ -90,8 +90,8 @@ def demo(words: Sequence[str]) -> None:
 
 def runs(words: Sequence[str]) -> None:
     from relvit_lab.common.paths import resolve
-    from relvit_lab.show.summary import compare
-    from relvit_lab.show.wording import human_time
+    from relvit_lab.common.table import compare
+    from relvit_lab.common.words import human_time
     from relvit_lab.train.stage_folder import find_runs
 
     options, ids = split(words, ("run_dir",))
@@ -218,8 +218,8 @@ def report(words: Sequence[str]) -> None:
 
 
 def rerun(words: Sequence[str]) -> None:
+    from relvit_lab.common.table import compare
     from relvit_lab.paper.records.store import get_record, read_records, rerun
-    from relvit_lab.show.summary import compare
 
     options, ids = split(words, ("data_dir", "run_dir"))
     if len(ids) != 1:
@@ -301,9 +301,13 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def _say(text: str) -> None:
-    """Of several processes that end, one says why."""
-    if speaks():
-        print(text, file=sys.stderr, flush=True)
+    """Of several processes that end, the first that fails says why."""
+    if processes()[1] > 1:
+        from relvit_lab.train.distributed import first_to_fail
+
+        if not first_to_fail():
+            return
+    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

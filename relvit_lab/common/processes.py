@@ -8,12 +8,3 @@ def processes() -> tuple[int, int]:
     if all(name in os.environ for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")):
         return int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     return 0, 1
-
-
-def speaks() -> bool:
-    """Whether this process is to say why it ends: of several, the first that fails."""
-    if processes()[1] == 1:
-        return True
-    from relvit_lab.train.distributed import first_to_fail
-
-    return first_to_fail()

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 
+from relvit_lab.common.words import plural
 from relvit_lab.show import wording
 from relvit_lab.show.style import BLUE, GREEN, INK, ORANGE, PURPLE, SKY, VERMILLION, Drawing, new_drawing, styled
 
@@ -154,4 +155,4 @@ def _in_words(name: str, epochs: Sequence[int], losses: Sequence[Line], metrics:
     said = [f"{label} from {values[0]:.3f} to {values[-1]:.3f}" for label, values, _, _ in losses]
     for unit, lines in metrics.items():
         said += [f"{label} from {values[0]:.1f} to {values[-1]:.1f} {unit}".rstrip() for label, values, _, _ in lines]
-    return f"Stage {name}, {wording.plural(len(epochs), 'epoch')}: {'; '.join(said)}."
+    return f"Stage {name}, {plural(len(epochs), 'epoch')}: {'; '.join(said)}."

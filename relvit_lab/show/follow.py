@@ -13,8 +13,10 @@ from typing import TextIO
 
 from relvit_lab.common.errors import RelvitError, nearest
 from relvit_lab.common.processes import processes
+from relvit_lab.common.table import Table, compare
+from relvit_lab.common.words import human_rate, human_time
 from relvit_lab.show import wording
-from relvit_lab.show.summary import Table, compare, summary
+from relvit_lab.show.summary import summary
 from relvit_lab.train.events import EpochDone, Note, Record, StageFinished, StageStarted, StepDone
 
 __all__ = ["FACES", "Table", "choose_face", "compare", "follow", "summary"]
@@ -166,7 +168,7 @@ class Log(Face):
         self._steps_shown += 1
         # Once, and early, for the first epoch may take an hour; not from the first step, which is slower than the rest.
         if self._steps_shown == 3 and step.left is not None and step.left >= 30:
-            rate, left = wording.human_rate(step.images_per_second), wording.human_time(step.left)
+            rate, left = human_rate(step.images_per_second), human_time(step.left)
             self.line(f"  measured: {rate}, about {left} to the end of this stage")
 
     def epoch(self, epoch: EpochDone) -> None:

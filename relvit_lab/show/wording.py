@@ -1,9 +1,9 @@
-"""How times, rates, losses and metrics are put into words: one way for every face, table and figure."""
+"""Losses, metrics and stages put into words: one way for every face, table and figure."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
+from relvit_lab.common.words import human_count, human_rate, human_time, plural
 from relvit_lab.train.events import EpochDone, StageFinished, StageStarted, StepDone
 
 TITLES = {
@@ -12,35 +12,6 @@ TITLES = {
 }  # fmt: skip
 EXTRA = ("accuracy", "best_accuracy", "best_epoch", "best_val_epoch", "loss")  # of a result's metrics: not shown alone
 ACCURACIES = dict.fromkeys(("accuracy", "best_accuracy", "val_accuracy", "best_val_accuracy", "linear_probe"), "%")
-
-
-def human_time(seconds: float | None) -> str:
-    """A time as a person says it: "0.4 s", "12 s", "2 min 10 s", "3 h 5 min", "3.4 days"; "?" where it is unknown."""
-    if seconds is None or not math.isfinite(seconds):
-        return "?"
-    if seconds < 9.95:
-        return f"{max(seconds, 0):.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min" + (f" {whole % 60} s" if whole % 60 else "")
-    minutes = round(seconds / 60)
-    if minutes < 24 * 60:
-        return f"{minutes // 60} h" + (f" {minutes % 60} min" if minutes % 60 else "")
-    return f"{seconds / 86400:.1f} days"
-
-
-def human_rate(images_per_second: float | None) -> str:
-    """Images a second: "1,234 img/s"; below 10 with a decimal, because a slow run is the one that is watched."""
-    if images_per_second is None or not math.isfinite(images_per_second):
-        return "? img/s"
-    return f"{images_per_second:,.{1 if images_per_second < 9.95 else 0}f} img/s"
-
-
-def human_count(n: int) -> str:
-    """A number of parameters: "21.3 M", "461 k", "912"."""
-    return f"{n / 1e6:.1f} M" if n >= 999_500 else f"{n / 1e3:.0f} k" if n >= 1000 else str(n)
 
 
 def known_units() -> dict[str, str]:
@@ -139,8 +110,3 @@ def go_on_line(stage: StageStarted | None, again: str) -> str:
     if stage is None:
         return f"Interrupted before the first stage began; run {again} again to start."
     return f"Interrupted in {stage.name}. Its checkpoint is in {stage.folder}; run {again} again to go on from there."
-
-
-def plural(n: int, noun: str) -> str:
-    """ "1 epoch", "30 epochs"."""
-    return f"{n:,} {noun}" + ("" if n == 1 else "s")

@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 
-from relvit_lab.show.wording import human_time
+from relvit_lab.common.words import human_time
 from relvit_lab.train.events import Note, Record, StepDone
 
 SHOW_EVERY = 0.2  # seconds between StepDone records

@@ -17,8 +17,8 @@ from pathlib import Path
 import torch
 from torch.profiler import ProfilerActivity, profile, record_function
 
+from relvit_lab.common.table import Table
 from relvit_lab.method.model import RelViT
-from relvit_lab.show.summary import Table
 from relvit_lab.train.device import Device
 from relvit_lab.train.experiment import Stage
 from relvit_lab.train.stage_folder import RunFolder

@@ -2,6 +2,7 @@
 
 import pytest
 
+from relvit_lab.common import words
 from relvit_lab.show import wording
 from relvit_lab.train.events import EpochDone
 
@@ -23,14 +24,14 @@ def epoch(k, epochs):
     ],
 )  # fmt: skip
 def test_times(seconds, said):
-    assert wording.human_time(seconds) == said
+    assert words.human_time(seconds) == said
 
 
 def test_rates_and_counts():
-    assert [wording.human_rate(r) for r in (None, 0.33, 9.97, 1234.4, 35e3)] == [
+    assert [words.human_rate(r) for r in (None, 0.33, 9.97, 1234.4, 35e3)] == [
         "? img/s", "0.3 img/s", "10 img/s", "1,234 img/s", "35,000 img/s",
     ]  # fmt: skip
-    assert [wording.human_count(n) for n in (912, 461_234, 999_499, 999_500, 21_342_346)] == [
+    assert [words.human_count(n) for n in (912, 461_234, 999_499, 999_500, 21_342_346)] == [
         "912", "461 k", "999 k", "1.0 M", "21.3 M",
     ]  # fmt: skip
 

@@ -11,6 +11,7 @@ import anywidget
 import traitlets
 
 from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.words import human_rate, human_time
 from relvit_lab.lessons.pe_shortcut.lab_figure import LOOKS, recorded_note
 from relvit_lab.lessons.pe_shortcut.live_training import (
     EPOCHS,
@@ -25,7 +26,6 @@ from relvit_lab.lessons.pe_shortcut.live_training import (
     recorded,
 )
 from relvit_lab.show.style import INK, VERMILLION
-from relvit_lab.show.wording import human_rate, human_time
 
 SLOW = ("relvit_lab.method.backbones.vit", "sklearn.datasets")  # modules that take seconds to import, the first time
 PAUSE = 0.005  # seconds between two steps, in which the kernel answers others

@@ -14,6 +14,7 @@ from typing import Any
 
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.paths import resolve
+from relvit_lab.common.words import plural
 from relvit_lab.paper import numbers as paper
 from relvit_lab.paper.figures.draw import Plate, render
 from relvit_lab.paper.page.cost import UNKNOWN, cost, environment
@@ -25,7 +26,6 @@ from relvit_lab.paper.tables.deviations import deviations, fewer_seeds
 from relvit_lab.paper.tables.files import choose, make_tables, plates
 from relvit_lab.paper.tables.html import to_html
 from relvit_lab.paper.tables.numbers import Aggregate, Ours, PaperTable, Runs, aggregate
-from relvit_lab.show.wording import plural
 from relvit_lab.train.device import commit
 
 COMMAND = "python -m relvit_lab page"

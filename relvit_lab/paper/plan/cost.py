@@ -14,14 +14,14 @@ from typing import Any
 
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.paths import resolve
+from relvit_lab.common.table import Table, compare
+from relvit_lab.common.words import plural
 from relvit_lab.data import cifar, flower102, imagenet100, svhn, tiny_imagenet
 from relvit_lab.method.backbones import get as get_backbone
 from relvit_lab.paper.numbers import label, title
 from relvit_lab.paper.plan.cells import Cell, jobs
 from relvit_lab.paper.records.store import read_records
 from relvit_lab.paper.tables.finished import Runs, collect
-from relvit_lab.show.summary import Table, compare
-from relvit_lab.show.wording import plural
 from relvit_lab.train.experiment import Experiment, Stage
 from relvit_lab.train.flops import stage_flops
 from relvit_lab.train.stage_folder import RunFolder

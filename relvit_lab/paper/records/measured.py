@@ -4,10 +4,10 @@ import math
 from collections.abc import Sequence
 
 from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.table import Table
 from relvit_lab.paper.records import settings as laptop
 from relvit_lab.paper.records.report import WHAT, Report, plus_minus
 from relvit_lab.paper.records.store import mean_sd
-from relvit_lab.show.summary import Table
 
 FOUR = ("pe_off", "pe_off_shuffled", "pe_on", "pe_on_shuffled")  # Figure 4
 IN_THE_FIGURE = dict(zip(FOUR, ("no PE", "no PE + shuffle", "PE", "PE + shuffle")))

@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from relvit_lab.common.words import plural
 from relvit_lab.paper import numbers as paper
 from relvit_lab.paper.tables.deviation_rules import RULES, SCOPES, Made
-from relvit_lab.show.wording import plural
 
 STAGES = {
     "pretrain": "pre-training", "finetune": "fine-tuning", "supervised": "supervised",

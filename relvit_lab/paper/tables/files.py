@@ -7,6 +7,7 @@ from typing import Any
 
 from relvit_lab.common.errors import RelvitError, nearest
 from relvit_lab.common.paths import resolve
+from relvit_lab.common.table import Table, compare
 from relvit_lab.paper import numbers as paper
 from relvit_lab.paper.figures.draw import Plate, render
 from relvit_lab.paper.plan import cells as plan
@@ -15,7 +16,6 @@ from relvit_lab.paper.tables.finished import Runs, collect
 from relvit_lab.paper.tables.html import to_page
 from relvit_lab.paper.tables.numbers import BUILT, Ours, PaperTable, comparison, paper_table
 from relvit_lab.paper.tables.text import row_label, to_csv, to_latex, to_markdown
-from relvit_lab.show.summary import Table, compare
 
 TABLES = tuple(name for name in paper.TITLES if name != "figure4")
 NAMED = 2  # holes are named up to so many

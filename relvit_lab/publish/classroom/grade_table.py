@@ -5,9 +5,9 @@ import os
 from pathlib import Path
 
 from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.table import Table
 from relvit_lab.lessons.ask import EXERCISES
 from relvit_lab.publish.classroom.grade import Result, Results
-from relvit_lab.show.summary import Table
 
 MARKS = {"right": "✓", "mistake": "✗", "not yet": "…"}
 

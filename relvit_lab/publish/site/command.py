@@ -10,8 +10,8 @@ from relvit_lab.common.options import split
 
 def site(words: Sequence[str]) -> int:
     """site [DIR] [--notebooks FOLDER] [--cache FOLDER]. Returns 1 where a notebook failed."""
+    from relvit_lab.common.words import human_time
     from relvit_lab.publish.site.build import build_site
-    from relvit_lab.show.wording import human_time
 
     options, folders = split(words, ("notebooks", "cache"))
     if len(folders) > 1:

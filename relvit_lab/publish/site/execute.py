@@ -13,8 +13,8 @@ from pathlib import Path
 
 import nbformat
 
+from relvit_lab.common.words import human_time
 from relvit_lab.publish.site.files import book_digest, code_digest, write_whole
-from relvit_lab.show.wording import human_time
 
 AT_ONCE = 2
 CELL_SECONDS = 900  # a cell that takes longer hangs
