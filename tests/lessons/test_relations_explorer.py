@@ -63,18 +63,21 @@ def test_targets_of_a_shuffled_image_say_where_its_patches_came_from(side, shuff
     holds = data.shuffled_picture(shuffle)[::4, ::4, 0].reshape(-1).tolist()  # which patch lies at each place
     assert sorted(holds) == list(range(side * side)) and (holds == sorted(holds)) == (shuffle == 0)
     sprel, dist, ang = (data.target(name, shuffle) for name in ("sprel", "dist", "ang"))
-    far, wide = 0.0, 0.0
+    shape = (side * side, side * side)
+    relation, length, degrees = np.empty(shape, int), np.empty(shape), np.empty(shape)
     for i, a in enumerate(holds):
         for j, b in enumerate(holds):
             dy, dx = a // side - b // side, a % side - b % side
-            assert sprel[i, j] == 3 * ((dy > 0) - (dy < 0) + 1) + (dx > 0) - (dx < 0) + 1
-            assert (dist[i, j] + 1) / 2 * furthest(side) == pytest.approx(math.hypot(dy, dx), abs=1e-5)
+            relation[i, j] = 3 * ((dy > 0) - (dy < 0) + 1) + (dx > 0) - (dx < 0) + 1
+            length[i, j] = math.hypot(dy, dx)
             (ya, xa), (yb, xb) = ((k // side + side / 2, k % side + side / 2) for k in (a, b))
-            degrees = math.degrees(abs(math.atan2(ya, xa) - math.atan2(yb, xb)))
-            assert (ang[i, j] + 1) / 2 * widest(side) == pytest.approx(degrees, abs=0.9)  # eq. 7's epsilon
-            far, wide = max(far, math.hypot(dy, dx)), max(wide, degrees)
+            degrees[i, j] = math.degrees(abs(math.atan2(ya, xa) - math.atan2(yb, xb)))
+    far, wide = furthest(side), widest(side)
+    assert np.array_equal(sprel, relation)
+    assert np.abs((dist + 1) / 2 * far - length).max() < 1e-5
+    assert np.abs((ang + 1) / 2 * wide - degrees).max() < 0.9  # eq. 7's epsilon
     assert data.target("abspos", shuffle).tolist() == holds
-    assert (furthest(side), widest(side)) == (pytest.approx(far), pytest.approx(wide))
+    assert (far, wide) == (pytest.approx(length.max()), pytest.approx(degrees.max()))
 
 
 def test_shuffles_are_those_of_torchs_seeds():
