@@ -18,14 +18,16 @@ from relvit_lab.data.download import download_once
 class ArraySet:
     """What such a set is, and how its own files are had.
 
-    title: as people write its name. images: how many training and test images were published. amiss(folder), and
-    get(folder, data_dir, progress), as in download_once. split(folder, train): a split from verified files.
+    title: as people write its name. normalisation: (mean, std); at_224: as in Source. images: how many training and
+    test images were published. amiss(folder), and get(folder, data_dir, progress), as in download_once. split(folder,
+    train): a split from verified files.
     """
 
     name: str
     title: str
     classes: tuple[str, ...]
     normalisation: tuple[tuple[float, float, float], tuple[float, float, float]]
+    at_224: tuple[tuple[float, float, float], tuple[float, float, float]]
     images: tuple[int, int]
     amiss: Callable[[Path], str]
     get: Callable[[Path, Path, bool | None], None]
@@ -33,7 +35,7 @@ class ArraySet:
 
     def source(self) -> Source:
         info = Info(self.name, image_size=32, paper=True, backbone="vit_s_4", flip=True)
-        return Source(info, partial(read, self), partial(fetch, self))
+        return Source(info, partial(read, self), partial(fetch, self), at_224=self.at_224)
 
 
 def read(this: ArraySet, data_dir: Path, image_size: int, progress: bool | None) -> Dataset:

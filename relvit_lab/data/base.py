@@ -109,13 +109,15 @@ class Source:
 
     read(data_dir, image_size, progress) -> Dataset. files(data_dir, progress) -> FileSet. Both download what is missing
     where they can. fetch(data_dir, progress) downloads what is missing, verifies what is there, and returns what
-    to tell a person, a line or more; None where there is nothing to download.
+    to tell a person, a line or more; None where there is nothing to download. at_224: the (mean, std) of its small
+    images upscaled to 224 px, by which the released code normalises those.
     """
 
     info: Info
     read: Callable[[Path, int, bool | None], Dataset] | None = None
     fetch: Callable[[Path, bool | None], str] | None = None
     files: Callable[[Path, bool | None], FileSet] | None = None
+    at_224: tuple[tuple[float, float, float], tuple[float, float, float]] | None = None
 
     @property
     def name(self) -> str:

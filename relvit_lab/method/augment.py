@@ -65,9 +65,9 @@ def image_augment(
     """Images (B, C, H, W) uint8 to (B, 3, size, size) float32 in [0, 1], each with its own parameters.
 
     crop: "resized" is RandomResizedCrop (bilinear, antialias) with `scale` and `ratio`; "padded" shifts the image by up
-    to an eighth of its sides, zeros coming in (4 pixels at 32), and resizes where the size differs; "none" only
-    resizes. flip: whether to mirror each image with probability 1/2. One channel becomes three. finish changes images
-    (b, 3, size, size) in place: it is called on parts of the batch while they are in the cache.
+    to largest_shift of its sides, zeros coming in, and resizes where the size differs; "none" only resizes. flip:
+    whether to mirror each image with probability 1/2. One channel becomes three. finish changes images (b, 3, size,
+    size) in place: it is called on parts of the batch while they are in the cache.
     windows: as draw_windows returns them; drawn where None, on the generator's device (None: the CPU).
     Raises RelvitError for other shapes, dtypes, or an unknown crop.
     """
@@ -78,7 +78,7 @@ def image_augment(
         )
     b, _, h, w = images.shape
     unchanged = crop == "none" and not flip and (h, w) == (size, size)
-    padding = max(h, w) // 8 if crop == "padded" else 0
+    padding = largest_shift(max(h, w)) if crop == "padded" else 0
     out = images.new_empty(b, 3, size, size, dtype=torch.float32)
     with one_thread(images.device):
         if windows is None:
@@ -169,12 +169,18 @@ def draw_windows(
     if crop == "resized":
         window = draw_resized_crops(batch, height, width, generator, scale, ratio)
     elif crop == "padded":
-        top, left = (_below(zero + 2 * (side // 8) + 1, generator) - side // 8 for side in (height, width))
+        most = (largest_shift(height), largest_shift(width))
+        top, left = (_below(zero + 2 * shift + 1, generator) - shift for shift in most)
         window = (top, left, zero + height, zero + width)
     elif crop != "none":
         raise RelvitError(f"unknown crop {crop!r}: {nearest(crop, CROPS)}")
     mirrored = _uniform((batch,), 0, 1, generator) < (0.5 if flip else 0)
     return Windows(*window, mirrored)
+
+
+def largest_shift(side: int) -> int:
+    """How far a padded crop shifts an image at most, in pixels: 4, as the released code at 32 and 64; less below 32."""
+    return min(4, side // 8)
 
 
 def draw_resized_crops(

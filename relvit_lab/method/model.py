@@ -15,7 +15,7 @@ from relvit_lab.method.tasks import Task, predict_and_compare
 
 class Output(NamedTuple):
     """What a forward pass gives: class logits (B, classes), or None without a classifier, and the tokens that the tasks
-    use, (B, N, D)."""
+    use, (B, N, D): after the last norm, but from before it where a task wants a Swin's so."""
 
     logits: Tensor | None
     tokens: Tensor
@@ -51,6 +51,7 @@ class RelViT(nn.Module):
                 "correct the backbone's task_side"
             )
         self.tasks = tuple(tasks)
+        self.before_norm = hasattr(backbone, "before_norm") and any(task.before_norm for task in self.tasks)
         self.heads = nn.ModuleDict()
         for task in self.tasks:
             self.heads[task.name] = _make_head(task, backbone.dim, self.side, factored, pair_head)
@@ -62,10 +63,14 @@ class RelViT(nn.Module):
 
     def forward(self, images: Tensor) -> Output:
         """Images (B, 3, H, W), float, normalised."""
-        feature, tokens = self.backbone(images)
+        feature, tokens = self.backbone.before_norm(images) if self.before_norm else self.backbone(images)
         if self.side != self.backbone.side:
             tokens = pool(tokens, self.backbone.side)
         return Output(None if self.classifier is None else self.classifier(feature), tokens)
+
+    def tokens_for(self, task: Task, tokens: Tensor) -> Tensor:
+        """The output tokens as the task's head reads them, both (B, N, D)."""
+        return self.backbone.norm(tokens) if self.before_norm and not task.before_norm else tokens
 
     def targets(self, task: Task, permutation: Tensor | None = None) -> Tensor:
         """The task's targets, (N, N) or (N,); with a permutation (B, N), which goes with the patches, (B, ...)."""
@@ -77,7 +82,9 @@ class RelViT(nn.Module):
     ) -> dict[str, Tensor]:
         """The unweighted loss of each task (eq. 10-13) from all output tokens (B, N, D)."""
         return {
-            task.name: task.loss(self.heads[task.name], tokens, self.targets(task, permutation), generator)
+            task.name: task.loss(
+                self.heads[task.name], self.tokens_for(task, tokens), self.targets(task, permutation), generator
+            )
             for task in self.tasks
         }
 
@@ -86,7 +93,7 @@ class RelViT(nn.Module):
         return {
             task.name: predict_and_compare(
                 lambda said, targets, task=task: task.metric(said.float(), targets),
-                self.heads[task.name], tokens, self.targets(task),
+                self.heads[task.name], self.tokens_for(task, tokens), self.targets(task),
             )
             for task in self.tasks
         }  # fmt: skip
@@ -96,7 +103,8 @@ class RelViT(nn.Module):
 
         Where it says several values at once (drloc), all of them, as its head gives them: (B, K, N, N) or (B, N, K).
         """
-        scores = self.heads[task](self(images).tokens).float()
+        (record,) = (own for own in self.tasks if own.name == task)
+        scores = self.heads[task](self.tokens_for(record, self(images).tokens)).float()
         dim = 1 if scores.dim() == 4 else 2  # of the classes or values
         if scores.shape[dim] == 1:
             return scores.squeeze(dim)

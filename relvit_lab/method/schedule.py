@@ -11,16 +11,15 @@ RELEASED_END = 1.25e-6  # where the released code's schedule ends
 def learning_rate(step: int, steps: int, peak: float, recipe: str = "paper") -> float:
     """The rate of a step (from 0) of `steps`: linear warm-up over the first tenth, then a cosine.
 
-    "paper": half a cosine from `peak` to 0. "released": a quarter cosine from `peak` to 1.25e-6, counted from step 0
-    (so warm-up multiplies it).
+    "paper": warm-up ends in `peak`, then half a cosine to 0. "released": warm-up starts from 0, and a quarter cosine
+    counted from step 0 follows: it begins a little below `peak` and ends near 1.25e-6.
     """
     warm_up = max(1, round(steps / 10))
-    ramp = min(1.0, (step + 1) / warm_up)
+    if step < warm_up:
+        return peak * step / warm_up if recipe == "released" else (step + 1) / warm_up * peak
     if recipe == "released":
         a = 1 - math.cos(step / steps * math.pi / 2)
-        return ramp * (peak * (1 - a) + RELEASED_END * a)
-    if step < warm_up:
-        return ramp * peak
+        return peak * (1 - a) + RELEASED_END * a
     return peak * 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, steps - warm_up)))
 
 

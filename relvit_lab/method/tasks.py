@@ -84,7 +84,9 @@ class Task:
         vector of values, (N, N, V): then loss and metric are the task's own.
     title, unit: for tables and plots. higher: whether a higher metric is better.
     classes: what each class is called, where explorers and pictures show one; without names, by its number.
-    ramp_epochs: the weight rises linearly from 0 over the first so many epochs; 0: it is constant.
+    ramp_epochs: the weight rises linearly from 0 over the first so many epochs, epoch by epoch; 0: it does not.
+    end_epoch: from there it falls linearly, to 0 after so many epochs; 0: it does not.
+    before_norm: of a Swin, its tokens come from before the last norm.
     """
 
     name: str
@@ -98,6 +100,8 @@ class Task:
     higher: bool | None = None
     ramp_epochs: int = 0
     classes: tuple[str, ...] = ()
+    end_epoch: int = 0
+    before_norm: bool = False
 
     def __post_init__(self):
         if self.target is None:
@@ -122,12 +126,17 @@ class Task:
     def fingerprint(self) -> str:
         """A digest of the task's own code: a task that was changed in a notebook is another experiment."""
         parts = [_source(part) for part in (self.make_head, self.loss, self.metric, self.target)]
-        scalars = (self.weight, self.ramp_epochs) if self.ramp_epochs else (self.weight,)
-        return hashlib.sha256(repr((parts, *scalars)).encode()).hexdigest()[:16]
+        scalars = (self.ramp_epochs, self.end_epoch, self.before_norm)
+        while scalars and not scalars[-1]:  # what is not set changes no digest
+            scalars = scalars[:-1]
+        return hashlib.sha256(repr((parts, self.weight, *scalars)).encode()).hexdigest()[:16]
 
     def ramp(self, epoch: float) -> float:
-        """The share of its weight that counts after so many epochs (fractions too): 0 at first, then up to 1."""
-        return min(1.0, epoch / self.ramp_epochs) if self.ramp_epochs else 1.0
+        """The share of its weight, 0 to 1, that counts after so many epochs; in the midst of one it stays the same."""
+        whole = math.floor(epoch)
+        rise = min(1.0, whole / self.ramp_epochs) if self.ramp_epochs else 1.0
+        fall = (self.end_epoch - whole) / max(1, self.end_epoch - self.ramp_epochs) if self.end_epoch else 1.0
+        return min(rise, max(0.0, fall))
 
 
 def _source(function: Callable) -> str:
@@ -157,8 +166,11 @@ DRLOC = Task(
 )  # fmt: skip
 DRLOC_FORMS = {
     "paper": DRLOC,
-    "released": replace(DRLOC, metric=drloc.error_in_patches, target=relations.offsets, ramp_epochs=drloc.RAMP_EPOCHS),
-}
+    "released": replace(
+        DRLOC, make_head=drloc.released_head, loss=drloc.released_l1, metric=drloc.error_in_patches,
+        target=relations.offsets, ramp_epochs=drloc.RAMP_EPOCHS, end_epoch=drloc.END_EPOCH, before_norm=True,
+    ),
+}  # fmt: skip
 BUILT_IN = (*RELVIT, DRLOC)
 TASKS: Registry[Task] = Registry("task", BUILT_IN)
 

@@ -240,12 +240,13 @@ def _same_thing() -> list[Slip]:
             continue
         said = ", ".join(f"{n.value:.2f} in Table {n.table[-1]}" for n in numbers)
         tables = " and ".join(", ".join(n.table[-1] for n in numbers).rsplit(", ", 1))
-        once = " (Table 3 trains its baseline once, Table 2 twice)" if any(n.table == "table3" for n in numbers) else ""
+        once = any(n.table == "table3" for n in numbers)
+        stages = " (Table 2's baseline is trained twice; Table 3's, as far as one can infer, once)" if once else ""
         found.append(
             Slip(
                 f"Tables {tables}", " / ".join(f"{v:.2f}" for v in values),
                 f"up to {max(values) - min(values):.2f} apart",
-                f"{what[:1].upper() + what[1:]}: {said}{once}: compare within a table, not across.",
+                f"{what[:1].upper() + what[1:]}: {said}{stages}: compare within a table, not across.",
             )
         )  # fmt: skip
     return found

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import torch
 from torch import nn
@@ -18,11 +19,20 @@ from relvit_lab.train.feed import Feed, FileFeed, SplitFeed
 
 
 def load_data(e: Experiment) -> data.Dataset:
-    """The data set of a resolved experiment, cut down to its train_images and test_images."""
-    return data.load(
+    """The data set of a resolved experiment, cut down to its train_images and test_images. Recipe released normalises
+    small images upscaled to 224 px by statistics of their own."""
+    loaded = data.load(
         e.dataset, e.data_dir, e.image_size, source=e.data_source, train_on=e.train_on, train_images=e.train_images,
         test_images=e.test_images,
     )  # fmt: skip
+    own = statistics_at_224(e)
+    return loaded if own is None else replace(loaded, mean=own[0], std=own[1])
+
+
+def statistics_at_224(e: Experiment) -> tuple | None:
+    """(mean, std) where a resolved experiment has others than its data set."""
+    asked = e.recipe == "released" and e.image_size == 224 and e.dataset in data.DATASETS
+    return data.DATASETS.get(e.dataset).at_224 if asked else None
 
 
 def build_pipeline(stage: Stage, dataset: data.Dataset) -> Pipeline:
@@ -60,7 +70,20 @@ def build_model(stage: Stage, classes: int) -> RelViT:
     )  # fmt: skip
     tasks = [get_task(name, e.drloc_form) for name in stage.tasks]
     classes = classes if stage.classifies else None
-    return RelViT(backbone, tasks, classes, factored=e.factored_heads, pair_head=e.pair_head)
+    model = RelViT(backbone, tasks, classes, factored=e.factored_heads, pair_head=e.pair_head)
+    if e.recipe == "released":
+        _initialise_as_released(model)
+    return model
+
+
+def _initialise_as_released(model: RelViT) -> None:
+    """Where the released code starts otherwise than timm: the CLS token and its classifier. Swin has no CLS token."""
+    cls = getattr(model.backbone, "cls_token", None)
+    if cls is None:
+        return
+    nn.init.trunc_normal_(cls, std=0.02)
+    if model.classifier is not None:
+        model.classifier.reset_parameters()  # nn.Linear's own
 
 
 def compiled(model: nn.Module) -> nn.Module:

@@ -231,8 +231,9 @@ class Stage:
 
     @property
     def keeps_best(self) -> bool:
-        """Whether the next stage starts from the epoch with the lowest SSL loss, as in the released code."""
-        return self.name == "pretrain" and self.experiment.recipe == "released"
+        """Whether the next stage starts from the best epoch, as in the released code: the one with the lowest SSL loss
+        after pre-training, with the highest accuracy after a first supervised stage."""
+        return self.name in ("pretrain", "supervised") and self.experiment.recipe == "released"
 
     @cached_property
     def fields(self) -> dict:

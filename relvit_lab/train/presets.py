@@ -24,8 +24,9 @@ DIGITS_DEMO = {
 }  # fmt: skip
 RECIPES = {  # FACTS of the text, and of the released code's commands
     "paper": {"weight_decay": 0.0, "dropout": 0.0, "drop_path": 0.0, "clip": 1.0, "factored_heads": False},
-    "released": {"weight_decay": 0.1, "dropout": 0.0, "drop_path": 0.1, "clip": 1.0, "factored_heads": True},
+    "released": {"weight_decay": 0.1, "clip": 1.0, "factored_heads": True},  # dropout, drop_path: by the backbone
 }
+INFERRED = {("svhn", 32), ("flower102", 224)}  # data sets and image sizes with which the released code cannot start
 T2T_DRLOC_WEIGHT = 0.1
 BY_IMAGE_SIZE = {32: "vit_s_4", 64: "vit_s_8", 224: "vit_s_32"}  # Table 1
 
@@ -51,7 +52,7 @@ def resolve(given: Mapping[str, Any]) -> dict[str, Any]:
     crop = "padded" if given["recipe"] == "released" and image_size <= 64 else "resized"
     defaults = {"batch_size": spec.batch_size, "image_crop": crop} | values | RECIPES[given["recipe"]]
     if given["recipe"] == "released":
-        defaults["dropout"] = spec.released_dropout
+        defaults |= {"dropout": spec.released_dropout, "drop_path": spec.released_drop_path}
     defaults["flip"] = info.flip
     # §4.2: off in pre-training, on elsewhere; Swin-T and T2T-ViT always know where a token lies
     defaults["pos_embed"] = given["scenario"] != "pretrain_finetune" or not spec.is_vit
@@ -70,9 +71,19 @@ def notes(given: Mapping[str, Any], resolved: Mapping[str, Any]) -> tuple[str, .
     spec = backbones.get(resolved["backbone"])
     if given["backbone"] and spec.name != given["backbone"]:
         said.append(f"preset smoke trains {spec.name}, a small form of {given['backbone']}")
+    if is_inferred(resolved["dataset"], resolved["image_size"], resolved["recipe"]):
+        said.append(
+            f"the authors' code has no settings for {resolved['dataset']} at {resolved['image_size']} px and cannot "
+            "start there: what recipe released does on it is inferred from the other data sets"
+        )
     if resolved["scenario"] == "pretrain_finetune" and not spec.is_vit:
         said.append(f"pre-training {spec.label} on patch relations is outside the paper, which trains it jointly only")
     return tuple(said)
+
+
+def is_inferred(dataset: str, image_size: int, recipe: str) -> bool:
+    """Whether the authors' code cannot start on this, so that recipe released has no model to follow."""
+    return recipe == "released" and (dataset, image_size) in INFERRED
 
 
 def _paper_backbone(image_size: int | None, info: data.Info) -> str:

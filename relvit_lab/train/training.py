@@ -149,7 +149,7 @@ class Training:
         self.weights = dict(zip(stage.tasks, stage.weights))
         self.step = 0  # steps done
         self.history: list[dict] = []  # the lines of metrics.jsonl
-        self.best: dict | None = None  # {"epoch", "loss", "model"} where the stage keeps its best epoch
+        self.best: dict | None = None  # {"epoch", "judged", "model"} where the stage keeps its best epoch
         self.seconds = 0.0  # of training, in earlier processes too
         self.profile: Profile | None = None
         self._forget_epoch()
@@ -321,10 +321,10 @@ class Training:
             line["val"] = val
         self.history.append(line)
         # the released code picks on the val images of Flower-102, else on the test images
-        judged = (val or test)["loss"]
-        if self.stage.keeps_best and (self.best is None or judged < self.best["loss"]):
+        judged = -(val or test)["accuracy"] if self.stage.classifies else (val or test)["loss"]
+        if self.stage.keeps_best and (self.best is None or judged < self.best["judged"]):
             weights = {name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()}
-            self.best = {"epoch": epoch, "loss": judged, "model": weights}
+            self.best = {"epoch": epoch, "judged": judged, "model": weights}
         self.seconds += timing["seconds"]
         self._forget_epoch()
         pace.start_epoch()
@@ -349,7 +349,8 @@ class Training:
         try:
             self.model.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
-            self.step, self.history, self.best = state["step"], state["history"], state["best"]
+            self.step, self.history = state["step"], state["history"]
+            self.best = state["best"] and {name: state["best"][name] for name in ("epoch", "judged", "model")}
             self.seconds, self.seen, self.epoch_seconds = state["seconds"], state["seen"], state["epoch_seconds"]
             self.sums = {name: value.to(self.device.torch) for name, value in state["sums"].items()}
         except (KeyError, RuntimeError, ValueError, AttributeError) as error:

@@ -52,9 +52,9 @@ def test_resized_crop_and_flip(h, w, size, antialias):
         torch.testing.assert_close(ours[i], theirs, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize(("side", "size"), [(32, 32), (8, 8), (32, 24), (24, 48)])
+@pytest.mark.parametrize(("side", "size"), [(32, 32), (8, 8), (32, 24), (24, 48), (64, 64)])
 def test_padded_crop(side, size):
-    images, pad = torch.rand(40, 3, side, side), side // 8
+    images, pad = torch.rand(40, 3, side, side), {8: 1, 24: 3, 32: 4, 64: 4}[side]
     windows = draw_windows(40, side, side, crop="padded", flip=True, generator=generator(side))
     ours = apply_windows(images, size, windows, padding=pad)
     assert windows.top.min() == windows.left.min() == -pad and windows.top.max() == windows.left.max() == pad

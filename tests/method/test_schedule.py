@@ -23,15 +23,19 @@ def test_paper_half_cosine():
 def test_released_quarter_cosine():
     steps, peak = 1000, 5e-4
     rates = [learning_rate(s, steps, peak, "released") for s in range(steps)]
-    for s in (100, 500, 999):
+    for s in (100, 101, 500, 999):
         a = 1 - math.cos(s / steps * math.pi / 2)
         assert rates[s] == pytest.approx(peak * (1 - a) + 1.25e-6 * a)
-    assert rates[0] == pytest.approx(peak / 100) and max(rates) < peak
+    assert rates[:10] == pytest.approx([s * peak / 100 for s in range(10)], abs=1e-15)  # from 0, without the cosine
+    assert rates[99] == pytest.approx(0.99 * peak) == max(rates)
+    assert rates[100] == pytest.approx(4.9386e-4, abs=1e-8)  # the cosine has begun at step 0
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3])
 def test_few_steps(steps):
     assert all(0 < learning_rate(s, steps, 1.0) <= 1 for s in range(steps))
+    released = [learning_rate(s, steps, 1.0, "released") for s in range(steps)]
+    assert released[0] == 0 and all(0 < rate < 1 for rate in released[1:])
 
 
 def model_of(name: str) -> RelViT:

@@ -162,15 +162,20 @@ def test_a_drloc_of_ones_own_stays_as_it_is(monkeypatch):
     assert tasks.get("drloc", "released") is own
 
 
-def test_a_ramp_rises_linearly_and_counts_in_the_fingerprint():
+def test_a_ramp_rises_and_falls_epoch_by_epoch_and_counts_in_the_fingerprint():
     released = tasks.get("drloc", "released")
-    assert released.ramp_epochs == 20
-    assert [released.ramp(epoch) for epoch in (0, 0.5, 10, 20, 100)] == [0, 0.025, 0.5, 1, 1]
-    assert all(task.ramp_epochs == 0 and task.ramp(0) == 1 for task in BUILT_IN)
-    plain, ramped = (
-        Task("mine", lambda dim, grid: TokenScores(dim, 4), target=quadrant, ramp_epochs=e) for e in (0, 5)
-    )
-    assert plain.fingerprint() != ramped.fingerprint()
+    weight = {epoch: 0.5 * released.ramp(epoch) for epoch in (0, 0.9, 1, 10, 20, 50, 99, 160, 300, 301)}
+    assert weight == pytest.approx({0: 0, 0.9: 0, 1: 0.025, 10: 0.25, 20: 0.5, 50: 0.4464, 99: 0.3589, 160: 0.25,
+                                    300: 0, 301: 0}, abs=5e-5)  # fmt: skip
+    assert all(task.ramp_epochs == task.end_epoch == 0 and task.ramp(0) == 1 for task in BUILT_IN)
+
+    def mine(**fields):
+        return Task("mine", lambda dim, grid: TokenScores(dim, 4), target=quadrant, **fields)
+
+    some = [{}, {"ramp_epochs": 5}, {"end_epoch": 5}, {"before_norm": True}, {"ramp_epochs": 5, "end_epoch": 9}]
+    assert len({mine(**fields).fingerprint() for fields in some}) == len(some)
+    assert [mine(ramp_epochs=5).ramp(e) for e in (0, 3, 5, 99)] == [0, 0.6, 1, 1]
+    assert [mine(end_epoch=4).ramp(e) for e in (0, 1, 4, 9)] == [1, 0.75, 0, 0]
 
 
 def test_a_task_without_a_target_says_so():

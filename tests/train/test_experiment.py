@@ -169,7 +169,7 @@ def test_backbones_that_are_no_plain_vit(backbone):
     assert e.drop_path == e.dropout == 0
     assert [stage.augments_patches for stage in e.stages()] == [False]  # §4.1: image augmentation only
     released = Experiment(dataset="cifar10", backbone=backbone, recipe="released").resolved()
-    assert (released.drop_path, released.dropout) == (0.1, 0.1 if backbone == "t2t_vit_14" else 0.0)
+    assert (released.drop_path, released.dropout) == ((0.0, 0.1) if backbone == "t2t_vit_14" else (0.1, 0.0))
     for wrong in ({"shuffle": True}, {"mega_patches": 3}, {"pos_embed": False}):
         with pytest.raises(RelvitError, match=f"leave {next(iter(wrong))} out"):
             Experiment(dataset="cifar10", backbone=backbone, **wrong).resolved()
@@ -180,6 +180,15 @@ def test_notes_say_what_a_person_may_not_expect():
     nano, outside = Experiment(dataset="cifar10", backbone="swin_t", preset="smoke").notes()
     assert "swin_nano" in nano and "outside the paper" in outside
     assert Experiment(dataset="cifar10", backbone="t2t_vit_14", scenario="supervised").notes() == ()
+
+
+@pytest.mark.parametrize("dataset, size", [("svhn", 32), ("flower102", 224), ("svhn", 224), ("cifar10", 32)])
+def test_where_the_authors_code_cannot_start_recipe_released_is_inferred(dataset, size):
+    backbone = "vit_s_32" if size == 224 else None
+    said = Experiment(dataset=dataset, backbone=backbone, image_size=size, recipe="released").notes()
+    cannot = (dataset, size) in {("svhn", 32), ("flower102", 224)}
+    assert ["inferred" in note and dataset in note for note in said] == [True] * cannot
+    assert Experiment(dataset=dataset, backbone=backbone, image_size=size).notes() == ()
 
 
 def test_drloc_weighs_what_its_paper_gives_it():

@@ -32,7 +32,7 @@ class Backbone:
     label: for tables. batch_size: section 4.1's. any_patch: whether `patch` may be chosen (where it is None:
     default_patch of the image size). is_vit: each token is a patch of the image and PE can be left out, so patches can
     be shuffled, cut as mega-patches and augmented one by one. smoke: name of the small form that preset smoke trains in
-    its place. released_dropout: the rate in recipe "released".
+    its place. released_dropout, released_drop_path: the rates in recipe "released".
     """
 
     name: str
@@ -45,6 +45,7 @@ class Backbone:
     is_vit: bool = True
     smoke: str | None = None
     released_dropout: float = 0.0
+    released_drop_path: float = 0.1
 
     def sizes(self, image_size: int | None = None, patch: int | None = None) -> tuple[int, int]:
         """The image size and patch in pixels, defaults filled in. Raises RelvitError where they do not go together."""
@@ -101,6 +102,7 @@ _vit_nano = partial(_vit, dim=96, depth=4, heads=3)
 _swin_nano = partial(_swin, width=16, depths=(2, 2, 2, 2), heads=(1, 2, 4, 8))
 _t2t_nano = partial(_t2t, dim=64, depth=2, heads=2, token_dim=16)
 _other = partial(Backbone, image_size=224, batch_size=64, is_vit=False)
+_t2t_entry = partial(_other, patch=16, released_dropout=0.1, released_drop_path=0.0)  # the code's rate never reaches it
 
 BACKBONES: Registry[Backbone] = Registry(
     "backbone",
@@ -113,8 +115,8 @@ BACKBONES: Registry[Backbone] = Registry(
         Backbone("vit_nano", _vit_nano, image_size=32, patch=4, label="ViT-nano", any_patch=True),
         _other("swin_t", _swin, patch=32, label="Swin-T", smoke="swin_nano"),
         _other("swin_nano", _swin_nano, patch=32, label="Swin-nano"),
-        _other("t2t_vit_14", _t2t, patch=16, label="T2T-ViT-14", smoke="t2t_nano", released_dropout=0.1),
-        _other("t2t_nano", _t2t_nano, patch=16, label="T2T-nano", released_dropout=0.1),
+        _t2t_entry("t2t_vit_14", _t2t, label="T2T-ViT-14", smoke="t2t_nano"),
+        _t2t_entry("t2t_nano", _t2t_nano, label="T2T-nano"),
     ),
 )
 

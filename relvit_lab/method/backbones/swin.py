@@ -51,6 +51,11 @@ class Swin(SwinTransformer):
         tokens = self.forward_features(images).flatten(1, 2)  # (B,side,side,D) -> (B,N,D)
         return tokens.mean(1), tokens
 
+    def before_norm(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The same with the tokens as they are before the last norm: norm(tokens) are those of forward."""
+        tokens = self.layers(self.patch_embed(images)).flatten(1, 2)  # (B,side,side,D) -> (B,N,D)
+        return self.norm(tokens).mean(1), tokens
+
     def timm_state_dict(self) -> dict[str, Tensor]:
         """A copy of the weights for timm: create_model("swin_tiny_patch4_window7_224", num_classes=0) loads those of
         swin_t with strict=True, and gives the same feature."""

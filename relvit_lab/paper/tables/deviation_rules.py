@@ -9,9 +9,12 @@ from typing import Any
 
 from relvit_lab import data
 from relvit_lab.method import backbones, drloc
+from relvit_lab.method.augment import largest_shift
 from relvit_lab.method.tasks import RELVIT
 from relvit_lab.paper import numbers as paper
 from relvit_lab.paper.tables.finished import Run
+from relvit_lab.train import presets
+from relvit_lab.train.build import statistics_at_224
 from relvit_lab.train.experiment import Stage
 
 PAPERS = ("vit_s_4", "vit_s_8", "vit_s_32", "vit_s_16", "vit_s_14", "swin_t", "t2t_vit_14")
@@ -76,6 +79,10 @@ SCOPES: dict[str, Callable[[Made], bool]] = {
     "stages of Figure 4": lambda m: "figure4" in m.tables,
     "stages of Swin and T2T without relations": lambda m: (
         not _is_vit(m) and (m.stage.name == "supervised" or "drloc" in m.stage.tasks)
+    ),
+    "second supervised stages": lambda m: m.stage.name == "supervised2",
+    "supervised trainings of one stage": lambda m: (
+        m.stage.name == "supervised" and ("table3" in m.tables or m.stage.experiment.supervised_stages == 1)
     ),
     "stages with L_drloc": lambda m: "drloc" in m.stage.tasks,
     "stages on image files": _has_files,
@@ -160,8 +167,9 @@ def _heads(m: Made) -> str | None:
 
 
 def _crop(m: Made) -> str | None:
-    words = {"padded": "shifts by up to an eighth of the side, zeros coming in", "none": "none"}
-    return words.get(m.stage.experiment.image_crop)
+    e = m.stage.experiment
+    words = {"padded": f"shifts by up to {largest_shift(e.image_size)} px, zeros coming in", "none": "none"}
+    return words.get(e.image_crop)
 
 
 def _flip(m: Made) -> str | None:
@@ -182,10 +190,30 @@ def _kept(m: Made) -> str | None:
 
 
 def _drloc(m: Made) -> str | None:
-    head = ", attention scores as head" if m.stage.experiment.pair_head == "scores" else ""
-    if m.stage.experiment.drloc_form == "released":
-        return f"targets in patches, the loss's weight rising over {drloc.RAMP_EPOCHS} epochs{head}"
-    return f"targets in sides of the grid, a constant weight{head}"
+    e = m.stage.experiment
+    head = ", attention scores as head" if e.pair_head == "scores" else ""
+    if e.drloc_form != "released":
+        return f"targets in sides of the grid, a constant weight{head}"
+    tokens = ", tokens from before the last norm" if e.backbone.startswith("swin") else ""
+    return (
+        "targets in patches, the error a mean of both directions, the loss's weight rising for "
+        f"{drloc.RAMP_EPOCHS} epochs, then falling to 0 at {drloc.END_EPOCH}{tokens}{head}"
+    )
+
+
+def _initialised(m: Made) -> str | None:
+    released = m.stage.experiment.recipe == "released" and not m.stage.experiment.backbone.startswith("swin")
+    return "CLS truncated normal of 0.02, the classifier as torch has it; else timm's" if released else None
+
+
+def _statistics(m: Made) -> str | None:
+    return "those of the images upscaled to 224 px" if statistics_at_224(m.stage.experiment) else None
+
+
+def _inferred(m: Made) -> str | None:
+    e = m.stage.experiment
+    cannot = presets.is_inferred(e.dataset, e.image_size, e.recipe)
+    return f"inferred: it cannot start on {paper.label(e.dataset)} at {e.image_size} px" if cannot else None
 
 
 # -- Data, numbers, precision --------------------------------------------------------------------------------------
@@ -232,7 +260,10 @@ RULES = (
     Rule("Batch size", "256 for ViT, 64 for Swin-T and T2T-ViT-14", "§4.1", _batch),
     Rule("Highest learning rate", "0.0005", "§4.1", _rate),
     Rule("Schedule of the rate", "linear warm-up, then a cosine", f"§4.1; {CODE}",
-         _released("warm-up times a quarter of a cosine counted from the first step, down to 1.25e-6")),
+         _released("warm-up from 0, then a quarter of a cosine counted from the first step, down to 1.25e-6")),
+    Rule("Settings of recipe released", "not said", CODE, _inferred),
+    Rule("Initialisation", "not said", CODE, _initialised),
+    Rule("Mean and deviation of the pixels", "not said", CODE, _statistics),
     Rule("Weight decay", "none", f"§4.1; {CODE}", _decay),
     Rule("Drop path", "none", f"§4.1; {CODE}", _more_than_0("drop_path")),
     Rule("Dropout", "none", f"§4.1; {CODE}", _more_than_0("dropout")),
@@ -256,6 +287,10 @@ RULES = (
     Rule("Cuts in evaluation", "not said", "ours; the released code draws them anew",
          _always("fixed by the image's index"), "pre-trainings with mega-patches"),
     Rule("Weights that are fine-tuned", "not said of which epoch", CODE, _kept, "pre-trainings"),
+    Rule("Weights of the second supervised stage", "not said of which epoch of the first", CODE,
+         _released("of the highest accuracy in evaluation"), "second supervised stages"),
+    Rule("Stages of supervised training", "two in Table 2, not said in Table 3 and Figure 4", "§4.2, §4.3; inferred",
+         _always("one"), "supervised trainings of one stage"),
     Rule("Supervised and L_drloc", "quoted from Liu et al. [21], another recipe", "Table 3", _always("runs of our own"),
          "stages of Swin and T2T without relations"),
     Rule("L_drloc", "quoted", "Table 3; the peer's paper and its released code", _drloc, "stages with L_drloc"),
