@@ -20,7 +20,7 @@ class ArraySet:
 
     title: as people write its name. normalisation: (mean, std); at_224: as in Source. images: how many training and
     test images were published. amiss(folder), and get(folder, data_dir, progress), as in download_once. split(folder,
-    train): a split from verified files.
+    train): a split from verified files. own: the files or folders of data_dir that these are.
     """
 
     name: str
@@ -32,10 +32,12 @@ class ArraySet:
     amiss: Callable[[Path], str]
     get: Callable[[Path, Path, bool | None], None]
     split: Callable[[Path, bool], Split]
+    own: tuple[str, ...]
 
     def source(self) -> Source:
         info = Info(self.name, image_size=32, paper=True, backbone="vit_s_4", flip=True)
-        return Source(info, partial(read, self), partial(fetch, self), at_224=self.at_224)
+        kept_in = (f"{self.name}.npz", *self.own)
+        return Source(info, partial(read, self), partial(fetch, self), kept_in=kept_in, at_224=self.at_224)
 
 
 def read(this: ArraySet, data_dir: Path, image_size: int, progress: bool | None) -> Dataset:

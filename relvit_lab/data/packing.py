@@ -148,7 +148,7 @@ def _chunk(job: Job, chunk: int, done: dict | None) -> dict:
         try:
             image[...] = decode_image(path, job.side)
         except MemoryError:
-            raise
+            raise RelvitError(f"there is not enough memory to read {path}: shrink it, or leave it out") from None
         except Exception as error:  # a damaged file can make Pillow raise nearly anything
             broken.append(f"{path} ({str(error) or type(error).__name__})")
             if len(broken) == MANY_BROKEN:

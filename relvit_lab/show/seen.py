@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from relvit_lab.common.errors import RelvitError
+from relvit_lab.data import given_image
 from relvit_lab.method.patches import draw_permutations, permute
 from relvit_lab.method.relations import permuted
-from relvit_lab.show import own_image
+from relvit_lab.show.photographs import photograph
 
 MOST = 16  # patches a side: the smallest that can still be told apart on a screen
 SHUFFLES = 9
@@ -50,7 +51,7 @@ def as_trained(model: object) -> object:
 def seen_by(trained, image: object = None) -> tuple[Tensor, str]:
     """An image as the model takes it, (1, 3, S, S) normalised, and what was done to it.
 
-    image: what own_image.to_pixels takes; None for a photograph (for a model of digits, its first test image). It is
+    image: what data.given_image takes; None for a photograph (for a model of digits, its first test image). It is
     cropped to its centre and resized to the model's size. Raises RelvitError for what is no image.
     """
     size = trained.experiment.image_size
@@ -58,19 +59,14 @@ def seen_by(trained, image: object = None) -> tuple[Tensor, str]:
         from relvit_lab.data import load
 
         return trained.transform(load("digits").test.images[0]), "The first test image of digits."
-    if image is None:
-        image = own_image.photograph(size)
-    pixels = own_image.to_pixels(image)
-    height, width = pixels.shape[-2:]
-    short = min(height, width)
-    top, left = (height - short) // 2, (width - short) // 2
-    square = pixels[:, top : top + short, left : left + short]
+    given = given_image.given_image(photograph(size) if image is None else image)
+    width, height = given_image.size(given)
     done = ["cropped to its centre"] if height != width else []
-    done += [f"resized to the model's {size} x {size}"] if short != size else []
+    done += [f"resized to the model's {size} x {size}"] if min(height, width) != size else []
     m = trained.pipeline.mega_patches
     done += [f"cut into {m} x {m} mega-patches"] if m else []
     note = f"The image of {width} x {height} pixels was {', '.join(done)}." if done else ""
-    return trained.transform((square * 255).round().byte()), note
+    return trained.transform(given), note
 
 
 def for_the_eye(trained, images: Tensor) -> Tensor:

@@ -57,10 +57,18 @@ def format_loss(train: Mapping[str, float]) -> str:
 def head_line(stage: StageStarted) -> str:
     """What a stage is about to do, in one line."""
     return (
-        f"{stage.name}: {plural(stage.epochs, 'epoch')} of {plural(stage.steps_per_epoch, 'step')}, "
-        f"{stage.train_images:,} training and {stage.test_images:,} test images, "
+        f"{stage.name}: {_data(stage)}, {plural(stage.epochs, 'epoch')} of {plural(stage.steps_per_epoch, 'step')}, "
         f"{human_count(stage.parameters)} parameters, {stage.device}, {stage.precision}"
     )
+
+
+def _data(stage: StageStarted) -> str:
+    """ "2 classes (cat, dog), 40 + 10 images of 32 px": what is trained on, and tested on."""
+    names = [name if name.isprintable() else repr(name)[1:-1] for name in stage.classes]
+    of = f"({', '.join(names[:4])}{', ...' if len(names) > 4 else ''})"
+    classes = f"{len(names)} class{'es' * (len(names) != 1)} {of}, " if names else ""
+    size = f" of {stage.image_size} px" if stage.image_size else ""
+    return f"{classes}{stage.train_images:,} + {stage.test_images:,} images{size}"
 
 
 def epoch_line(record: EpochDone, units: Mapping[str, str], left: float | None = None) -> str:

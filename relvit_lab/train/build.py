@@ -20,11 +20,17 @@ from relvit_lab.train.feed import Feed, FileFeed, SplitFeed
 
 def load_data(e: Experiment) -> data.Dataset:
     """The data set of a resolved experiment, cut down to its train_images and test_images. Recipe released normalises
-    small images upscaled to 224 px by statistics of their own."""
+    small images upscaled to 224 px by statistics of their own. RelvitError where it has one class and a stage is to
+    tell classes apart."""
     loaded = data.load(
         e.dataset, e.data_dir, e.image_size, source=e.data_source, train_on=e.train_on, train_images=e.train_images,
         test_images=e.test_images,
     )  # fmt: skip
+    if len(loaded.classes) < 2 and any(stage.classifies for stage in e.stages()):
+        raise RelvitError(
+            f"{e.dataset} has one class ({', '.join(loaded.classes)}), and every answer would be right: give a folder "
+            "with a folder a class, or pre-train on it alone (stop_after=pretrain)"
+        )
     own = statistics_at_224(e)
     return loaded if own is None else replace(loaded, mean=own[0], std=own[1])
 

@@ -27,6 +27,8 @@ class StageStarted:
     notes: tuple[str, ...] = ()
     resumed: str | None = None
     replayed: bool = False
+    classes: tuple[str, ...] = ()  # their names
+    image_size: int | None = None  # side in pixels
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from relvit_lab import data
 from relvit_lab.common.errors import RelvitError, nearest
 from relvit_lab.common.paths import resolve
 from relvit_lab.common.values import check, coerce
@@ -152,7 +153,8 @@ class Experiment:
         e = self.resolved()
         fields = {name: value for name, value in e.as_dict().items() if name not in PLACES}
         fields["init_from"] = _digest(_find_weights(e)) if e.init_from else None
-        return f"{_slug(e.dataset)}-{e.scenario}-{_hash(fields)}"
+        fields["dataset"] = data.identity(e.dataset, e.data_dir)
+        return f"{_slug(fields['dataset'])}-{e.scenario}-{_hash(fields)}"
 
     def as_dict(self) -> dict:
         """Plain values, as JSON holds them."""
@@ -241,6 +243,7 @@ class Stage:
         names = _COMMON + (_SELF_SUPERVISED if self.tasks else ()) + (("label_fraction",) if self.classifies else ())
         values = self.experiment.as_dict()
         fields = {"stage": self.name, "pos_embed": self.pos_embed} | {name: values[name] for name in names}
+        fields["dataset"] = data.identity(self.experiment.dataset, self.experiment.data_dir)
         fields |= {name: values[name] for name, plain in _WHERE_ASKED.items() if values[name] != plain}
         if self.tasks and self.experiment.pair_head:
             fields["pair_head"] = self.experiment.pair_head
@@ -257,7 +260,7 @@ class Stage:
 
     @cached_property
     def id(self) -> str:
-        return f"{_slug(self.experiment.dataset)}-{self.name}-{_hash(self.fields)}"
+        return f"{_slug(self.fields['dataset'])}-{self.name}-{_hash(self.fields)}"
 
     @property
     def folder(self) -> Path:

@@ -138,7 +138,7 @@ class FileFeed(Feed):
                 else:
                     pixels = decode_window(path, side, lambda height, width: self._window(height, width, epoch, row))
             except MemoryError:
-                raise
+                raise RelvitError(f"there is not enough memory to read {path}: shrink it, or leave it out") from None
             except Exception as error:  # a damaged file can make Pillow raise nearly anything
                 raise RelvitError(f"cannot read the image {path} ({str(error) or type(error).__name__})") from error
             image.numpy()[...] = pixels

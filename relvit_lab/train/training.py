@@ -109,7 +109,8 @@ def replay(stage: Stage, folder: RunFolder, device: Device, dataset: Callable[[]
     yield StageStarted(
         stage.name, stage.id, folder.path, stage.experiment.epochs, count["steps_per_epoch"], count["train_images"],
         count["test_images"], count["parameters"], ended["environment"]["device"], ended["environment"]["precision"],
-        tuple(notes), replayed=True,
+        tuple(notes), replayed=True, classes=tuple(described["data"]["classes"]),
+        image_size=stage.experiment.image_size,
     )  # fmt: skip
     for line in lines:
         yield EpochDone(line["epoch"], stage.experiment.epochs, line, replayed=True)
@@ -253,7 +254,7 @@ class Training:
         yield StageStarted(
             self.stage.name, self.stage.id, folder.path, e.epochs, self.steps_per_epoch, len(self.train),
             len(self.test), sum(p.numel() for p in self.model.parameters()), self.device.description,
-            self.device.precision, tuple(notes), resumed,
+            self.device.precision, tuple(notes), resumed, classes=self.dataset.classes, image_size=e.image_size,
         )  # fmt: skip
         for line in self.history:
             yield EpochDone(line["epoch"], e.epochs, line, replayed=True)

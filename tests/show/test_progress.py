@@ -8,6 +8,7 @@ import pytest
 
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.show import follow as progress
+from relvit_lab.show import wording
 from relvit_lab.train.events import EpochDone, Note, StageFinished, StageStarted, StepDone
 
 UNITS = {"accuracy": "%", "best_accuracy": "%", "sprel": "%", "abspos": "%", "dist": "MSE x 100"}
@@ -84,7 +85,7 @@ def test_the_log_of_two_stages(monkeypatch):
     done, lines = run(records=records)
     assert [stage.name for stage in done] == ["pretrain", "finetune"]
     assert lines == [
-        "pretrain: 2 epochs of 21 steps, 1,297 training and 500 test images, 461 k parameters, cpu, float32",
+        "pretrain: 1,297 + 500 images, 2 epochs of 21 steps, 461 k parameters, cpu, float32",
         "  in /runs/pretrain",
         "  note: batch clipped to 1,297",
         "  measured: 1,200 img/s, about 58 s to the end of this stage",
@@ -92,7 +93,7 @@ def test_the_log_of_two_stages(monkeypatch):
         "  note: this may take long",
         "epoch 2/2  loss 1.500 (sprel 0.500, abspos 1.000)  sprel 40.0 %  abspos  8.0 %  |  1,234 img/s",
         "pretrain done in 2 min 10 s, 1,234 img/s: sprel 40.0 %, abspos 8.0 %",
-        "finetune: 1 epoch of 1 step, 1,297 training and 500 test images, 461 k parameters, cpu, float32",
+        "finetune: 1,297 + 500 images, 1 epoch of 1 step, 461 k parameters, cpu, float32",
         "  in /runs/finetune",
         "  going on from epoch 1, step 1",
         "epoch 1/1  loss 1.000  accuracy 69.8 %  |  1,234 img/s",
@@ -311,3 +312,12 @@ def test_an_interrupt_takes_the_bar_away(monkeypatch):
         progress.follow(loop.generator, face="bar", out=out, units=UNITS)
     shown = screen(out.getvalue(), 200)
     assert shown[-2].startswith("Interrupted in pretrain.") and not any("[#" in line for line in shown)
+
+
+def test_the_head_line_names_the_data():
+    line = wording.head_line(started("pretrain", classes=("elm", "oak"), image_size=32))
+    assert line.startswith("pretrain: 2 classes (elm, oak), 1,297 + 500 images of 32 px, ")
+    assert "102 classes (c0, c1, c2, c3, ...), " in wording.head_line(
+        started("joint", classes=tuple(f"c{n}" for n in range(102)))
+    )
+    assert "1 class (a\\x1b[2Jb), " in wording.head_line(started("joint", classes=("a\x1b[2Jb",)))
