@@ -20,6 +20,7 @@ class ArraySet:
 
     title: as people write its name. images: how many training and test images were published. amiss(folder), and
     get(folder, data_dir, progress), as in download_once. split(folder, train): a split from verified files.
+    own: the files or folders of data_dir that these are.
     """
 
     name: str
@@ -30,10 +31,11 @@ class ArraySet:
     amiss: Callable[[Path], str]
     get: Callable[[Path, Path, bool | None], None]
     split: Callable[[Path, bool], Split]
+    own: tuple[str, ...]
 
     def source(self) -> Source:
         info = Info(self.name, image_size=32, paper=True, backbone="vit_s_4", flip=True)
-        return Source(info, partial(read, self), partial(fetch, self))
+        return Source(info, partial(read, self), partial(fetch, self), kept_in=(f"{self.name}.npz", *self.own))
 
 
 def read(this: ArraySet, data_dir: Path, image_size: int, progress: bool | None) -> Dataset:

@@ -109,13 +109,15 @@ class Source:
 
     read(data_dir, image_size, progress) -> Dataset. files(data_dir, progress) -> FileSet. Both download what is missing
     where they can. fetch(data_dir, progress) downloads what is missing, verifies what is there, and returns what
-    to tell a person, a line or more; None where there is nothing to download.
+    to tell a person, a line or more; None where there is nothing to download. kept_in: the files or folders of data_dir
+    that it is read from, an .npz that replaces the others first; none where it comes with the installation.
     """
 
     info: Info
     read: Callable[[Path, int, bool | None], Dataset] | None = None
     fetch: Callable[[Path, bool | None], str] | None = None
     files: Callable[[Path, bool | None], FileSet] | None = None
+    kept_in: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

@@ -49,7 +49,7 @@ def load(
     that cannot be read, a full disk, and a data_dir that cannot be written.
     """
     side = stored_side(image_size)
-    splits = {"train": fileset.train, "test": fileset.test} | ({"val": fileset.val} if fileset.val else {})
+    splits = _splits(fileset)
     if source == "files" and fileset.normalisation is not None:
         del splits["train"]
     listing, digest = _listing(fileset.root, splits)
@@ -117,6 +117,15 @@ def _packed(job: Job, about: dict, like: str, progress: bool | None, workers: in
         with alone(job.folder / "lock", f"packs {job.name}", progress):
             index = _whole(job, about["listing"], progress)
             return index or pack(job, about, progress, workers)
+
+
+def _splits(files: FileSet) -> dict[str, Files]:
+    return {"train": files.train, "test": files.test} | ({"val": files.val} if files.val else {})
+
+
+def listing_digest(files: FileSet) -> str:
+    """A sha256 of the names, labels, sizes and times of all images. Raises RelvitError where files are missing."""
+    return _listing(files.root, _splits(files))[1]
 
 
 def _listing(root: Path, splits: dict[str, Files], times: bool = True) -> tuple[tuple[str, ...], str]:

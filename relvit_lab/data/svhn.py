@@ -48,4 +48,5 @@ SVHN_DIGITS = ArraySet(
     _amiss,
     _get,
     _split,
+    ("train_32x32.mat", "test_32x32.mat"),
 )

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from relvit_lab import data
 from relvit_lab.common.errors import RelvitError, nearest
 from relvit_lab.common.paths import resolve
 from relvit_lab.common.values import check, coerce
@@ -74,7 +75,7 @@ class Experiment:
     compile: bool = False  # the model's forward pass by torch.compile
     profile: bool = False  # measure the parts of a few training steps
     run_dir: str = "runs"
-    fresh: bool = False  # start anew even where there is a checkpoint or a result
+    fresh: bool = False  # begin anew what an earlier run left; given again after a kill, it goes on
     checkpoint_minutes: float = 5.0  # write a checkpoint at least this often within an epoch, too
 
     def __post_init__(self):
@@ -152,7 +153,8 @@ class Experiment:
         e = self.resolved()
         fields = {name: value for name, value in e.as_dict().items() if name not in PLACES}
         fields["init_from"] = _digest(_find_weights(e)) if e.init_from else None
-        return f"{_slug(e.dataset)}-{e.scenario}-{_hash(fields)}"
+        fields["dataset"] = data.identity(e.dataset, e.data_dir)
+        return f"{_slug(fields['dataset'])}-{e.scenario}-{_hash(fields)}"
 
     def as_dict(self) -> dict:
         """Plain values, as JSON holds them."""
@@ -240,6 +242,7 @@ class Stage:
         names = _COMMON + (_SELF_SUPERVISED if self.tasks else ()) + (("label_fraction",) if self.classifies else ())
         values = self.experiment.as_dict()
         fields = {"stage": self.name, "pos_embed": self.pos_embed} | {name: values[name] for name in names}
+        fields["dataset"] = data.identity(self.experiment.dataset, self.experiment.data_dir)
         fields |= {name: values[name] for name, plain in _WHERE_ASKED.items() if values[name] != plain}
         if self.tasks and self.experiment.pair_head:
             fields["pair_head"] = self.experiment.pair_head
@@ -256,7 +259,7 @@ class Stage:
 
     @cached_property
     def id(self) -> str:
-        return f"{_slug(self.experiment.dataset)}-{self.name}-{_hash(self.fields)}"
+        return f"{_slug(self.fields['dataset'])}-{self.name}-{_hash(self.fields)}"
 
     @property
     def folder(self) -> Path:
