@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from relvit_lab.common.errors import RelvitError, nearest
 from relvit_lab.common.options import only_options, split
 from relvit_lab.common.processes import processes
+from relvit_lab.common.shortages import shortages_explained
 from relvit_lab.publish.classroom.commands import class_copies, grade
 from relvit_lab.publish.site.command import site
 
@@ -96,7 +97,10 @@ def runs(words: Sequence[str]) -> None:
 
     options, ids = split(words, ("run_dir",))
     folder = resolve(options.get("run_dir", "runs"))
-    found = [run for run in find_runs(folder) if not ids or any(run["id"].startswith(name) for name in ids)]
+    problems: list[str] = []
+    found = [run for run in find_runs(folder, problems) if not ids or any(run["id"].startswith(name) for name in ids)]
+    for problem in problems:
+        print(f"left out: {problem}")
     if not found:
         print(f"no runs {' '.join(ids)} in {folder}: `python -m relvit_lab train` makes one")
         return
@@ -104,11 +108,12 @@ def runs(words: Sequence[str]) -> None:
     own = {task for row in rows for task in _tasks(row) or ()} - {"sprel", "dist", "ang", "abspos"}
     columns = [
         ("Stage", "id"), ("scenario", "experiment.scenario"), ("backbone", "experiment.backbone"), ("tasks", _tasks),
-        ("seed", "experiment.seed"), ("epochs", lambda row: f"{len(row['lines'])}/{row['experiment']['epochs']}"),
+        ("seed", "experiment.seed"),
+        ("epochs", lambda row: f"{len(row['lines'])}/{row['experiment'].get('epochs', '?')}"),
         ("accuracy", "metrics.accuracy"), ("best", "metrics.best_accuracy"), ("SpRel", "metrics.sprel"),
         ("Dist", "metrics.dist"), ("Ang", "metrics.ang"), ("AbsPos", "metrics.abspos"),
         *((name, f"metrics.{name}") for name in sorted(own)),
-        ("time", lambda row: human_time(row["timing"]["seconds"]) if "timing" in row else "not finished"),
+        ("time", lambda row: human_time(row["timing"].get("seconds")) if "timing" in row else "not finished"),
     ]  # fmt: skip
     print(compare(rows, columns, (str(folder),)))
 
@@ -287,7 +292,8 @@ def main(words: Sequence[str] | None = None) -> int:
             raise RelvitError(f"unknown command '{words[0]}': {nearest(words[0], COMMANDS)}")
         if processes()[1] > 1 and words[0] != "train":
             raise RelvitError(f"only train runs on several devices: start {words[0]} without torchrun")
-        return COMMANDS[words[0]](words[1:]) or 0
+        with shortages_explained():
+            return COMMANDS[words[0]](words[1:]) or 0
     except RelvitError as error:
         _say(f"error: {error}")
         return 1

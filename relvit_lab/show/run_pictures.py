@@ -26,7 +26,7 @@ def run_predictions(finished: Sequence[StageFinished], images: int = 4) -> list[
 
     Empty where no stage had tasks (supervised training). A task of your own has a picture where explorers can show it.
     """
-    about = [(stage, RunFolder(stage.folder).read_json("experiment.json")) for stage in finished]
+    about = [(stage, RunFolder(stage.folder).about()) for stage in finished]
     with_tasks = [stage for stage, said in about if said["fields"].get("tasks")]
     if not with_tasks:
         return []

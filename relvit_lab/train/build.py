@@ -16,6 +16,7 @@ from relvit_lab.method.pipeline import Pipeline
 from relvit_lab.method.tasks import get as get_task
 from relvit_lab.train.experiment import Experiment, Stage
 from relvit_lab.train.feed import Feed, FileFeed, SplitFeed
+from relvit_lab.train.stage_folder import RunFolder
 
 
 def load_data(e: Experiment) -> data.Dataset:
@@ -116,7 +117,7 @@ def load_start(model: RelViT, stage: Stage) -> None:
         return
     file = stage.init or stage.parent.folder / "model.safetensors"
     try:
-        weights = read_weights(file)
+        weights = RunFolder(file.parent).weights() if file.name == "model.safetensors" else read_weights(file)
     except RelvitError as error:
         raise RelvitError(f"{error}; fresh=True trains the stage that it belongs to anew") from None
     if stage.name == "supervised2":

@@ -137,11 +137,11 @@ class SharedFolder(RunFolder):
         self.devices = devices
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self, wait: bool = False) -> Iterator[None]:
         if not self.devices.is_main:
             yield
             return
-        with super().lock():
+        with super().lock(wait):
             yield
 
     def clear(self) -> None:
@@ -154,6 +154,16 @@ class SharedFolder(RunFolder):
 
     def result(self) -> dict | None:
         return self.devices.group.from_main(super().result)
+
+    def fresh_since(self) -> int | None:
+        return self.devices.group.from_main(super().fresh_since)
+
+    def is_older(self, moment: int) -> bool:
+        return self.devices.group.from_main(partial(RunFolder(self.path).is_older, moment))
+
+    def begin_fresh(self, moment: int) -> None:
+        if self.devices.is_main:
+            super().begin_fresh(moment)
 
     def checkpoint(self, stage_id: str) -> dict | None:
         return self.devices.group.from_main(partial(super().checkpoint, stage_id))

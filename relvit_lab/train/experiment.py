@@ -75,7 +75,7 @@ class Experiment:
     compile: bool = False  # the model's forward pass by torch.compile
     profile: bool = False  # measure the parts of a few training steps
     run_dir: str = "runs"
-    fresh: bool = False  # start anew even where there is a checkpoint or a result
+    fresh: bool = False  # begin anew what an earlier run left; given again after a kill, it goes on
     checkpoint_minutes: float = 5.0  # write a checkpoint at least this often within an epoch, too
 
     def __post_init__(self):

@@ -1,6 +1,8 @@
 """The clock of a stage (when to show, when to save, how long it will take), and the signals that end it early."""
 
+import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -12,8 +14,12 @@ SHOW_EVERY = 0.2  # seconds between StepDone records
 PATIENCE = 3600  # seconds of a paper preset on a CPU after which the demo preset is pointed out
 
 
+ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""Of a scheduler, and of a terminal that was closed (there is none on Windows)."""
+
+
 class Terminated(SystemExit):
-    """SIGTERM: a checkpoint was written; the process ends with code 75 (try again later)."""
+    """One of ENDING: a checkpoint was written; the process ends with code 75 (try again later)."""
 
     def __init__(self, folder: object):
         super().__init__(75)
@@ -73,26 +79,43 @@ class Pace:
 
 
 class Signals:
-    """SIGTERM and Ctrl-C wait for the end of the step, so that the checkpoint is whole; a second Ctrl-C does not wait.
+    """SIGTERM, SIGHUP and Ctrl-C wait for the end of the step, so that the checkpoint is whole; a second Ctrl-C does
+    not wait. A second SIGTERM changes nothing: schedulers send it to every process of a job, and the job's own passes
+    it on. A signal that was ignored before (SIGHUP under nohup) still is.
 
-    A second SIGTERM changes nothing: schedulers send it to every process of a job, and the job's own passes it on.
+    A notebook's kernel has a watcher, a thread that ends it at once when papermill or its server is gone, whatever
+    ended those. While a stage trains this counts as SIGTERM, and the watcher waits for the checkpoint.
     """
 
     def __enter__(self) -> "Signals":
         self.received: int | None = None
         self.before: dict[int, object] = {}
+        self.ended = threading.Event()
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGINT):
-                self.before[number] = signal.signal(number, self._note)
+            for number in (*ENDING, signal.SIGINT):
+                if signal.getsignal(number) != signal.SIG_IGN:
+                    self.before[number] = signal.signal(number, self._note)
+        self.watcher = sys.modules.get("ipykernel.parentpoller")
+        if self.watcher is not None:
+            self.watcher.os = _PatientOs(self)
         return self
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self.before.items():
             signal.signal(number, handler)
         self.before = {}
+        if self.watcher is not None:
+            self.watcher.os, self.watcher = os, None
+        self.ended.set()
+
+    def parent_is_gone(self) -> None:
+        """By the kernel's watcher: returns when the process may end."""
+        if self.received is None:
+            self.received = signal.SIGTERM
+        self.ended.wait()
 
     def _note(self, number: int, _frame: object) -> None:
-        if self.received is not None and number == signal.SIGTERM:
+        if self.received is not None and number in ENDING:
             return
         if self.received is not None:
             self.__exit__()
@@ -100,9 +123,23 @@ class Signals:
         self.received = number
 
 
+class _PatientOs:
+    """The module os as the kernel's watcher sees it: the process does not end before the stage has its checkpoint."""
+
+    def __init__(self, signals: Signals):
+        self.signals = signals
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(os, name)
+
+    def _exit(self, code: int) -> None:
+        self.signals.parent_is_gone()
+        os._exit(code)
+
+
 def end_by(asked: int | None, folder: object) -> None:
     """After a checkpoint: end as the signal of that number asks; None: go on."""
-    if asked == signal.SIGTERM:
+    if asked in ENDING:
         raise Terminated(folder)
     if asked == signal.SIGINT:
         raise KeyboardInterrupt

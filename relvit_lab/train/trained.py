@@ -1,7 +1,7 @@
 """A trained model given back: from a run folder, with its transform and its experiment."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -91,16 +91,14 @@ def load(run: str | Path, run_dir: str | Path = "runs") -> Trained:
     asset = assets.FOLDER / f"{run}.json"
     if str(run) in assets.names() and not (resolve(run_dir) / run).exists():
         about = json.loads(asset.read_text(encoding="utf-8"))
-        return _build(about, about["stored"]["metrics"], asset.with_suffix(".safetensors"), asset.parent)
+        return _build(about, about["stored"]["metrics"], read_weights(asset.with_suffix(".safetensors")), asset.parent)
     folder = _find(run, run_dir)
-    about, result = folder.read_json("experiment.json"), folder.result()
-    if about is None or result is None:
-        raise RelvitError(f"{folder.path} holds no finished stage: run its experiment to the end first")
+    about, _, result = folder.finished()
     about["experiment"] |= {"init_from": None, "run_dir": str(folder.path.parent)}
-    return _build(about, result["metrics"], folder.path / "model.safetensors", folder.path)
+    return _build(about, result["metrics"], folder.weights(), folder.path)
 
 
-def _build(about: dict, metrics: dict, weights: Path, folder: Path) -> Trained:
+def _build(about: dict, metrics: dict, weights: Mapping[str, Tensor], folder: Path) -> Trained:
     """about: what experiment.json says of the experiment, the stage and the data."""
     fields = about["experiment"]
     e = Experiment.create({name: value for name, value in fields.items() if name in Experiment.names()})
@@ -108,9 +106,9 @@ def _build(about: dict, metrics: dict, weights: Path, folder: Path) -> Trained:
     described = about["data"]
     model = build_model(stage, len(described["classes"]))
     try:
-        model.load_state_dict(read_weights(weights))
+        model.load_state_dict(weights)
     except RuntimeError as error:
-        raise RelvitError(f"{weights} is not this stage's ({str(error)[:200]})") from None
+        raise RelvitError(f"the weights in {folder} are not this stage's ({str(error)[:200]})") from None
     pipeline = Pipeline(
         e.image_size, e.patch_size, tuple(described["mean"]), tuple(described["std"]), e.recipe,
         mega_patches=stage.mega_patches, centre=e.image_size if data.of_files(e.dataset) else None,

@@ -15,6 +15,7 @@ from torch import Tensor
 from relvit_lab import data
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.randomness import BatchGenerator, epoch_order, key
+from relvit_lab.common.shortages import shortage, shortages_explained
 from relvit_lab.method.pipeline import Batch
 from relvit_lab.method.schedule import learning_rate, make_optimizer
 from relvit_lab.train.build import (
@@ -26,16 +27,19 @@ from relvit_lab.train.build import (
     load_start,
     train_feed,
 )  # fmt: skip
+from relvit_lab.train.checkpoints import DamagedCheckpoint
 from relvit_lab.train.device import Device, commit, pick_device
 from relvit_lab.train.evaluate import evaluate
 from relvit_lab.train.events import EpochDone, Note, Record, StageFinished, StageStarted
 from relvit_lab.train.experiment import Experiment, Stage
 from relvit_lab.train.feed import SplitFeed
-from relvit_lab.train.finish import about, result, write_weights
+from relvit_lab.train.finish import about, result, weights
+from relvit_lab.train.fresh import Fresh
 from relvit_lab.train.pace import Pace, Signals, end_by
 from relvit_lab.train.profile import Profile, profile_table
 from relvit_lab.train.stage_folder import RunFolder
 from relvit_lab.train.stage_probes import add_probes, missing_probes
+from relvit_lab.train.versions import going_on, version
 
 
 def run(experiment: Experiment) -> Iterator[Record]:
@@ -47,7 +51,8 @@ def run(experiment: Experiment) -> Iterator[Record]:
     stages = experiment.stages()
     device = pick_device(experiment.device, experiment.precision)
     try:
-        with closing(_run(experiment, stages, device)) as records:  # closed before the device: it writes a checkpoint
+        # closed before the device: it writes a checkpoint
+        with shortages_explained(), closing(_run(experiment, stages, device)) as records:
             for record in records:
                 if device.is_main:
                     yield record
@@ -65,23 +70,32 @@ def _run(experiment: Experiment, stages: tuple[Stage, ...], device: Device) -> I
             loaded.append(load_data(stages[0].experiment))
         return loaded[0]
 
+    anew = Fresh(device.folder(stages[-1].folder), experiment.fresh)
     for stage in stages:
-        yield from run_stage(stage, device, dataset, experiment.notes())
+        yield from run_stage(stage, device, dataset, anew, experiment.notes())
 
 
 def run_stage(
-    stage: Stage, device: Device, dataset: Callable[[], data.Dataset], notes: tuple[str, ...] = ()
+    stage: Stage, device: Device, dataset: Callable[[], data.Dataset], anew: Fresh, notes: tuple[str, ...] = ()
 ) -> Iterator[Record]:
     """One stage. dataset() loads the data when it is needed: not for a stage that is only read back. notes: on the
     run."""
     folder = device.folder(stage.folder)
-    if not stage.experiment.fresh and folder.result() is not None:
+    if device.is_main:
+        yield from until_free(folder)
+    if not anew.clears(folder) and folder.result() is not None:
         if device.is_main:
             yield from replay(stage, RunFolder(stage.folder), device, dataset)
         return
+    parent = stage.parent and RunFolder(stage.parent.folder)
+    if parent and (made_on := parent.about()):
+        _same_data(made_on["data"]["digest"], dataset(), parent)
     training = Training(stage, device, dataset())  # raises before anything is written
-    with folder.lock():
-        if stage.experiment.fresh:
+    if device.is_main:
+        yield from until_free(folder)
+    with folder.lock(wait=True):
+        anew.begin()
+        if anew.clears(folder):
             folder.clear()
         if folder.result() is None:
             yield from training.steps_to_the_end(folder, notes)
@@ -94,13 +108,20 @@ def run_stage(
         yield from replay(stage, RunFolder(stage.folder), device, dataset)  # another process was faster
 
 
+def until_free(folder: RunFolder) -> Iterator[Note]:
+    """Wait while another process is at a stage, and say so."""
+    if folder.is_busy():
+        yield Note(f"another process is training in {folder.path}: waiting for it")
+        while folder.is_busy():
+            time.sleep(1)
+
+
 def replay(stage: Stage, folder: RunFolder, device: Device, dataset: Callable[[], data.Dataset]) -> Iterator[Record]:
     """The records of a stage that has ended; probes that its result lacks are added."""
-    ended, lines, described = folder.result(), folder.metrics(), folder.read_json("experiment.json")
-    if described is None or not (folder.path / "model.safetensors").exists():
-        raise RelvitError(f"{folder.path} has a result, but not all of its files: fresh=True starts this stage anew")
-    if stage.experiment.dataset not in data.DATASETS:
-        _same_data(described, dataset(), folder)
+    described, lines, ended = folder.finished()
+    missing = missing_probes(stage.experiment, ended)
+    if missing or _may_have_changed(stage.experiment, described):
+        _same_data(described["data"]["digest"], dataset(), folder)
     notes = ["nothing is trained, so nothing is profiled: fresh=True trains anew"] if stage.experiment.profile else []
     made = ended["environment"]["commit"]
     if made != commit():
@@ -114,14 +135,20 @@ def replay(stage: Stage, folder: RunFolder, device: Device, dataset: Callable[[]
     )  # fmt: skip
     for line in lines:
         yield EpochDone(line["epoch"], stage.experiment.epochs, line, replayed=True)
-    if missing_probes(stage.experiment, ended):
-        with folder.lock():
+    if missing:
+        with folder.lock(wait=True):
             yield from add_probes(stage, folder, device, dataset)
     yield StageFinished(stage.name, stage.id, folder.path, folder.result(), replayed=True)
 
 
-def _same_data(described: dict, dataset: data.Dataset, folder: RunFolder) -> None:
-    if described["data"]["digest"] != dataset.digest:
+def _may_have_changed(e: Experiment, described: dict) -> bool:
+    """Whether the files of the data set are others than a stage was trained on; where there are none here, no."""
+    now = data.stamp(e.dataset, e.data_dir)
+    return now is not None and now != described["data"].get("stamp")
+
+
+def _same_data(digest: str, dataset: data.Dataset, folder: RunFolder) -> None:
+    if digest != dataset.digest:
         raise RelvitError(
             f"the data set {dataset.name} has changed since {folder.path} was made: fresh=True trains on it as it is"
         )
@@ -153,6 +180,7 @@ class Training:
         self.best: dict | None = None  # {"epoch", "judged", "model"} where the stage keeps its best epoch
         self.seconds = 0.0  # of training, in earlier processes too
         self.profile: Profile | None = None
+        self.versions = [version(device)]  # that trained this stage, earlier ones first
         self._forget_epoch()
 
     def _forget_epoch(self) -> None:
@@ -250,6 +278,8 @@ class Training:
         resumed = self._resume(folder, notes)
         if resumed is None:
             folder.clear()
+        elif e.fresh:
+            notes.append(f"begun anew before, so it goes on; to begin once more, delete {folder.path}")
         folder.write_json("experiment.json", about(self))
         yield StageStarted(
             self.stage.name, self.stage.id, folder.path, e.epochs, self.steps_per_epoch, len(self.train),
@@ -295,9 +325,10 @@ class Training:
             finally:
                 if self.profile:
                     self.profile.close()
-        folder.write("model.safetensors", lambda path: write_weights(self, path))
+        end = weights(self)
+        folder.write("model.safetensors", lambda path: path.write_bytes(end))
         folder.write_metrics(self.history)
-        folder.write_json("result.json", result(self))
+        folder.write_json("result.json", result(self, end))
 
     def _profiled(self, folder: RunFolder, pace: Pace) -> str:
         """Write what was measured, once. Returns it in a line."""
@@ -336,17 +367,24 @@ class Training:
         state = {
             "stage": self.stage.id, "precision": self.device.precision, "data": self.dataset.digest, "step": self.step,
             "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "history": self.history,
-            "best": self.best, "seconds": self.seconds, "sums": self.sums, "seen": self.seen,
+            "best": self.best, "seconds": self.seconds, "sums": self.sums, "seen": self.seen, "versions": self.versions,
             "epoch_seconds": pace.epoch_seconds() if self.seen else 0.0,
         }  # fmt: skip
         folder.save_checkpoint(state)
         pace.saved()
 
     def _resume(self, folder: RunFolder, notes: list[str]) -> str | None:
-        state = folder.checkpoint(self.stage.id)
+        try:
+            state = folder.checkpoint(self.stage.id)
+            if state is not None:
+                _same_data(state.get("data"), self.dataset, folder)
+        except RelvitError as error:
+            if not self.stage.experiment.fresh:
+                raise
+            notes.append(f"begun anew: {error}")
+            return None
         if state is None:
             return None
-        _same_data({"data": {"digest": state["data"]}}, self.dataset, folder)
         try:
             self.model.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
@@ -354,12 +392,12 @@ class Training:
             self.best = state["best"] and {name: state["best"][name] for name in ("epoch", "judged", "model")}
             self.seconds, self.seen, self.epoch_seconds = state["seconds"], state["seen"], state["epoch_seconds"]
             self.sums = {name: value.to(self.device.torch) for name, value in state["sums"].items()}
-        except (KeyError, RuntimeError, ValueError, AttributeError) as error:
-            reason = str(error).splitlines()[0][:120]
-            raise RelvitError(
-                f"the checkpoint {folder.path / 'checkpoint.pt'} is corrupt or of another version ({reason}): "
-                "delete it, or pass fresh=True, to start this stage anew"
-            ) from None
+            self.versions = going_on(state.get("versions", []), self.versions[-1], notes)
+        except (KeyError, RuntimeError, ValueError, AttributeError, TypeError, IndexError) as error:
+            if shortage(error):
+                raise
+            reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+            raise DamagedCheckpoint(folder.path / "checkpoint.pt", f"or of another version: {reason}") from None
         if state["precision"] != self.device.precision:
             notes.append(f"begun in {state['precision']}, going on in {self.device.precision}: the numbers will differ")
         return f"epoch {len(self.history) + 1}, step {self.step + 1}"

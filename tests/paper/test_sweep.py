@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nbformat
@@ -311,13 +312,38 @@ def test_a_sweep_runs_to_its_end_and_again_runs_nothing(tmp_path):
     assert (result.parent / "notebook.ipynb").exists()
 
 
-def test_a_second_sweep_on_the_same_runs_refuses(tmp_path):
-    (tmp_path / "runs").mkdir()
-    with FileLock(tmp_path / "runs" / ".sweep.lock"):
-        done = snakemake("figure4", "--cores", "1", cwd=tmp_path, **ONE, rows='["Supervised"]')
-    assert done.returncode == 1
-    assert f"another sweep is running on {tmp_path / 'runs'}: wait until it has ended" in done.stdout
-    assert not list((tmp_path / "runs").glob("*/*"))
+WAITING = """
+import os, time
+from pathlib import Path
+home = Path(os.environ["WAITING"])
+(home / "started").touch()
+while not (home / "go").exists():
+    time.sleep(0.05)
+next((home / "runs").glob("*/job.lock")).with_name("result.json").write_text("{}")
+"""
+
+
+def test_a_second_sweep_on_the_same_runs_refuses_while_the_first_runs(tmp_path, monkeypatch):
+    """Two real sweeps, from two working folders, so that nothing but our own lock keeps them apart."""
+    monkeypatch.setenv("WAITING", str(tmp_path))
+    cells = [nbformat.v4.new_code_cell("", metadata={"tags": ["parameters"]}), nbformat.v4.new_code_cell(WAITING)]
+    metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=metadata), tmp_path / "waiting.ipynb")
+    config = ONE | {"rows": '["Supervised"]', "run_dir": str(tmp_path / "runs"), "notebook": tmp_path / "waiting.ipynb"}
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(snakemake, "figure4", "--cores", "1", cwd=tmp_path, **config)
+        try:
+            wait_for(tmp_path / "started", 240)
+            second = snakemake("figure4", "--cores", "1", cwd=elsewhere, **config)
+            assert not first.done()
+        finally:
+            (tmp_path / "go").touch()
+    assert second.returncode == 1, second.stdout
+    assert f"another sweep is running on {tmp_path / 'runs'}: wait until it has ended" in second.stdout
+    assert first.result().returncode == 0, first.result().stdout
+    assert "1 of 1 stages have their result" in first.result().stdout
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from relvit_lab import __main__ as cli
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.paths import project_root, resolve
-from relvit_lab.train.events import EpochDone, StageFinished
+from relvit_lab.train.events import EpochDone, Note, StageFinished
 from relvit_lab.train.experiment import Experiment
 from relvit_lab.train.stage_folder import RunFolder, find_runs
 from relvit_lab.train.trained import export_timm, load
@@ -174,20 +174,36 @@ def test_bad_input_makes_no_run_folder(tmp_path):
 
 
 def test_two_processes_on_one_folder(stage, tmp_path):
-    """A second process is refused while the first lives, and is let in once it has been killed."""
-    hold = (
-        "import sys, time; from pathlib import Path; from relvit_lab.train.stage_folder import RunFolder\n"
-        "with RunFolder(Path(sys.argv[1])).lock(): print('held', flush=True); time.sleep(60)"
+    """A second process says that it waits while the first lives, and trains once that has been killed."""
+    hold = (  # the lock alone, without torch: a fraction of a second to start
+        "import sys, time; from filelock import FileLock\n"
+        "with FileLock(sys.argv[1]): print('held', flush=True); time.sleep(600)"
     )
-    holder = subprocess.Popen([sys.executable, "-c", hold, str(stage.folder)], stdout=subprocess.PIPE, text=True)
+    stage.folder.mkdir(parents=True)
+    command = [sys.executable, "-c", hold, str(stage.folder / "lock")]
+    holder = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert holder.stdout.readline().strip() == "held"
-        with pytest.raises(RelvitError, match="another process is training"):
-            list(run(Experiment(**TINY)))
+        with pytest.raises(RelvitError, match="another process is training"), RunFolder(stage.folder).lock():
+            pass  # merging, for one, does not wait
+        records = run(Experiment(**TINY))
+        said = next(records)
+        assert isinstance(said, Note) and "another process is training" in said.text and "waiting" in said.text
     finally:
         holder.kill()
         holder.communicate()
-    assert isinstance(list(run(Experiment(**TINY)))[-1], StageFinished)
+    assert isinstance(list(records)[-1], StageFinished)
+
+
+def test_who_waited_for_another_returns_its_result(stage, monkeypatch):
+    """One trains, and whoever waited trains nothing."""
+    records = run(Experiment(**TINY))
+    next(records)
+    busy = iter([True, True, False, False])
+    monkeypatch.setattr(RunFolder, "is_busy", lambda self: next(busy))
+    monkeypatch.setattr(time, "sleep", lambda seconds: list(records))  # meanwhile the first ends
+    waited = list(run(Experiment(**TINY)))
+    assert isinstance(waited[0], Note) and waited[-1].replayed
 
 
 def test_two_threads_on_one_folder(stage):

@@ -18,11 +18,14 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.sealed import read
 from relvit_lab.paper.plan.gpus import one_device
 
 TERMINATED = 75
 TRIES = 3  # of a stage whose kernel died or that failed in a way that another try may mend
 NOTEBOOK, FAILURE = "notebook.ipynb", "failure.json"
+SHAPE = {"message": str, "notebook": str, "tries?": int, "again?": bool}  # of failure.json
 CHECKPOINT = "checkpoint.pt"  # has served once there is a result; 256 MB of ViT-S, times the stages of a sweep
 
 
@@ -41,7 +44,7 @@ def run_job(folder: Path, fields: Mapping[str, object], notebook: Path, attempt:
         if (folder / "result.json").exists():
             return _say(folder, "done already", 0)
         before = read_failure(folder) if attempt > 1 else None
-        if before and not before["again"]:
+        if before and not before.get("again", True):
             return _say(folder, f"not tried again: {before['message']}", 1)
         (folder / FAILURE).unlink(missing_ok=True)
         device = held.enter_context(one_device(lambda text: _say(folder, text))) if _wants_gpu(fields) else None
@@ -62,7 +65,7 @@ def _judge(folder: Path, error: BaseException | None, terminated: bool, before: 
     if terminated or kind == "Terminated":
         (folder / FAILURE).unlink(missing_ok=True)
         return _say(folder, "terminated: goes on from its checkpoint", TERMINATED)
-    tries = before["tries"] + 1 if before else 1
+    tries = before.get("tries", 1) + 1 if before else 1
     again = kind != "RelvitError" and tries < TRIES  # RelvitError: something that a person has to mend
     failure = {"kind": kind, "message": message, "notebook": NOTEBOOK, "tries": tries, "again": again}
     partial = folder / f"{FAILURE}.partial"
@@ -82,10 +85,10 @@ def describe(error: BaseException | None) -> tuple[str, str]:
 
 
 def read_failure(folder: Path) -> dict | None:
-    """What failure.json says, None where there is none."""
+    """What failure.json says, None where there is none that can be read."""
     try:
-        return json.loads((folder / FAILURE).read_text())
-    except (OSError, ValueError):
+        return read(folder / FAILURE, SHAPE)
+    except RelvitError:
         return None
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from relvit_lab.common.errors import RelvitError, nearest
 from relvit_lab.common.paths import resolve
+from relvit_lab.common.shortages import write_explained
 from relvit_lab.common.values import coerce
 from relvit_lab.paper.plan import cells as plan
 from relvit_lab.paper.plan import job as sweep
@@ -19,6 +20,8 @@ CHOICES = {
     "notebook": str,
 }  # fmt: skip
 """What `--config` takes beside the fields of Experiment: lists as JSON or joined by commas."""
+
+_HELD: list[object] = []  # locks: one that nothing refers to is let go
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,23 @@ class Sweep:
         more = len({(other.key, s) for other, s in self.jobs[name].needed_by}) - 1
         also = f" and {more} more" if more else ""
         return f"{cell.table}, {cell.row}, {cell.column}, {cell.recipe}, seed {seed}{also}"
+
+    def hold(self) -> None:
+        """Keep other sweeps from the run folder, wherever they run, until this process ends. Raises RelvitError where
+        one is at it."""
+        from filelock import FileLock, Timeout
+
+        with write_explained(self.run_dir):
+            self.run_dir.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.run_dir / ".sweep.lock")
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                raise RelvitError(
+                    f"another sweep is running on {self.run_dir}: wait until it has ended, or take another with "
+                    "--config run_dir=..."
+                ) from None
+        _HELD.append(lock)
 
     def summary(self, tables: Iterable[str]) -> str:
         """What became of the stages of these tables."""

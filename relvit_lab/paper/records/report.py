@@ -245,5 +245,12 @@ def write_report(folder: str | Path = "results") -> Path:
     folder = resolve(folder)
     template = (folder / "README.template.md").read_text(encoding="utf-8")
     path = folder / "README.md"
-    path.write_text(Report(read_records(folder)).render(template), encoding="utf-8")
+    report = Report(read_records(folder))
+    sets: dict[str, set[str]] = {}
+    for record in report.used():
+        sets.setdefault(record["data"]["name"], set()).add(record["data"]["digest"])
+    for name, digests in sets.items():
+        if len(digests) > 1:
+            raise RelvitError(f"the records of {name} are of {len(digests)} different sets of images: keep one set's")
+    path.write_text(report.render(template), encoding="utf-8")
     return path

@@ -13,21 +13,28 @@ from typing import Any
 
 from relvit_lab.common.errors import RelvitError, nearest
 from relvit_lab.common.paths import resolve
+from relvit_lab.common.sealed import NUMBER, OPTIONAL, Damaged, read
 from relvit_lab.train.experiment import PLACES, Experiment, Stage
-from relvit_lab.train.stage_folder import RunFolder
+from relvit_lab.train.stage_folder import EXPERIMENT, WHOLE, RunFolder
 
 NOT_RECORDED = (*(name for name in PLACES if name not in ("preset", "stop_after", "knn", "linear_probe")), "init_from")
 NOTEBOOK = "papermill notebooks/04_train.ipynb out.ipynb"
 
 Record = dict[str, Any]
+SHAPE = {name: shape for name, shape in WHOLE.items() if name != "timing"} | {
+    "id": str, "command": str, "fields": dict, "data": {"name": str, "digest": str}, "curves": dict,
+    "experiment": EXPERIMENT, "metrics": {"*": OPTIONAL},
+    "cost": {"seconds": NUMBER, "images_per_second": NUMBER, "images_seen": NUMBER},
+}  # fmt: skip
+MEASURED = {
+    "id": str, "experiment": EXPERIMENT | {"epochs": int}, "stage": {"name": str}, "counts": {"train_images": int},
+    "environment": {"device": str}, "cost": {"images_per_second": NUMBER},
+}  # fmt: skip
 
 
 def make_record(folder: Path) -> Record:
     """The record of a finished stage's run folder. Raises RelvitError where it is not finished."""
-    run = RunFolder(folder)
-    about, result, lines = run.read_json("experiment.json"), run.result(), run.metrics()
-    if about is None or result is None or not lines:
-        raise RelvitError(f"{folder} holds no finished stage: run its experiment to the end first")
+    about, lines, result = RunFolder(folder).finished()
     if about["experiment"]["init_from"]:
         raise RelvitError(f"{folder} began from weights given by init_from: no command alone makes it again")
     experiment = {name: value for name, value in about["experiment"].items() if name not in NOT_RECORDED}
@@ -37,14 +44,17 @@ def make_record(folder: Path) -> Record:
         "experiment": experiment,
         "stage": result["stage"],
         "fields": about["fields"],
-        "data": about["data"],
+        "data": {name: value for name, value in about["data"].items() if name != "stamp"},  # that is of the machine
         "metrics": result["metrics"],
         "units": result["units"],
         "curves": _curves(lines),
         "counts": result["counts"],
         "test_split": result["test_split"],
         "environment": result["environment"],
-        "cost": {**result["timing"], "images_seen": result["counts"]["train_images"] * len(lines)},
+        "cost": {
+            **{name: result["timing"][name] for name in ("seconds", "images_per_second")},
+            "images_seen": result["counts"]["train_images"] * len(lines),
+        },
     }
 
 
@@ -109,15 +119,16 @@ def write_records(run_dirs: Iterable[str | Path], to: str | Path = "results") ->
     return written
 
 
-def read_records(folder: str | Path = "results") -> dict[str, Record]:
-    """All records by id, in the order of their names. Raises RelvitError for a file that is none."""
+def read_records(folder: str | Path = "results", whole: bool = True) -> dict[str, Record]:
+    """All records by id, in the order of their names. whole: each has all that a record has; else at least what a rate
+    is measured by. Raises RelvitError for a file that is none."""
     records = {}
     for path in sorted(resolve(folder).glob("*.json")):
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-            records[record["id"]] = record
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise RelvitError(f"{path} is no record of a stage ({error}): python -m relvit_lab record") from None
+            record = read(path, SHAPE if whole else MEASURED)
+        except Damaged as error:
+            raise RelvitError(f"{path} is no record of a stage ({error.why}): python -m relvit_lab record") from None
+        records[record["id"]] = record
     return records
 
 

@@ -1,12 +1,13 @@
 """Run folders as the tables read them: every finished stage once, by its id, from one or several places."""
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.sealed import Damaged, misfit
 from relvit_lab.train.stage_folder import RunFolder
 
 
@@ -22,13 +23,24 @@ class Run:
     @cached_property
     def lines(self) -> list[dict]:
         """The lines of its metrics.jsonl. Raises RelvitError where they cannot be read."""
-        return RunFolder(self.folder).metrics()
+        epochs = self.result["experiment"].get("epochs") if "weights" in self.result else None
+        return RunFolder(self.folder).metrics(epochs)
+
+    @cached_property
+    def digest(self) -> str | None:
+        """Of the data that it was trained on; None where that is not known."""
+        own = self.result.get("data")
+        try:
+            own = own or (RunFolder(self.folder).about() or {}).get("data")  # results of earlier versions lack it
+        except RelvitError:
+            own = None
+        return own and own.get("digest")
 
     def value(self, metric: str, kept: bool = False) -> float | None:
         """One of its metrics; kept: a task's metric at the epoch whose weights were kept. None where it has none."""
         epoch = self.result["stage"].get("kept_epoch")
         if kept and epoch is not None and "accuracy" not in metric:
-            return next((line["test"].get(metric) for line in self.lines if line["epoch"] == epoch), None)
+            return next((line.get("test", {}).get(metric) for line in self.lines if line["epoch"] == epoch), None)
         return self.result["metrics"].get(metric)
 
 
@@ -50,6 +62,14 @@ class Runs:
         return iter(self.by_id.values())
 
 
+NEEDED = {"stage": {"id": str, "name?": str}, "metrics": dict, "experiment": dict, "environment": dict}
+
+
+def one_data_set(runs: Iterable[Run]) -> bool:
+    """Whether all were trained on the same data, as far as that is known: a name may stand for several."""
+    return len({run.digest for run in runs} - {None}) <= 1
+
+
 def collect(run_dirs: Sequence[str | Path]) -> Runs:
     """All finished stages under some run folders, by the id that their result.json names (a folder may be a copy).
 
@@ -60,12 +80,18 @@ def collect(run_dirs: Sequence[str | Path]) -> Runs:
     folders = {file.parent.resolve() for run_dir in run_dirs for file in Path(run_dir).glob("*/result.json")}
     for folder in sorted(folders):
         try:
-            result = json.loads((folder / "result.json").read_bytes())
+            result = RunFolder(folder).result()
+            wrong = misfit(result, NEEDED)
+            if wrong:
+                raise Damaged(folder / "result.json", wrong)
             run = Run(result["stage"]["id"], folder, result)
-            result["metrics"].keys(), result["experiment"].keys(), result["environment"].keys()
+            if result["stage"].get("kept_epoch") is not None:  # a table asks for its line
+                run.lines  # noqa: B018 (damaged ones leave the run out)
             found.setdefault(run.id, []).append(run)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            unreadable.append(f"{folder}: its result.json cannot be read ({type(error).__name__}: {error})")
+        except Damaged as error:
+            unreadable.append(f"{folder}: its {error.file.name} cannot be read ({error.why})")
+        except RelvitError as error:
+            unreadable.append(str(error))
     by_id, differing = {}, {}
     for name, same in found.items():
         first, *others = sorted(same, key=lambda run: -len(run.result["metrics"]))  # one may have probes on top

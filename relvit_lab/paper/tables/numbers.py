@@ -19,7 +19,7 @@ from relvit_lab.paper.plan.cells import RECIPES, Cell
 from relvit_lab.paper.records.noise import LEVEL, half_width, paired_p
 from relvit_lab.paper.records.store import mean_sd
 from relvit_lab.paper.slips import BASELINES, parameters, slips
-from relvit_lab.paper.tables.finished import Run, Runs, collect
+from relvit_lab.paper.tables.finished import Run, Runs, collect, one_data_set
 
 __all__ = [
     "BUILT", "Aggregate", "Counted", "Entry", "Ours", "PaperTable", "Run", "Runs", "aggregate", "built", "collect",
@@ -34,11 +34,12 @@ BUILT = "built"  # the source beside Table 1's numbers: models built here
 @dataclass(frozen=True)
 class Aggregate:
     """One number by seed. folders: of each seed, the run that it is from (of a difference, both). missing: the planned
-    seeds without one."""
+    seeds without one. data: the digest of what the runs were trained on, None where it is not known."""
 
     by_seed: Mapping[int, float] = field(default_factory=dict)
     folders: Mapping[int, tuple[Path, ...]] = field(default_factory=dict)
     missing: tuple[int, ...] = ()
+    data: str | None = None
 
     @property
     def n(self) -> int:
@@ -55,14 +56,17 @@ class Aggregate:
 
 
 def aggregate(cell: Cell, runs: Runs, metric: str | None = None) -> Aggregate:
-    """A cell's number over the seeds that exist. metric: None for the one set against the paper's (cell.like, at the
-    epoch that was kept), or a name such as cell.metric, as the result has it."""
+    """A cell's number over the seeds that exist; none where these were trained on several data sets. metric: None for
+    the one set against the paper's (cell.like, at the epoch that was kept), or a name such as cell.metric, as in the
+    result."""
     by_seed, folders = {}, {}
-    for seed, run in _found(cell, runs):
+    found = _found(cell, runs)
+    for seed, run in found if one_data_set(run for _, run in found) else ():
         value = run.value(cell.like, kept=True) if metric is None else run.value(metric)
         if value is not None:
             by_seed[seed], folders[seed] = value, (run.folder,)
-    return Aggregate(by_seed, folders, tuple(seed for seed in cell.seeds if seed not in by_seed))
+    data = next((run.digest for seed, run in found if seed in by_seed and run.digest), None)
+    return Aggregate(by_seed, folders, tuple(seed for seed in cell.seeds if seed not in by_seed), data)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -76,8 +80,9 @@ def _found(cell: Cell, runs: Runs) -> list[tuple[int, Run]]:
 
 
 def paired(own: Aggregate, other: Aggregate) -> Aggregate:
-    """Differences seed by seed, for the seeds that both have: seed s of both began alike."""
-    common = [seed for seed in own.by_seed if seed in other.by_seed]
+    """Differences seed by seed, for the seeds that both have: seed s of both began alike. None across two data sets."""
+    same = len({own.data, other.data} - {None}) <= 1
+    common = [seed for seed in own.by_seed if seed in other.by_seed] if same else []
     planned = dict.fromkeys((*own.by_seed, *own.missing))
     return Aggregate(
         {seed: own.by_seed[seed] - other.by_seed[seed] for seed in common},
@@ -220,7 +225,7 @@ def paper_table(table: str, runs: Runs, cells: Sequence[Cell] = ()) -> PaperTabl
             number = paper.get(table, row, column)
             ours = {source: _ours(table, (row, column), number, values[source]) for source in sources}
             entries[row, column] = Entry(number, {name: own for name, own in ours.items() if own is not None})
-    notes = (*_differing(own, runs), *_made_by(own, runs))
+    notes = (*_differing(own, runs), *mixed(own, runs), *_across(table, values), *_made_by(own, runs))
     return PaperTable(table, rows, columns, sources, entries, notes, footnotes)
 
 
@@ -275,6 +280,32 @@ def _differing(cells: Sequence[Cell], runs: Runs) -> Iterator[str]:
             yield f"NOT COUNTED: {name} is in {folders}, with different results. Remove all but one of them."
 
 
+def mixed(cells: Sequence[Cell], runs: Runs) -> Iterator[str]:
+    """The cells whose seeds were trained on several data sets of one name."""
+    for cell in cells:
+        found = _found(cell, runs)
+        if not one_data_set(run for _, run in found):
+            said = "; ".join(f"seed {seed} on {str(run.digest)[:8]} ({run.folder})" for seed, run in found)
+            yield (
+                f"NOT COUNTED: {paper.title(cell.table).partition(':')[0]}, {paper.label(cell.row)}, "
+                f"{paper.label(cell.column)}, recipe {cell.recipe}: its seeds were trained on different images under "
+                f"one name: {said}. Run those of the wrong data again with --fresh true."
+            )
+
+
+def _across(table: str, values: Mapping[str, Mapping[Place, tuple[Aggregate, Aggregate]]]) -> Iterator[str]:
+    """The places that are compared with one trained on another data set of the same name."""
+    for source, own in values.items():
+        for place, (like, _) in own.items():
+            _, base = comparison(table, *place)
+            other = own[base][0].data if base in own else None
+            if like.data and other and like.data != other:
+                yield (
+                    f"NOT COMPARED: {paper.label(place[0])}, {paper.label(place[1])}, recipe {source}: it was trained "
+                    f"on {like.data[:8]}, what it is compared with on {other[:8]}: different images under one name."
+                )
+
+
 def _made_by(cells: Sequence[Cell], runs: Runs) -> Iterator[str]:
     """The scale, commits and precisions of the runs in a table: not an error where they differ, but to be known."""
     from relvit_lab.train.device import commit
@@ -292,6 +323,10 @@ def _made_by(cells: Sequence[Cell], runs: Runs) -> Iterator[str]:
     made = Counter(str(run.result["environment"].get("commit")) for run in used)
     if len(made) > 1 or commit() not in made:
         yield f"Our runs were made by commit {_counted(made)}; this table by {commit()}."
+    several = [run for run in used if run.result["environment"].get("versions")]
+    if several:
+        where = ", ".join(str(run.folder) for run in several[:3]) + (", ..." if len(several) > 3 else "")
+        yield f"{len(several)} of our runs went on under another version than they began with: {where}."
     precisions = Counter(str(run.result["environment"].get("precision")) for run in used)
     if len(precisions) > 1:
         yield f"Our runs have precision {_counted(precisions)}."
