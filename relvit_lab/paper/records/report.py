@@ -243,7 +243,12 @@ def _markdown(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def write_report(folder: str | Path = "results") -> Path:
     """results/README.md, anew. Returns its path. Raises RelvitError."""
     folder = resolve(folder)
-    template = (folder / "README.template.md").read_text(encoding="utf-8")
-    path = folder / "README.md"
-    path.write_text(Report(read_records(folder)).render(template), encoding="utf-8")
+    template, path = folder / "README.template.md", folder / "README.md"
+    records = read_records(folder)
+    if not template.is_file() or not records:
+        raise RelvitError(
+            f"the report is made from README.template.md and the records (*.json) in {folder}, which are not there: "
+            "start it in a checkout of the project, or name one with RELVIT_HOME"
+        )
+    path.write_text(Report(records).render(template.read_text(encoding="utf-8")), encoding="utf-8")
     return path
