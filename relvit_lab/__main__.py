@@ -5,54 +5,70 @@ import itertools
 import sys
 from collections.abc import Sequence
 
-from relvit_lab.common.errors import RelvitError, nearest
+from relvit_lab import __version__
+from relvit_lab.common.errors import RelvitError, explain, nearest
 from relvit_lab.common.options import only_options, split
+from relvit_lab.common.printing import tolerant_output
 from relvit_lab.common.processes import processes
 from relvit_lab.common.shortages import shortages_explained
 from relvit_lab.publish.classroom.commands import class_copies, grade
 from relvit_lab.publish.site.command import site
 
-USAGE = """python -m relvit_lab COMMAND [--field value ...]
+HELP = {
+    "train": """train one experiment; takes every field of Experiment, for example
+        train --dataset cifar10 --data-dir data --preset demo --tasks sprel,abspos""",
+    "demo": """supervised, supervised for twice as long, and downstream-only, on digits (--seed S)""",
+    "runs": """list what is in the run folder, newest last (--run-dir D); `runs ID ID ...` compares""",
+    "merge": """copy finished stages from elsewhere into the run folder: merge FROM ... (--run-dir D)""",
+    "fetch": """download a data set ahead: fetch cifar10 --data-dir D""",
+    "figures": """draw the files in figures/ again""",
+    "tables": """write the paper's tables with our runs beside them, and say what is missing:
+        tables [table2 ...] --out tables --run-dir runs,more (--preset, --recipes, --seeds 0,1);
+        --plan: what is left to run, --plan --cells by cell (--tflops: of your GPU)""",
+    "page": """write tables, figures, deviations from the paper, environment and cost of the runs into one HTML page:
+        page --out report.html, and the options of tables""",
+    "site": """execute the notebooks and write them as pages that need no kernel and no network: site DIR
+        (site/ by default; --notebooks FOLDER; what was executed is kept in --cache .site_cache)""",
+    "class": """copies of the notebooks for a class, the student's without solutions, the teacher's solved:
+        class DIR (--notebooks 01,03, --no-hints, --force)""",
+    "grade": """check again what students handed in, and count points: grade FOLDER ... --csv points.csv
+        (--seconds 60 for an exercise, --jobs 2 students at once); it runs their code: see docs/teaching.md""",
+    "laptop": """print the commands of the runs in results/, one a line""",
+    "record": """keep the finished stages of run folders as results/<id>.json: record [runs ...]""",
+    "report": """write results/README.md again from its template and the records""",
+    "rerun": """train a record's run again and compare its metrics: rerun ID --data-dir D""",
+    "asset": """keep a finished stage as a model of the package: asset ID NAME (--run-dir D)""",
+    "app": """serve the explorers without code, on this machine alone: app --port 8866 (--ip, --no-browser)""",
+}
+GROUPS = (
+    ("train", "demo", "runs", "merge", "fetch", "figures", "tables", "page", "site"),
+    ("class", "grade", "app"),
+    ("laptop", "record", "report", "rerun", "asset"),
+)
+WITH_FIELDS = ("train", "demo", "tables", "page")  # commands that take fields of Experiment
 
-  train    train one experiment; takes every field of Experiment, for example
-           train --dataset cifar10 --data-dir data --preset demo --tasks sprel,abspos
-  demo     supervised, supervised for twice as long, and downstream-only, on digits (--seed S)
-  runs     list what is in the run folder, newest last (--run-dir D); `runs ID ID ...` compares
-  merge    copy finished stages from elsewhere into the run folder: merge FROM ... (--run-dir D)
-  fetch    download a data set ahead: fetch cifar10 --data-dir D
-  figures  draw the files in figures/ again
-  tables   write the paper's tables with our runs beside them, and say what is missing: tables [table2 ...] --out tables
-           --run-dir runs,more (--preset, --recipes, --seeds 0,1); --plan: what is left to run, --plan --cells by cell
 
-  page     write tables, figures, deviations from the paper, environment and cost of the runs into one HTML page:
-           page --out report.html, and the options of tables
+def usage() -> str:
+    groups = ("\n".join(f"  {name:<8} {HELP[name].replace(8 * ' ', 11 * ' ')}" for name in group) for group in GROUPS)
+    return "\n\n".join(
+        (
+            "python -m relvit_lab COMMAND [--field value ...]",
+            *groups,
+            "`python -m relvit_lab COMMAND --help` says more of one, train's lists the fields; --version.",
+        )
+    )
 
-  site     execute the notebooks and write them as pages that need no kernel and no network: site DIR (site/ by default;
-           --notebooks FOLDER; what was executed is kept in --cache .site_cache)
 
-  class    copies of the notebooks for a class, the student's without solutions, the teacher's solved:
-           class DIR (--notebooks 01,03, --no-hints, --force)
-  grade    check again what students handed in, and count points: grade FOLDER ... --csv points.csv
-           (--seconds 60 for an exercise, --jobs 2 students at once); it runs their code: see docs/teaching.md
-
-  laptop   print the commands of the runs in results/, one a line
-  record   keep the finished stages of run folders as results/<id>.json: record [runs ...]
-  report   write results/README.md again from its template and the records
-  rerun    train a record's run again and compare its metrics: rerun ID --data-dir D
-  asset    keep a finished stage as a model of the package: asset ID NAME
-
-  app      serve the explorers without code, on this machine alone: app --port 8866
-
-`python -m relvit_lab train --help` lists the fields.
-"""
+def help_of(command: str) -> str:
+    text = f"python -m relvit_lab {command}: {HELP[command]}"
+    if command not in WITH_FIELDS:
+        return text
+    return f"{text}\n\nfields of an experiment, as --field value (a None is filled in by the preset):\n{_fields()}"
 
 
 def train(words: Sequence[str]) -> None:
     from relvit_lab.train.experiment import Experiment
 
-    if set(words) & {"-h", "--help"}:
-        print("fields of an experiment, as --field value (a None is filled in by the preset):\n" + _fields())
-        return
     experiment = Experiment.create(only_options(words, Experiment.names()))
     finished = _follow(experiment)
     if experiment.profile:
@@ -284,18 +300,32 @@ def _fields() -> str:
 def main(words: Sequence[str] | None = None) -> int:
     """Run a command. Returns the exit code: 0, 1 for a mistake that the user can mend, 130 on Ctrl-C; 75 on SIGTERM."""
     words = list(sys.argv[1:] if words is None else words)
+    with tolerant_output():
+        return _run(words)
+
+
+def _run(words: list[str]) -> int:
     try:
         if not words or words[0] in ("-h", "--help", "help"):
-            print(USAGE)
+            print(help_of(words[1]) if words[1:] and words[1] in COMMANDS else usage())
+            return 0
+        if words[0] in ("-V", "--version", "version"):
+            print(f"relvit_lab {__version__}")
             return 0
         if words[0] not in COMMANDS:
             raise RelvitError(f"unknown command '{words[0]}': {nearest(words[0], COMMANDS)}")
+        if set(words[1:]) & {"-h", "--help"}:
+            print(help_of(words[0]))
+            return 0
         if processes()[1] > 1 and words[0] != "train":
             raise RelvitError(f"only train runs on several devices: start {words[0]} without torchrun")
         with shortages_explained():
             return COMMANDS[words[0]](words[1:]) or 0
     except RelvitError as error:
         _say(f"error: {error}")
+        return 1
+    except OSError as error:
+        _say(f"error: {explain(error)}")
         return 1
     except KeyboardInterrupt:
         _say("\nstopped; the same command goes on from the last checkpoint")

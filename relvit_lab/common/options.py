@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from relvit_lab.common.errors import RelvitError, nearest
+from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.values import nearest_field
 
 FLAGS = ("fresh", "shuffle", "linear_probe", "compile", "profile")
 """Fields that may stand without a value, and are true then."""
@@ -23,7 +24,7 @@ def split(words: Sequence[str], names: Sequence[str], flags: Sequence[str] = ())
         name, has_value, value = word[2:].partition("=")
         name = name.replace("-", "_")
         if name not in names and name not in flags:
-            raise RelvitError(f"unknown option '{word}': {nearest(name, [*names, *flags])}")
+            raise RelvitError(f"unknown option '{word}': {nearest_field(name, [*names, *flags])}")
         if name in flags:
             if has_value:
                 raise RelvitError(f"--{name.replace('_', '-')} takes no value")
@@ -43,5 +44,7 @@ def only_options(words: Sequence[str], names: Sequence[str]) -> dict[str, str]:
     """Options where nothing else may stand."""
     options, others = split(words, names)
     if others:
-        raise RelvitError(f"'{others[0]}' was not expected here: fields are given as --field value")
+        raise RelvitError(
+            f"'{others[0]}' was not expected here: fields are given as --field value, several values as a,b"
+        )
     return options

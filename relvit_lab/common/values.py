@@ -1,10 +1,12 @@
 """Values as papermill and a shell hand them over, brought to the type of their field and checked."""
 
+import ast
 import json
 import math
 import re
 import types
 import typing
+from collections.abc import Iterable
 from pathlib import Path
 
 from relvit_lab.common.errors import RelvitError, nearest
@@ -29,6 +31,54 @@ RANGES = {  # inclusive
     "seed": (0, 2**31 - 1), "checkpoint_minutes": (0.0, 5.0), "label_fraction": (1e-9, 1.0),
     "knn": (1, 10_000),
 }  # fmt: skip
+
+OTHER_WORDS = {
+    "dataset": "data data_set dataset_name data_name train_dir train_data imgs images",
+    "data_dir": "data_root root data_path data_folder dataset_dir dataset_path datadir",
+    "backbone": "model arch architecture model_name network net encoder",
+    "tasks": "task pretext losses objectives heads",
+    "task_weights": "loss_weights weights_of_tasks lambdas",
+    "mega_patches": "mega megapatches mega_patch m",
+    "pos_embed": "pe position positional_embedding positional_embeddings pos_emb posemb pos_embedding "
+                 "position_embedding",
+    "shuffle": "permute shuffle_patches",
+    "scenario": "mode stage training_mode strategy",
+    "epochs": "epoch n_epochs num_epochs max_epochs nepochs ep iterations",
+    "batch_size": "bs batch batchsize train_batch_size mini_batch b",
+    "lr": "learning_rate learningrate base_lr max_lr learn_rate blr alpha",
+    "weight_decay": "wd decay l2 weightdecay",
+    "dropout": "drop drop_rate dropout_rate dropout_prob p_drop",
+    "drop_path": "drop_path_rate stochastic_depth droppath",
+    "clip": "clip_grad grad_clip gradient_clip max_grad_norm clip_norm gradient_clip_val",
+    "label_fraction": "labels label_frac fraction labelled_fraction few_labels subset",
+    "train_images": "n_train num_train train_size max_train limit_train",
+    "test_images": "n_test num_test test_size max_test",
+    "image_size": "img_size imgsize input_size resolution size image_resolution",
+    "patch_size": "patch p patchsize",
+    "init_from": "checkpoint ckpt weights pretrained pretrained_weights load load_from init finetune resume_from "
+                 "model_path from_checkpoint",
+    "stop_after": "stop until only_pretrain pretrain_only",
+    "knn": "k_nn nearest_neighbours nearest_neighbors n_neighbors",
+    "linear_probe": "linprobe linear_eval probe linear",
+    "seed": "random_seed manual_seed random_state rng",
+    "device": "gpu cuda gpus accelerator",
+    "precision": "amp fp16 bf16 mixed_precision half dtype",
+    "compile": "torch_compile",
+    "profile": "profiler trace",
+    "run_dir": "output output_dir out_dir out save_dir log_dir logdir results_dir rundir save runs workdir work_dir "
+               "checkpoint_dir",
+    "fresh": "overwrite force restart from_scratch clean no_resume reset",
+    "recipe": "config cfg",
+    "flip": "hflip horizontal_flip",
+    "image_crop": "crop random_crop random_resized_crop",
+}  # fmt: skip
+"""What people type for a field, other programs' names among it."""
+_MEANT = {word: field for field, words in OTHER_WORDS.items() for word in words.split()}
+
+
+def nearest_field(name: str, names: Iterable[str]) -> str:
+    """`nearest`, for the name of a field: it knows what other programs call it."""
+    return nearest(name.strip("-").replace("-", "_").lower(), names, _MEANT)
 
 
 def coerce(name: str, value: object, hint: object) -> object:
@@ -80,7 +130,7 @@ def _boolean(value: object) -> bool:
 
 
 def _items(value: object) -> list:
-    """A list from a list, a JSON list, or names joined by commas or plus signs."""
+    """A list from a list, a list as JSON or Python writes it, or names joined by commas, plus signs or spaces."""
     if isinstance(value, (list, tuple)):
         return list(value)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -89,8 +139,18 @@ def _items(value: object) -> list:
         raise ValueError
     text = value.strip()
     if text.startswith("["):
-        return list(json.loads(text))
-    return [item.strip() for item in re.split(r"[,+]", text) if item.strip()]
+        try:
+            return list(json.loads(text))
+        except ValueError:
+            pass
+    try:
+        found = ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        found = None
+    if isinstance(found, list | tuple):
+        return list(found)
+    bare = text[1:-1] if text[:1] + text[-1:] in ("[]", "()") else text  # [sprel, dist]
+    return [item.strip("\"'") for item in re.split(r"[,+;\s]+", bare) if item.strip("\"'")]
 
 
 def check(name: str, value: object) -> None:

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.errors import RelvitError, explain, of_the_disk
 from relvit_lab.common.locks import alone
 from relvit_lab.data.archives import unpack
 from relvit_lab.data.base import FileSet
@@ -64,6 +64,8 @@ def download_once(
             finally:
                 shutil.rmtree(part, ignore_errors=True)
     except FAILURES as error:
+        if disk := of_the_disk(error):  # no fault of the network
+            raise RelvitError(f"{explain(disk)} (data_dir says where {name} is kept)") from error
         raise RelvitError(
             f"{name} is not whole in {data_dir}{f' ({missing})' if missing else ''} and could not be downloaded "
             f"({_words(error)}). Where there is network, fetch it ahead: {_command(name, data_dir)}{otherwise}"

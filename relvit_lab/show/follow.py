@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import TextIO
 
 from relvit_lab.common.errors import RelvitError, nearest
+from relvit_lab.common.printing import tolerant
 from relvit_lab.common.processes import processes
 from relvit_lab.common.table import Table, compare
 from relvit_lab.common.words import human_rate, human_time
@@ -38,7 +39,7 @@ def follow(
     writes its checkpoint; an interrupt then says how to go on. The exception is raised again.
     Raises RelvitError for an unknown face.
     """
-    out = sys.stdout if out is None else out
+    out = tolerant(sys.stdout if out is None else out)
     drawn = _make_face(choose_face(out) if face == "auto" else face, out, units)
     finished: list[StageFinished] = []
     try:

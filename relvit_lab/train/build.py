@@ -9,7 +9,7 @@ from torch import nn
 
 from relvit_lab import data
 from relvit_lab.common.errors import RelvitError
-from relvit_lab.method.backbones import create_backbone, load_weights
+from relvit_lab.method.backbones import create_backbone, load_weights, of_another_size
 from relvit_lab.method.backbones.weights import backbone_weights, read_weights
 from relvit_lab.method.model import RelViT
 from relvit_lab.method.pipeline import Pipeline
@@ -110,11 +110,12 @@ def compiler_explained() -> Iterator[None]:
         raise RelvitError(f"compile=True does not work here ({reason}): leave compile out") from error
 
 
-def load_start(model: RelViT, stage: Stage) -> None:
+def load_start(model: RelViT, stage: Stage) -> str:
     """§4.2: a second supervised stage takes all weights of the first, classifier included; any other stage with a
-    parent or init_from takes the backbone's, CLS included, and begins with fresh heads. Raises RelvitError."""
+    parent or init_from takes the backbone's, CLS included, and begins with fresh heads. Returns a note, or "".
+    Raises RelvitError."""
     if stage.parent is None and stage.init is None:
-        return
+        return ""
     file = stage.init or stage.parent.folder / "model.safetensors"
     try:
         weights = RunFolder(file.parent).weights() if file.name == "model.safetensors" else read_weights(file)
@@ -122,8 +123,11 @@ def load_start(model: RelViT, stage: Stage) -> None:
         raise RelvitError(f"{error}; fresh=True trains the stage that it belongs to anew") from None
     if stage.name == "supervised2":
         model.load_state_dict(weights)
-        return
+        return ""
     own = backbone_weights(weights)
     if not own:
         raise RelvitError(f"the weights {file} are empty")
     load_weights(model.backbone, own)
+    if of_another_size(model.backbone, own):
+        return f"{file.name} is of another image size: its positional embeddings were resampled, as timm does"
+    return ""

@@ -18,7 +18,7 @@ from pathlib import Path
 from relvit_lab import data
 from relvit_lab.common.errors import RelvitError, nearest
 from relvit_lab.common.paths import resolve
-from relvit_lab.common.values import check, coerce
+from relvit_lab.common.values import check, coerce, nearest_field
 from relvit_lab.method import backbones
 from relvit_lab.method.tasks import BUILT_IN, TASKS
 from relvit_lab.train import presets
@@ -98,7 +98,7 @@ class Experiment:
         """An Experiment from named values. Raises RelvitError for a name that is no field."""
         for name in values:
             if name not in cls.names():
-                raise RelvitError(f"unknown parameter '{name}': {nearest(name, cls.names())}")
+                raise RelvitError(f"unknown parameter '{name}': {nearest_field(name, cls.names())}")
         return cls(**values)
 
     @classmethod
@@ -112,7 +112,7 @@ class Experiment:
         assigned = [node for cell in injected[-1:] for node in ast.parse(cell).body if isinstance(node, ast.Assign)]
         for name in (target.id for node in assigned for target in node.targets):
             if name not in cls.names():
-                raise RelvitError(f"unknown parameter '{name}': {nearest(name, cls.names())}")
+                raise RelvitError(f"unknown parameter '{name}': {nearest_field(name, cls.names())}")
         return cls(**{name: namespace[name] for name in cls.names() if name in namespace})
 
     @cached_property

@@ -168,8 +168,8 @@ class Training:
         self.pipeline = build_pipeline(stage, dataset)
         torch.manual_seed(key(e.seed, stage.name, "initialisation"))
         self.model = build_model(stage, len(dataset.classes))
-        if device.is_main:  # the others get its weights
-            load_start(self.model, stage)
+        # the others get its weights
+        self.start_note = load_start(self.model, stage) if device.is_main else ""
         self.model.to(device.torch)
         self.forward = device.wrap(compiled(self.model) if e.compile else self.model)
         self.optimizer = make_optimizer(self.model, e.weight_decay, e.recipe)
@@ -272,7 +272,7 @@ class Training:
     def steps_to_the_end(self, folder: RunFolder, notes: tuple[str, ...] = ()) -> Iterator[Record]:
         """From the checkpoint where there is one. Leaves result.json; on any exit before, a checkpoint if it can."""
         e = self.stage.experiment
-        notes = [*notes, *self.dataset.notes]
+        notes = [*notes, *self.dataset.notes, *filter(None, [self.start_note])]
         if self.batch_size < e.batch_size:
             notes.append(f"batch_size {e.batch_size} is more than there are images: clipped to {self.batch_size}")
         resumed = self._resume(folder, notes)

@@ -199,7 +199,7 @@ function painter(r) {
         ctx.fillStyle = `rgb(${heat((v - low) / (high - low || 1))})`;
         ctx.fillRect(left + x, top + y, right - x, bottom - y);
       });
-      ctx.fillStyle = INK;
+      ctx.fillStyle = getComputedStyle(ctx.canvas).color || INK; // of the page, which may be dark
       ctx.font = `${k === s.k ? "bold " : ""}${word * 0.9}px system-ui,sans-serif`;
       ctx.fillText(task().names[k] || k, left + length / 2, top - 3 * ratio);
       if (k === s.k) frame(ctx, left, top, length, length, 2 * ratio);
@@ -259,7 +259,7 @@ function fillTable(r, table) {
   raws.forEach((raw, m) => {
     if (!raw) return;
     const shares = softmax(raw), of = raws.length > 1 ? ` (${m + 1})` : "";
-    const bar = (v) => `background: linear-gradient(to top, #56B4E9 ${100 * v}%, #F2F2F2 ${100 * v}%)`;
+    const bar = (v) => `color: #222; background: linear-gradient(to top, #56B4E9 ${100 * v}%, #F2F2F2 ${100 * v}%)`;
     line(`score${of}`, "td", (k) => cell("td", k < raw.length ? short(raw[k]) : "", k));
     line(`softmax${of}`, "td", (k) =>
       k < raw.length ? cell("td", shares[k].toFixed(3), k, bar(shares[k])) : cell("td", "", k));

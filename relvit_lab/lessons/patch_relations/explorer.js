@@ -315,7 +315,7 @@ function render({ model, el }) {
     ctx.font = "12px system-ui,sans-serif";
     ctx.textBaseline = "middle";
     ctx.textAlign = "left";
-    ctx.fillStyle = INK;
+    ctx.fillStyle = getComputedStyle(legend).color || INK; // of the page, which may be dark
     let label = `The ${named.length} classes and their colours: ${named.join(", ")}`;
     if (isKind("relations")) {
       names.forEach((name, k) => {
@@ -340,7 +340,7 @@ function render({ model, el }) {
         ctx.textAlign = "center";
         if (marks[k].length <= 3) ctx.fillText(marks[k], x + 14, y + 12.5);
         ctx.textAlign = "left";
-        ctx.fillStyle = INK;
+        ctx.fillStyle = getComputedStyle(legend).color || INK;
         ctx.fillText(marks[k] === name ? "" : name, x + 31, y + 12.5);
         if (k === value) frame(ctx, x + 2, y + 3, 24, 18, 1.6);
       });

@@ -8,7 +8,7 @@ A further backbone is one file and one entry. The file defines an nn.Module that
 patch, dropout and drop_path (and pos_embed, if its entry says is_vit), and has `timm_state_dict()`, a copy of its
 weights under the names that its users know, and, if it has parameters of two dimensions and more that weight decay is
 to spare, `no_weight_decay()` that names them; see swin.py and t2t.py. The entry is a `Backbone(...)` in BACKBONES
-below, or from a notebook `BACKBONES.add(Backbone(...))`. A vision transformer of timm needs neither:
+below, or from a notebook `BACKBONES.add(Backbone(...))`. A VisionTransformer of timm needs neither:
 `timm:vit_tiny_patch16_224` is a name.
 """
 
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.registry import Registry
-from relvit_lab.method.backbones.weights import backbone_weights, read_weights
+from relvit_lab.method.backbones.weights import backbone_weights, read_weights, resized_pos_embed
 
 
 @dataclass(frozen=True)
@@ -133,6 +133,11 @@ def get(name: str) -> Backbone:
     try:
         return BACKBONES.get(name)
     except RelvitError as error:
+        from relvit_lab.method.backbones import timm_vit
+
+        if timm_vit.knows(name):
+            entry = timm_vit.entry(name)  # raises where it cannot be used, with the reason
+            raise RelvitError(f"'{name}' is a model of timm: did you mean '{entry.name}'?") from None
         raise RelvitError(f"{error}, or timm:NAME for a vision transformer of timm") from None
 
 
@@ -169,9 +174,9 @@ def create_backbone(
 def load_weights(backbone: nn.Module, state_dict: Mapping[str, Tensor]) -> tuple[str, ...]:
     """Section 4.2: give a backbone every weight of another, CLS token included, as fine-tuning does.
 
-    The positional embedding ("pos_embed") is inherited where state_dict has one, stays fresh where it has none, and is
-    dropped where this backbone has none. Returns the names left fresh: ("pos_embed",) or (). Swin's published names are
-    taken as well as timm's.
+    The positional embedding ("pos_embed") is inherited where state_dict has one (of another image size: resampled, as
+    timm does), stays fresh where it has none, and is dropped where this backbone has none. Returns the names left
+    fresh: ("pos_embed",) or (). Swin's published names are taken as well as timm's.
     Raises RelvitError, and changes nothing, where anything else is missing, left over or of another shape.
     """
     if hasattr(backbone, "from_published"):
@@ -179,6 +184,9 @@ def load_weights(backbone: nn.Module, state_dict: Mapping[str, Tensor]) -> tuple
     own = backbone.state_dict()
     given = {name: value for name, value in state_dict.items() if name in own or name != "pos_embed"}
     fresh = tuple(name for name in own if name == "pos_embed" and name not in given)
+    if of_another_size(backbone, given):
+        resized = resized_pos_embed(given["pos_embed"], backbone.side, own["pos_embed"].shape[1])
+        given |= {} if resized is None else {"pos_embed": resized}
     faults = [f"{name} is missing" for name in own if name not in given and name not in fresh]
     faults += [f"{name} is not in this backbone" for name in given if name not in own]
     faults += [
@@ -191,3 +199,11 @@ def load_weights(backbone: nn.Module, state_dict: Mapping[str, Tensor]) -> tuple
         raise RelvitError(f"these weights are of another backbone: {'; '.join(faults[:3])}{more}")
     backbone.load_state_dict(given, strict=not fresh)
     return fresh
+
+
+def of_another_size(backbone: nn.Module, state_dict: Mapping[str, Tensor]) -> bool:
+    """Whether these weights have positional embeddings of as many dimensions as this backbone's, for another grid."""
+    own, given = backbone.state_dict().get("pos_embed"), state_dict.get("pos_embed")
+    if own is None or given is None or own.ndim != 3 or given.ndim != 3:
+        return False
+    return own.shape[1] != given.shape[1] and own.shape[2] == given.shape[2]

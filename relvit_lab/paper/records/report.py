@@ -243,14 +243,19 @@ def _markdown(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def write_report(folder: str | Path = "results") -> Path:
     """results/README.md, anew. Returns its path. Raises RelvitError."""
     folder = resolve(folder)
-    template = (folder / "README.template.md").read_text(encoding="utf-8")
-    path = folder / "README.md"
-    report = Report(read_records(folder))
+    template, path = folder / "README.template.md", folder / "README.md"
+    records = read_records(folder)
+    if not template.is_file() or not records:
+        raise RelvitError(
+            f"the report is made from README.template.md and the records (*.json) in {folder}, which are not there: "
+            "start it in a checkout of the project, or name one with RELVIT_HOME"
+        )
+    report = Report(records)
     sets: dict[str, set[str]] = {}
     for record in report.used():
         sets.setdefault(record["data"]["name"], set()).add(record["data"]["digest"])
     for name, digests in sets.items():
         if len(digests) > 1:
             raise RelvitError(f"the records of {name} are of {len(digests)} different sets of images: keep one set's")
-    path.write_text(report.render(template), encoding="utf-8")
+    path.write_text(report.render(template.read_text(encoding="utf-8")), encoding="utf-8")
     return path

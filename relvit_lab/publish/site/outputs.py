@@ -13,6 +13,7 @@ from pygments.lexers import get_lexer_by_name
 
 from relvit_lab.publish.site.execute import VIEW
 from relvit_lab.publish.site.markdown import PageMarkdown
+from relvit_lab.show.still import STILL
 
 LIGHT = "friendly"  # the name of Pygments' colours
 
@@ -33,6 +34,8 @@ def output_html(output: NotebookNode, models: Container[str], markdown: PageMark
     if output.output_type == "error":
         return f'<pre class="text stderr">{ansi2html(chr(10).join(output.traceback))}</pre>'
     data = output.data
+    if output.get("metadata", {}).get(STILL):  # the page's own widget, before this output, has it too
+        return ""
     if VIEW in data:
         model = data[VIEW]["model_id"]
         if model in models:
