@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from relvit_lab.common.errors import RelvitError, nearest
 from relvit_lab.common.options import only_options, split
+from relvit_lab.common.printable import printable
 from relvit_lab.common.processes import processes, speaks
 from relvit_lab.publish.classroom.commands import class_copies, grade
 from relvit_lab.publish.site.command import site
@@ -32,7 +33,7 @@ USAGE = """python -m relvit_lab COMMAND [--field value ...]
   class    copies of the notebooks for a class, the student's without solutions, the teacher's solved:
            class DIR (--notebooks 01,03, --no-hints, --force)
   grade    check again what students handed in, and count points: grade FOLDER ... --csv points.csv
-           (--seconds 60 for an exercise, --jobs 2 students at once); it runs their code: see docs/teaching.md
+           (--seconds 60 for an exercise, --jobs 2 students at once); it runs their code: see docs/security.md
 
   laptop   print the commands of the runs in results/, one a line
   record   keep the finished stages of run folders as results/<id>.json: record [runs ...]
@@ -170,7 +171,7 @@ def tables(words: Sequence[str]) -> None:
     if made:
         print(tables_files.inventory(made))
     for said in dict.fromkeys([*(note for table in made for note in table.notes), *runs.unreadable, *missing]):
-        print(f"\n{said}")
+        print(f"\n{printable(said)}")
     print(f"\nwritten to {written[0].parent}:" if written else "\nnothing to write")
     for stem, paths in itertools.groupby(sorted(written), key=lambda path: path.stem):
         print(f"  {stem} {' '.join(path.suffix for path in paths)}")
@@ -289,7 +290,10 @@ def main(words: Sequence[str] | None = None) -> int:
             raise RelvitError(f"only train runs on several devices: start {words[0]} without torchrun")
         return COMMANDS[words[0]](words[1:]) or 0
     except RelvitError as error:
-        _say(f"error: {error}")
+        _say(f"error: {printable(error)}")
+        return 1
+    except (OSError, MemoryError) as error:  # a name that is too long for the system, a disk that fails
+        _say(f"error: {printable(error) or 'there is not enough memory'}")
         return 1
     except KeyboardInterrupt:
         _say("\nstopped; the same command goes on from the last checkpoint")

@@ -3,13 +3,15 @@
 import difflib
 from collections.abc import Iterable
 
+from relvit_lab.common.printable import printable
+
 
 class RelvitError(Exception):
     """A mistake that the user can mend. Its text is the whole message; commands end with exit code 1."""
 
     def _render_traceback_(self) -> list[str]:
         """IPython and papermill show this in place of a traceback: the message is what helps here."""
-        return [f"{type(self).__name__}: {self}"]
+        return [f"{type(self).__name__}: {printable(self)}"]
 
 
 def nearest(name: object, options: Iterable[str]) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.regular import read_regular
 
 STAGE_FILES = (
     "result.json", "checkpoint.pt", "metrics.jsonl", "model.safetensors", "experiment.json", "profile.json",
@@ -80,18 +81,18 @@ class RunFolder:
         """The file's content, None where there is none. Raises RelvitError where it is broken."""
         file = self.path / name
         try:
-            return json.loads(file.read_text())
+            return json.loads(read_regular(file))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise RelvitError(f"{file} cannot be read ({error}): fresh=True starts this stage anew") from None
 
     def metrics(self) -> list[dict]:
         """The lines of metrics.jsonl."""
         file = self.path / "metrics.jsonl"
         try:
-            return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
-        except (OSError, ValueError) as error:
+            return [json.loads(line) for line in read_regular(file).splitlines()] if file.exists() else []
+        except (OSError, ValueError, RecursionError) as error:
             raise RelvitError(f"{file} cannot be read ({error}): fresh=True starts this stage anew") from None
 
     def result(self) -> dict | None:

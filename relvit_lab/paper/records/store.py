@@ -13,6 +13,7 @@ from typing import Any
 
 from relvit_lab.common.errors import RelvitError, nearest
 from relvit_lab.common.paths import resolve
+from relvit_lab.common.regular import read_regular
 from relvit_lab.train.experiment import PLACES, Experiment, Stage
 from relvit_lab.train.stage_folder import RunFolder
 
@@ -114,9 +115,9 @@ def read_records(folder: str | Path = "results") -> dict[str, Record]:
     records = {}
     for path in sorted(resolve(folder).glob("*.json")):
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
+            record = json.loads(read_regular(path))
             records[record["id"]] = record
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise RelvitError(f"{path} is no record of a stage ({error}): python -m relvit_lab record") from None
     return records
 

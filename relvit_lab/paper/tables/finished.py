@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from relvit_lab.common.regular import read_regular
 from relvit_lab.train.stage_folder import RunFolder
 
 
@@ -60,11 +61,11 @@ def collect(run_dirs: Sequence[str | Path]) -> Runs:
     folders = {file.parent.resolve() for run_dir in run_dirs for file in Path(run_dir).glob("*/result.json")}
     for folder in sorted(folders):
         try:
-            result = json.loads((folder / "result.json").read_bytes())
+            result = json.loads(read_regular(folder / "result.json"))
             run = Run(result["stage"]["id"], folder, result)
             result["metrics"].keys(), result["experiment"].keys(), result["environment"].keys()
             found.setdefault(run.id, []).append(run)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             unreadable.append(f"{folder}: its result.json cannot be read ({type(error).__name__}: {error})")
     by_id, differing = {}, {}
     for name, same in found.items():
