@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from relvit_lab import __version__
 from relvit_lab.common.errors import RelvitError, explain, nearest
 from relvit_lab.common.options import only_options, split
+from relvit_lab.common.printable import printable
 from relvit_lab.common.printing import tolerant_output
 from relvit_lab.common.processes import processes
 from relvit_lab.common.shortages import shortages_explained
@@ -32,7 +33,7 @@ HELP = {
     "class": """copies of the notebooks for a class, the student's without solutions, the teacher's solved:
         class DIR (--notebooks 01,03, --no-hints, --force)""",
     "grade": """check again what students handed in, and count points: grade FOLDER ... --csv points.csv
-        (--seconds 60 for an exercise, --jobs 2 students at once); it runs their code: see docs/teaching.md""",
+        (--seconds 60 for an exercise, --jobs 2 students at once); it runs their code: see docs/security.md""",
     "laptop": """print the commands of the runs in results/, one a line""",
     "record": """keep the finished stages of run folders as results/<id>.json: record [runs ...]""",
     "report": """write results/README.md again from its template and the records""",
@@ -191,7 +192,7 @@ def tables(words: Sequence[str]) -> None:
     if made:
         print(tables_files.inventory(made))
     for said in dict.fromkeys([*(note for table in made for note in table.notes), *runs.unreadable, *missing]):
-        print(f"\n{said}")
+        print(f"\n{printable(said)}")
     print(f"\nwritten to {written[0].parent}:" if written else "\nnothing to write")
     for stem, paths in itertools.groupby(sorted(written), key=lambda path: path.stem):
         print(f"  {stem} {' '.join(path.suffix for path in paths)}")
@@ -322,10 +323,13 @@ def _run(words: list[str]) -> int:
         with shortages_explained():
             return COMMANDS[words[0]](words[1:]) or 0
     except RelvitError as error:
-        _say(f"error: {error}")
+        _say(f"error: {printable(error)}")
         return 1
     except OSError as error:
-        _say(f"error: {explain(error)}")
+        _say(f"error: {printable(explain(error))}")
+        return 1
+    except MemoryError as error:
+        _say(f"error: {printable(error) or 'there is not enough memory'}")
         return 1
     except KeyboardInterrupt:
         _say("\nstopped; the same command goes on from the last checkpoint")

@@ -5,13 +5,15 @@ import errno
 import os
 from collections.abc import Iterable, Mapping
 
+from relvit_lab.common.printable import printable
+
 
 class RelvitError(Exception):
     """A mistake that the user can mend. Its text is the whole message; commands end with exit code 1."""
 
     def _render_traceback_(self) -> list[str]:
         """IPython and papermill show this in place of a traceback: the message is what helps here."""
-        return [f"{type(self).__name__}: {self}"]
+        return [f"{type(self).__name__}: {printable(self)}"]
 
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

@@ -5,12 +5,12 @@ One without is of an earlier version: of that the shape is checked.
 
 import hashlib
 import json
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.regular import read_regular
 
 SEAL = "sha256"
 LATER = ("metrics", "units")  # what is added to a result later: probes
@@ -39,13 +39,13 @@ def read(file: Path, shape: object = dict, advice: str = "delete it, or bring a 
     """The JSON value in a file; None where there is no file. shape: as in `parse`. Raises Damaged; RelvitError where
     the file may not be read."""
     try:
-        if not stat.S_ISREG(file.stat().st_mode):
-            raise Damaged(file, "it is no file", advice)
-        text = file.read_bytes()
+        text = read_regular(file)
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise RelvitError(f"{file} cannot be read ({error.strerror or error}): make it readable") from None
+        if error.errno is None:  # a pipe, a device, a file without end
+            raise Damaged(file, str(error), advice) from None
+        raise RelvitError(f"{file} cannot be read ({error.strerror}): make it readable") from None
     try:
         return parse(text, shape)
     except ValueError as error:

@@ -16,6 +16,7 @@ from typing import Any
 from torch import Tensor
 
 from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.regular import read_regular
 from relvit_lab.common.sealed import NUMBER, OPTIONAL, Damaged, is_sealed, misfit, parse, read, sealed
 from relvit_lab.common.shortages import write_explained
 from relvit_lab.train.checkpoints import ANEW, load_state, save_state
@@ -191,7 +192,7 @@ class RunFolder:
         where they are damaged."""
         file = self.path / "metrics.jsonl"
         try:
-            lines = [parse(line, LINE) for line in file.read_bytes().split(b"\n") if line]
+            lines = [parse(line, LINE) for line in read_regular(file).split(b"\n") if line]
         except FileNotFoundError:
             lines = []
         except ValueError as error:

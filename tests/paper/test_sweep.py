@@ -12,7 +12,9 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import torch
 from filelock import FileLock
+from safetensors.torch import save
 
 from relvit_lab import __main__ as cli
 from relvit_lab.common.errors import RelvitError
@@ -428,10 +430,10 @@ def made(run_dir: Path, stage: str, accuracy: float = 50.0, finished: bool = Tru
     line = {"epoch": 1, "train": {"loss": 2.0}, "test": {"accuracy": accuracy}, "timing": {"seconds": seconds}}
     (folder / "experiment.json").write_text("{}")
     (folder / "metrics.jsonl").write_text(json.dumps(line) + "\n")
-    (folder / "model.safetensors").write_bytes(b"weights")
+    (folder / "model.safetensors").write_bytes(save({"w": torch.zeros(2)}))
     (folder / "lock").touch()
     if finished:
-        result = {"metrics": {"accuracy": accuracy}, "timing": {"seconds": seconds}}
+        result = {"stage": {"id": stage}, "metrics": {"accuracy": accuracy}, "timing": {"seconds": seconds}}
         (folder / "result.json").write_text(json.dumps(result))
     return folder
 

@@ -4,6 +4,8 @@ import base64
 import html
 from collections.abc import Iterable, Sequence
 
+from relvit_lab.paper.tables.html import POLICY
+
 STYLE = """
 :root { color-scheme: light }
 html { -webkit-text-size-adjust: 100% }
@@ -50,8 +52,6 @@ details ul { margin: .2rem 0 1rem; padding-left: 1.2rem }
   details:not([open])::details-content { content-visibility: visible; display: block; block-size: auto }
 }
 """.strip()
-# Nothing is fetched and no script runs, whatever stands in the text.
-POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
 def document(title: str, body: Iterable[str]) -> str:

@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.printable import printable
 from relvit_lab.common.sealed import read
 from relvit_lab.paper.plan.gpus import one_device
 
@@ -169,7 +170,7 @@ def _wants_gpu(fields: Mapping[str, object]) -> bool:
 
 
 def _say(folder: Path, text: str, code: int = 0) -> int:
-    print(f"{time.strftime('%H:%M:%S')} {folder.name}: {text}", flush=True)
+    print(f"{time.strftime('%H:%M:%S')} {printable(folder.name)}: {printable(text)}", flush=True)
     return code
 
 
@@ -205,7 +206,10 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--fields", type=json.loads, required=True, help="the notebook's parameters, as JSON")
     parser.add_argument("--attempt", type=int, default=1)
     given = parser.parse_args(words)
-    return run_job(given.folder, given.fields, given.notebook, given.attempt)
+    try:
+        return run_job(given.folder, given.fields, given.notebook, given.attempt)
+    except RelvitError as error:
+        return _say(given.folder, f"error: {error}", 1)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,8 @@ from relvit_lab.paper.tables.text import (
 PALE, SMALL = "opacity:.72", "font-size:.85em"
 EDGE = "border-left:1px solid rgba(128,128,128,.55)"
 CELL = "padding:.25em .55em;vertical-align:top;text-align:right;white-space:nowrap"
+# Of a page: nothing is fetched and no script runs, whatever stands in it.
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 TITLES = {
     "≈": "within the noise",
     "≠": "outside the noise",
@@ -51,7 +53,8 @@ def to_page(table: PaperTable, start: Path) -> str:
         "body{font-family:system-ui,sans-serif;margin:1.5em;color:#222;background:#fff}table{border-collapse:collapse}"
     )
     return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(table.title)}</title>'
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}"><title>{html.escape(table.title)}</title>'
         f"<style>{style}</style></head>\n<body>{to_html(table, start)}</body></html>\n"
     )
 
@@ -93,13 +96,18 @@ def _row(table: PaperTable, row: str, columns: tuple[str, ...], start: Path) -> 
 def _own(own: Pieces | None, start: Path) -> str:
     if own is None:
         return f'<span style="{PALE}">{NONE}</span>'
-    lines = [f"<strong>{html.escape(own.mean)}</strong> {own.seeds}"] if own.mean else []
+    lines = [f"<strong>{html.escape(own.mean)}</strong> {html.escape(own.seeds)}"] if own.mean else []
     small = filter(None, (own.difference, own.headline, own.gain, own.p))
     lines += [f'<span style="{SMALL}">{_marked(text)}</span>' for text in small]
     if own.links:
-        links = " ".join(f'<a href="{relative(f, start)}" title="{f.name}">{text}</a>' for text, f in own.links)
+        links = " ".join(_link(text, folder, start) for text, folder in own.links)
         lines.append(f'<span style="{SMALL}" title="{LINKS}">seeds {links}</span>')
     return "<br>".join(lines)
+
+
+def _link(text: str, folder: Path, start: Path) -> str:
+    address, title = html.escape(relative(folder, start)), html.escape(folder.name)
+    return f'<a href="{address}" title="{title}">{html.escape(text)}</a>'
 
 
 def _marked(text: str) -> str:

@@ -4,6 +4,7 @@ What a place says (pieces) and how it is to be read (legend) are the same in all
 """
 
 import csv
+import html
 import io
 import itertools
 import os
@@ -146,7 +147,7 @@ def legend(table: PaperTable) -> tuple[str, ...]:
 def relative(folder: Path, start: Path) -> str:
     """The address of a run folder in a file that lies in `start`."""
     try:
-        return quote(Path(os.path.relpath(folder, start)).as_posix()) + "/"
+        return quote(os.fsencode(Path(os.path.relpath(folder, start)).as_posix())) + "/"
     except ValueError:  # another drive, on Windows
         return folder.as_uri()
 
@@ -168,7 +169,7 @@ def to_markdown(table: PaperTable, start: Path) -> str:
             lines.append(_md_row([row_label(table, row), *cells]))
         lines.append("")
     links = () if table.name == "table1" else (LINKS,)
-    for line in (*legend(table), *links, *(f"**{note}**" for note in table.notes)):
+    for line in (*legend(table), *links, *(f"**{html.escape(note, quote=False)}**" for note in table.notes)):
         lines += [line, ""]
     if table.footnotes:
         lines += ["What a careful reader notes in the paper's own numbers:", ""]

@@ -14,6 +14,7 @@ from pathlib import Path
 import nbformat
 
 from relvit_lab.common.words import human_time
+from relvit_lab.publish.classroom.submissions import read_book
 from relvit_lab.publish.site.files import book_digest, code_digest, write_whole
 
 AT_ONCE = 2
@@ -64,7 +65,7 @@ class _Work:
 
     async def run(self) -> list[Executed]:
         code = code_digest(self.results)
-        books = {path: nbformat.read(path, 4) for path in self.paths}
+        books = {path: read_book(path) for path in self.paths}
         files = {path: self.cache / f"{path.stem}-{book_digest(books[path], code)}.ipynb" for path in self.paths}
         done = {path: _kept(path, files[path]) for path in self.paths if files[path].exists()}
         todo = [path for path in reversed(self.paths) if path not in done]  # the later ones train: they take longest

@@ -30,7 +30,7 @@ def code_html(source: str) -> str:
 def output_html(output: NotebookNode, models: Container[str], markdown: PageMarkdown) -> str:
     """One output. models: the widgets that the page draws; another one leaves its text, and a word why."""
     if output.output_type == "stream":
-        return f'<pre class="text {output.name}">{ansi2html(output.text)}</pre>'
+        return f'<pre class="text {html.escape(output.name)}">{ansi2html(output.text)}</pre>'
     if output.output_type == "error":
         return f'<pre class="text stderr">{ansi2html(chr(10).join(output.traceback))}</pre>'
     data = output.data
@@ -72,7 +72,7 @@ def _image(kind: str, data: str, output: NotebookNode) -> str:
     if kind == "image/png":
         width, height = png_size(base64.b64decode(data[:64]))
         size = f' width="{width}" height="{height}"'  # the page does not jump when it is decoded
-    return f'<img src="data:{kind};base64,{data}" alt="{html.escape(picture_alt(output))}"{size}>'
+    return f'<img src="data:{kind};base64,{html.escape(data)}" alt="{html.escape(picture_alt(output))}"{size}>'
 
 
 def _fallback(data: dict) -> str:

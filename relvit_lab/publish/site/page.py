@@ -1,9 +1,11 @@
 """A notebook's page: its cells, a list of its headings, and the way to the pages before and after it."""
 
 import html
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from nbformat import NotebookNode
 
@@ -26,6 +28,11 @@ class Link:
 
     file: str
     title: str
+
+
+def address(file: str) -> str:
+    """A file beside the page, as an attribute."""
+    return html.escape(quote(os.fsencode(file)))
 
 
 def title_of(book: NotebookNode, otherwise: str) -> str:
@@ -72,12 +79,12 @@ def document(title: str, body: str) -> str:
 def _cell(cell: NotebookNode, models: dict[str, dict], markdown: PageMarkdown) -> str:
     if cell.cell_type == "markdown":
         inside = markdown.to_html(cell.source, cell.get("attachments"))
-        return f'<section class="words" id="cell-{cell.id}">\n{inside}</section>'
+        return f'<section class="words" id="cell-{html.escape(cell.id)}">\n{inside}</section>'
     if cell.cell_type != "code" or not cell.source.strip():
         return ""
     outputs = "\n".join(output_html(output, models, markdown) for output in cell.outputs)
     shown = f'\n<div class="output">\n{outputs}\n</div>' if outputs else ""
-    return f'<section class="code" id="cell-{cell.id}">\n{code_html(cell.source)}{shown}\n</section>'
+    return f'<section class="code" id="cell-{html.escape(cell.id)}">\n{code_html(cell.source)}{shown}\n</section>'
 
 
 def _contents(headings: list[Heading]) -> str:
@@ -92,7 +99,7 @@ def _contents(headings: list[Heading]) -> str:
 
 def _way(before: Link | None, after: Link | None) -> str:
     def link(to: Link | None, mark: str) -> str:
-        return f'<a href="{to.file}" rel="{mark}">{html.escape(to.title)}</a>' if to else "<span></span>"
+        return f'<a href="{address(to.file)}" rel="{mark}">{html.escape(to.title)}</a>' if to else "<span></span>"
 
     return (
         '<nav class="way" aria-label="Pages">'
