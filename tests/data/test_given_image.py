@@ -16,6 +16,7 @@ from relvit_lab.common.errors import RelvitError
 from relvit_lab.data import given_image
 from relvit_lab.data.images import FORMATS, MOST_PIXELS, decode_image
 from relvit_lab.data.walk import EXTENSIONS
+from relvit_lab.lessons.patch_relations.explorer_data import relations_data
 from relvit_lab.show.own_image import square_image
 
 SIDE = 32
@@ -173,7 +174,7 @@ def png(width: int, height: int) -> bytes:
 def test_small_files_of_huge_images_are_refused(tmp_path, trained, size):
     content = png(*size)
     (tmp_path / "a.png").write_bytes(content)
-    for read in (square_image, trained.transform, relvit_lab.explore_relations):
+    for read in (square_image, trained.transform, relations_data):
         with pytest.raises(RelvitError, match="pixels"):
             read(content)
     with pytest.raises(ValueError, match="pixels"):
