@@ -51,6 +51,8 @@ class RelViT(nn.Module):
                 "correct the backbone's task_side"
             )
         self.tasks = tuple(tasks)
+        self.losses = {task.name: task.loss for task in self.tasks}  # engine.py compiles them
+        self.compiled = False
         self.heads = nn.ModuleDict()
         for task in self.tasks:
             self.heads[task.name] = _make_head(task, backbone.dim, self.side, factored, pair_head)
@@ -77,7 +79,7 @@ class RelViT(nn.Module):
     ) -> dict[str, Tensor]:
         """The unweighted loss of each task (eq. 10-13) from all output tokens (B, N, D)."""
         return {
-            task.name: task.loss(self.heads[task.name], tokens, self.targets(task, permutation), generator)
+            task.name: self.losses[task.name](self.heads[task.name], tokens, self.targets(task, permutation), generator)
             for task in self.tasks
         }
 

@@ -89,6 +89,7 @@ def head_line(stage: StageStarted) -> str:
         f"{stage.name}: {plural(stage.epochs, 'epoch')} of {plural(stage.steps_per_epoch, 'step')}, "
         f"{stage.train_images:,} training and {stage.test_images:,} test images, "
         f"{human_count(stage.parameters)} parameters, {stage.device}, {stage.precision}"
+        f"{', compiled' if stage.compiled else ''}"
     )
 
 

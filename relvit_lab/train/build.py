@@ -1,10 +1,6 @@
 """§4.2: what a stage is made of: its data, the path of its images, its model and the weights that it starts from."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
-from torch import nn
 
 from relvit_lab import data
 from relvit_lab.common.errors import RelvitError
@@ -61,23 +57,6 @@ def build_model(stage: Stage, classes: int) -> RelViT:
     tasks = [get_task(name, e.drloc_form) for name in stage.tasks]
     classes = classes if stage.classifies else None
     return RelViT(backbone, tasks, classes, factored=e.factored_heads, pair_head=e.pair_head)
-
-
-def compiled(model: nn.Module) -> nn.Module:
-    """The model by torch.compile, in code of its own for each size of batch. It shares the weights."""
-    return torch.compile(model, dynamic=False)
-
-
-@contextmanager
-def compiler_explained() -> Iterator[None]:
-    """What a compiler says that is missing or fails, in words that say what to do."""
-    try:
-        yield
-    except RuntimeError as error:
-        if not type(error).__module__.startswith(("torch._inductor", "torch._dynamo")):
-            raise
-        reason = (str(error).splitlines() or [""])[0][:120]
-        raise RelvitError(f"compile=True does not work here ({reason}): leave compile out") from error
 
 
 def load_start(model: RelViT, stage: Stage) -> None:

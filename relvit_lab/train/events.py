@@ -27,6 +27,7 @@ class StageStarted:
     notes: tuple[str, ...] = ()
     resumed: str | None = None
     replayed: bool = False
+    compiled: bool = False
 
 
 @dataclass(frozen=True)

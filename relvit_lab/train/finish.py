@@ -18,7 +18,7 @@ def about(training: "Training") -> dict:
     }  # fmt: skip
     return {
         "experiment": stage.experiment.as_dict(), "stage": _names(training), "fields": stage.fields,
-        "data": described, "environment": environment(training.device),
+        "data": described, "environment": environment(training.device, training.model.compiled),
     }  # fmt: skip
 
 
@@ -44,8 +44,11 @@ def result(training: "Training") -> dict:
             "steps_per_epoch": training.steps_per_epoch, "train_images": count, "test_images": len(training.test),
             "parameters": sum(p.numel() for p in training.model.parameters()),
         },
-        "environment": environment(training.device),
-        "timing": {"seconds": training.seconds, "images_per_second": stage.experiment.epochs * count / spent},
+        "environment": environment(training.device, training.model.compiled),
+        "timing": {
+            "seconds": training.seconds, "compiling": training.compiling,
+            "images_per_second": stage.experiment.epochs * count / spent,
+        },
     }  # fmt: skip
 
 
