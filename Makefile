@@ -50,7 +50,7 @@ class: $(STAMP)  ## copies of the notebooks for a class: make class DIR=path
 	@if [ -z "$(DIR)" ]; then echo "say where to: make class DIR=path" >&2; exit 1; fi
 	$(RUN) -m relvit_lab class "$(DIR)"
 
-bench: $(STAMP)  ## measure speed and memory, ours beside the usual way, into benchmarks/RESULTS.md (about 20 minutes)
+bench: $(STAMP)  ## measure speed and memory, ours beside the usual way, into benchmarks/RESULTS.md (about 25 minutes)
 	$(RUN) benchmarks/all.py
 
 lint: $(STAMP)  ## check code and notebooks with ruff

@@ -38,7 +38,7 @@ def main() -> int:
             dataset=str(Path(folder, "noise.npz")), preset="paper", backbone="vit_s_4", batch_size=o.batch
         )
         stage = experiment.stages()[0]
-        training = Training(stage, pick_device("cpu"), load_data(stage.experiment))
+        training = Training(stage, pick_device("cpu", "float32"), load_data(stage.experiment))
         batch = training.pipeline.train(*next(training.train.batches(None, o.batch)))
 
         def rate(precision: str) -> float:

@@ -145,7 +145,7 @@ def main() -> int:
             labels = np.arange(o.images) % 10
             np.savez(Path(folder, "noise.npz"), x_train=images, y_train=labels, x_test=images[:64], y_test=labels[:64])
             given = {"dataset": str(Path(folder, "noise.npz"))}
-        e = Experiment(**given, preset="paper", backbone="vit_s_4", batch_size=o.batch, run_dir=folder)
+        e = Experiment(**given, preset="paper", backbone="vit_s_4", batch_size=o.batch, run_dir=folder, compile=False)
         dataset = load_data(e.stages()[0].experiment)
 
         def make(**more) -> Training:

@@ -18,6 +18,7 @@ CHOICES = {
     "image_crop": ("resized", "padded", "none"),
     "stop_after": ("pretrain", "finetune", "supervised", "supervised2", "joint"),
     "precision": ("auto", "float32", "bf16"),
+    "compile": ("auto", "true", "false"),
     "data_source": ("packed", "files"),
     "train_on": ("train", "train+val"),
     "pair_head": ("scores", "mlp"),
@@ -101,6 +102,8 @@ def coerce(name: str, value: object, hint: object) -> object:
             return _boolean(value)
         if typing.get_origin(hint) is tuple:
             return tuple(coerce(name, item, typing.get_args(hint)[0]) for item in _items(value))
+        if "true" in CHOICES.get(name, ()):  # a choice beside yes and no
+            return value if value in CHOICES[name] else _said(value)
         if isinstance(value, bool):
             raise ValueError
         if hint is int:
@@ -127,6 +130,16 @@ def _boolean(value: object) -> bool:
     if not isinstance(value, (bool, int, str)) or text not in words:
         raise ValueError
     return words[text]
+
+
+def _said(value: object) -> str:
+    """ "true" or "false", where a value can be meant so; else as it is, for check to name the nearest."""
+    try:
+        return str(_boolean(value)).lower()
+    except ValueError:
+        if isinstance(value, str):
+            return value.strip()
+        raise
 
 
 def _items(value: object) -> list:

@@ -59,6 +59,7 @@ def head_line(stage: StageStarted) -> str:
     return (
         f"{stage.name}: {_data(stage)}, {plural(stage.epochs, 'epoch')} of {plural(stage.steps_per_epoch, 'step')}, "
         f"{human_count(stage.parameters)} parameters, {stage.device}, {stage.precision}"
+        f"{', compiled' if stage.compiled else ''}"
     )
 
 

@@ -1,7 +1,5 @@
 """§4.2: what a stage is made of: its data, the path of its images, its model and the weights that it starts from."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 import torch
@@ -91,23 +89,6 @@ def _initialise_as_released(model: RelViT) -> None:
     nn.init.trunc_normal_(cls, std=0.02)
     if model.classifier is not None:
         model.classifier.reset_parameters()  # nn.Linear's own
-
-
-def compiled(model: nn.Module) -> nn.Module:
-    """The model by torch.compile, in code of its own for each size of batch. It shares the weights."""
-    return torch.compile(model, dynamic=False)
-
-
-@contextmanager
-def compiler_explained() -> Iterator[None]:
-    """What a compiler says that is missing or fails, in words that say what to do."""
-    try:
-        yield
-    except RuntimeError as error:
-        if not type(error).__module__.startswith(("torch._inductor", "torch._dynamo")):
-            raise
-        reason = (str(error).splitlines() or [""])[0][:120]
-        raise RelvitError(f"compile=True does not work here ({reason}): leave compile out") from error
 
 
 def load_start(model: RelViT, stage: Stage) -> str:

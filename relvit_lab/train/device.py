@@ -8,9 +8,11 @@ import functools
 import platform
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +20,11 @@ from torch import Tensor, nn
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.processes import processes
 from relvit_lab.common.randomness import WHOLE, Share
+from relvit_lab.train.engine import auto_precision
 from relvit_lab.train.stage_folder import RunFolder
+
+Value = TypeVar("Value")
+NAMES = "auto, cpu, cuda, cuda:N or mps"
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,11 @@ class Device:
         return nullcontext()
 
     @property
+    def sums(self) -> torch.dtype:
+        """In which means over many images are summed: float64, which Apple's GPUs do not have."""
+        return torch.float32 if self.torch.type == "mps" else torch.float64
+
+    @property
     def waits(self) -> bool:
         """Whether reading a value waits for the device, so that the loop should do it rarely."""
         return self.torch.type != "cpu"
@@ -50,6 +61,8 @@ class Device:
     def description(self) -> str:
         if self.torch.type == "cuda":
             return torch.cuda.get_device_name(self.torch)
+        if self.torch.type == "mps":
+            return "mps"
         threads = torch.get_num_threads()
         return f"cpu ({threads} thread{'s' if threads > 1 else ''})"
 
@@ -69,6 +82,10 @@ class Device:
         """Sums over all devices."""
         return values
 
+    def from_main(self, get: Callable[[], Value]) -> Value:
+        """What `get` gives, in the main process where there are several."""
+        return get()
+
     def agree(self, asked: int | None) -> int | None:
         """What any device asks for (a signal's number), the same on all of them; None: nothing."""
         return asked
@@ -82,8 +99,8 @@ class Device:
 
 
 def pick_device(name: str = "auto", precision: str = "auto") -> Device:
-    """auto: the GPU where there is one, else the CPU; bf16 on a GPU that has it. Under torchrun each process gets a GPU
-    of its own. Raises RelvitError."""
+    """auto: an NVIDIA GPU where there is one, else the CPU; bf16 where engine.auto_precision says so. Under torchrun
+    each process gets a GPU of its own. Raises RelvitError."""
     if processes()[1] > 1:
         from relvit_lab.train.distributed import join  # only here: one device needs none of it
 
@@ -100,12 +117,17 @@ def one_device(name: str, precision: str) -> Device:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError, ValueError) as error:
         reason = (str(error).splitlines() or [""])[0][:120]
-        raise RelvitError(f"device '{name}' cannot be used here ({reason}): take auto, cpu, cuda or cuda:N") from None
-    if device.type not in ("cpu", "cuda"):
-        raise RelvitError(f"device '{name}' is not supported: take auto, cpu, cuda or cuda:N")
-    if precision == "auto":
-        precision = "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"
-    return Device(device, precision)
+        raise RelvitError(f"device '{name}' cannot be used here ({reason}): take {NAMES}") from None
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise RelvitError(f"device '{name}' is not supported: take {NAMES}")
+    return Device(device, auto_precision(device) if precision == "auto" else precision)
+
+
+def passed_over(name: str) -> tuple[str, ...]:
+    """What `device auto` does not take, though it is there."""
+    if name == "auto" and not torch.cuda.is_available() and torch.backends.mps.is_available():
+        return ("this Mac has a GPU: device mps takes it (we could not try it; auto stays on the CPU)",)
+    return ()
 
 
 @functools.cache
@@ -125,7 +147,7 @@ def commit() -> str | None:
         return None
 
 
-def environment(device: Device) -> dict:
+def environment(device: Device, compiled: bool = False) -> dict:
     """What a result was made with."""
     import timm
 
@@ -138,4 +160,5 @@ def environment(device: Device) -> dict:
         "device": device.description,
         "devices": device.share.world,
         "precision": device.precision,
+        "compiled": compiled,
     }

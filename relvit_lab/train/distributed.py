@@ -108,6 +108,9 @@ class Devices(Device):
         dist.all_reduce(sums)
         return dict(zip(values, sums.unbind()))
 
+    def from_main(self, get: Callable[[], Value]) -> Value:
+        return self.group.from_main(get)
+
     def agree(self, asked: int | None) -> int | None:
         """The answer is of one call ago, so that nobody waits for it; a signal is obeyed one step later."""
         answer = self.group.answer()

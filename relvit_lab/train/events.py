@@ -29,6 +29,7 @@ class StageStarted:
     replayed: bool = False
     classes: tuple[str, ...] = ()  # their names
     image_size: int | None = None  # side in pixels
+    compiled: bool = False
 
 
 @dataclass(frozen=True)

@@ -70,9 +70,9 @@ class Experiment:
     knn: int | None = None  # accuracy of so many nearest neighbours on the frozen features, too; None: not asked
     linear_probe: bool = False  # accuracy of a linear classifier on the frozen features, too
     seed: int = 0
-    device: str = "auto"  # auto, cpu, cuda, cuda:1
-    precision: str = "auto"  # float32 or bf16; auto: bf16 on a GPU that has it
-    compile: bool = False  # the model's forward pass by torch.compile
+    device: str = "auto"  # auto, cpu, cuda, cuda:1, mps
+    precision: str = "auto"  # float32 or bf16; auto: bf16 on a GPU or a CPU that multiplies it
+    compile: str = "auto"  # blocks, heads and losses by torch.compile: true, false; auto: in long stages
     profile: bool = False  # measure the parts of a few training steps
     run_dir: str = "runs"
     fresh: bool = False  # begin anew what an earlier run left; given again after a kill, it goes on

@@ -20,7 +20,7 @@ def about(training: "Training") -> dict:
     }  # fmt: skip
     return {
         "experiment": stage.experiment.as_dict(), "stage": _names(training), "fields": stage.fields,
-        "data": described, "environment": environment(training.device),
+        "data": described, "environment": environment(training.device, training.model.compiled),
     }  # fmt: skip
 
 
@@ -48,8 +48,11 @@ def result(training: "Training", weights: bytes) -> dict:
         },
         "data": {"name": training.dataset.name, "digest": training.dataset.digest},
         "weights": {"sha256": hashlib.sha256(weights).hexdigest()},
-        "environment": environment(training.device) | several(training.versions),
-        "timing": {"seconds": training.seconds, "images_per_second": stage.experiment.epochs * count / spent},
+        "environment": environment(training.device, training.model.compiled) | several(training.versions),
+        "timing": {
+            "seconds": training.seconds, "compiling": training.compiling,
+            "images_per_second": stage.experiment.epochs * count / spent,
+        },
     }  # fmt: skip
 
 

@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, nullcontext
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -18,17 +19,10 @@ from relvit_lab.common.randomness import BatchGenerator, epoch_order, key
 from relvit_lab.common.shortages import shortage, shortages_explained
 from relvit_lab.method.pipeline import Batch
 from relvit_lab.method.schedule import learning_rate, make_optimizer
-from relvit_lab.train.build import (
-    build_model,
-    build_pipeline,
-    compiled,
-    compiler_explained,
-    load_data,
-    load_start,
-    train_feed,
-)  # fmt: skip
+from relvit_lab.train import engine
+from relvit_lab.train.build import build_model, build_pipeline, load_data, load_start, train_feed
 from relvit_lab.train.checkpoints import DamagedCheckpoint
-from relvit_lab.train.device import Device, commit, pick_device
+from relvit_lab.train.device import Device, commit, passed_over, pick_device
 from relvit_lab.train.evaluate import evaluate
 from relvit_lab.train.events import EpochDone, Note, Record, StageFinished, StageStarted
 from relvit_lab.train.experiment import Experiment, Stage
@@ -72,7 +66,7 @@ def _run(experiment: Experiment, stages: tuple[Stage, ...], device: Device) -> I
 
     anew = Fresh(device.folder(stages[-1].folder), experiment.fresh)
     for stage in stages:
-        yield from run_stage(stage, device, dataset, anew, experiment.notes())
+        yield from run_stage(stage, device, dataset, anew, experiment.notes() + passed_over(experiment.device))
 
 
 def run_stage(
@@ -130,8 +124,8 @@ def replay(stage: Stage, folder: RunFolder, device: Device, dataset: Callable[[]
     yield StageStarted(
         stage.name, stage.id, folder.path, stage.experiment.epochs, count["steps_per_epoch"], count["train_images"],
         count["test_images"], count["parameters"], ended["environment"]["device"], ended["environment"]["precision"],
-        tuple(notes), replayed=True, classes=tuple(described["data"]["classes"]),
-        image_size=stage.experiment.image_size,
+        tuple(notes), replayed=True, compiled=ended["environment"].get("compiled", False),
+        classes=tuple(described["data"]["classes"]), image_size=stage.experiment.image_size,
     )  # fmt: skip
     for line in lines:
         yield EpochDone(line["epoch"], stage.experiment.epochs, line, replayed=True)
@@ -171,8 +165,10 @@ class Training:
         # the others get its weights
         self.start_note = load_start(self.model, stage) if device.is_main else ""
         self.model.to(device.torch)
-        self.forward = device.wrap(compiled(self.model) if e.compile else self.model)
-        self.optimizer = make_optimizer(self.model, e.weight_decay, e.recipe)
+        self.forward = device.wrap(self.model)
+        self.missing = ""  # why a stage that is worth it is not compiled
+        self._compute(device.precision, device.from_main(self._compiles))
+        self.compiling = 0.0  # seconds
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]
         self.weights = dict(zip(stage.tasks, stage.weights))
         self.step = 0  # steps done
@@ -182,6 +178,24 @@ class Training:
         self.profile: Profile | None = None
         self.versions = [version(device)]  # that trained this stage, earlier ones first
         self._forget_epoch()
+
+    def _compiles(self) -> bool:
+        """As the experiment says; auto: where it is worth it and there is a compiler."""
+        e = self.stage.experiment
+        if e.compile != "auto":
+            return e.compile == "true"
+        if not engine.worth_compiling(self.stage, len(self.train), self.device.torch, self.device.precision):
+            return False
+        self.missing = engine.missing_compiler(self.device.torch)
+        return not self.missing
+
+    def _compute(self, precision: str, compiled: bool) -> None:
+        """From here on in that precision, compiled or not. Before the first step, for the optimiser is made anew."""
+        e = self.stage.experiment
+        self.device = replace(self.device, precision=precision)
+        engine.set_up(self.model, self.device.torch, precision, compiled)
+        fused = engine.fuses_optimizer(self.device.torch.type, precision, compiled)
+        self.optimizer = make_optimizer(self.model, e.weight_decay, e.recipe, fused)
 
     def _forget_epoch(self) -> None:
         self.sums: dict[str, Tensor] = {}  # of losses over the epoch's images so far, on the device
@@ -196,20 +210,9 @@ class Training:
 
         count: of the whole batch, where several devices have a share of it each; None: these are all.
         """
-        e, name, share = self.stage.experiment, self.stage.name, self.device.share
+        e = self.stage.experiment
         count = len(labels) if count is None else count
-        own = (share.rank,) if share.rank else ()  # dropout: each device draws for its own images
-        torch.manual_seed(key(e.seed, name, "step", self.step, *own))
-        draws = BatchGenerator().of(count, share).manual_seed(key(e.seed, name, "augment", self.step))
-        with self._part("augmentation"):
-            batch = self.pipeline.train(images, labels, draws)
-        with self._part("forward"), self.device.autocast(), compiler_explained():
-            logits, tokens = self.forward(batch.images)
-        with self._part("losses"):
-            total, values = self._losses(logits, tokens, batch, draws)
-        with self._part("backward"):
-            self.optimizer.zero_grad(set_to_none=True)
-            self.device.backward(total, count)
+        values = self._gradients(images, labels, count)
         with self._part("optimiser"):
             rate = learning_rate(self.step, self.steps, e.lr, e.recipe)
             for group in self.optimizer.param_groups:
@@ -218,13 +221,61 @@ class Training:
                 torch.nn.utils.clip_grad_norm_(self.parameters, e.clip)
             self.optimizer.step()
         self.step += 1
-        values = self.device.means({"loss": total.detach(), **values}, count)
+        values = self.device.means(values, count)
         for what, value in values.items():
-            self.sums[what] = self.sums.get(what, 0) + value.detach().double() * count
+            self.sums[what] = self.sums.get(what, 0) + value.detach().to(self.device.sums) * count
         self.seen += count
         self.bad_step = torch.where((self.bad_step == 0) & ~values["loss"].isfinite(), self.step, self.bad_step)
         if not self.device.waits:
             self._check_loss()
+
+    def _gradients(self, images: Tensor, labels: Tensor, count: int) -> dict[str, Tensor]:
+        """Forward and backward pass. Returns the loss and its parts."""
+        e, name, share = self.stage.experiment, self.stage.name, self.device.share
+        own = (share.rank,) if share.rank else ()  # dropout: each device draws for its own images
+        torch.manual_seed(key(e.seed, name, "step", self.step, *own))
+        draws = BatchGenerator().of(count, share).manual_seed(key(e.seed, name, "augment", self.step))
+        with self._part("augmentation"):
+            batch = self.pipeline.train(images, labels, draws)
+        with engine.whole_batches_only(self.model, count == self.batch_size), engine.explained():
+            with self._part("forward"), self.device.autocast():
+                logits, tokens = self.forward(batch.images)
+            with self._part("losses"):
+                total, values = self._losses(logits, tokens, batch, draws)
+            with self._part("backward"):
+                self.optimizer.zero_grad(set_to_none=True)
+                self.device.backward(total, count)
+        return {"loss": total.detach(), **values}
+
+    def _compile(self) -> str:
+        """Before the first step: a step that changes nothing, and a pass as in evaluation. Returns what went
+        wrong, and then the stage goes on uncompiled. Raises RelvitError where compiling was asked for."""
+        began = time.perf_counter()
+
+        def first_pass() -> None:
+            share = self.device.share
+            with closing(self.train.batches(None, self.batch_size, share=share)) as batches:
+                images, labels = next(batches)
+            self._gradients(images, labels, self.batch_size)
+            self.optimizer.zero_grad(set_to_none=True)
+            if len(self.test) >= self.batch_size:
+                batch = self.pipeline.evaluate(images, labels)
+                with torch.no_grad(), self.device.autocast():
+                    tokens = self.model.eval()(batch.images).tokens
+                    self.model.task_losses(tokens, generator=BatchGenerator().of(self.batch_size, share))
+                self.model.train()
+
+        try:
+            engine.compile_now(first_pass)
+            said = ""
+        except RelvitError as error:
+            if self.stage.experiment.compile == "true" or self.device.share.world > 1:
+                raise
+            self._compute(self.device.precision, False)
+            said = f"{error}; going on without"
+        self.compiling = time.perf_counter() - began
+        self.seconds += self.compiling
+        return said
 
     def _losses(
         self, logits: Tensor | None, tokens: Tensor, batch: Batch, draws: BatchGenerator
@@ -276,6 +327,8 @@ class Training:
         if self.batch_size < e.batch_size:
             notes.append(f"batch_size {e.batch_size} is more than there are images: clipped to {self.batch_size}")
         resumed = self._resume(folder, notes)
+        if self.missing:
+            notes.append(f"not compiled, for there is {self.missing}: the same results, more slowly")
         if resumed is None:
             folder.clear()
         elif e.fresh:
@@ -284,8 +337,14 @@ class Training:
         yield StageStarted(
             self.stage.name, self.stage.id, folder.path, e.epochs, self.steps_per_epoch, len(self.train),
             len(self.test), sum(p.numel() for p in self.model.parameters()), self.device.description,
-            self.device.precision, tuple(notes), resumed, classes=self.dataset.classes, image_size=e.image_size,
+            self.device.precision, tuple(notes), resumed, compiled=self.model.compiled, classes=self.dataset.classes,
+            image_size=e.image_size,
         )  # fmt: skip
+        if self.model.compiled and self.step < self.steps:
+            yield Note(engine.COMPILING)
+            if failed := self._compile():
+                folder.write_json("experiment.json", about(self))
+                yield Note(failed)
         for line in self.history:
             yield EpochDone(line["epoch"], e.epochs, line, replayed=True)
         slow = e.preset == "paper" and self.device.torch.type == "cpu"
@@ -365,7 +424,8 @@ class Training:
     def _save(self, folder: RunFolder, pace: Pace) -> None:
         self._check_loss()  # never a checkpoint of a broken model
         state = {
-            "stage": self.stage.id, "precision": self.device.precision, "data": self.dataset.digest, "step": self.step,
+            "stage": self.stage.id, "precision": self.device.precision, "compiled": self.model.compiled,
+            "data": self.dataset.digest, "step": self.step,
             "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "history": self.history,
             "best": self.best, "seconds": self.seconds, "sums": self.sums, "seen": self.seen, "versions": self.versions,
             "epoch_seconds": pace.epoch_seconds() if self.seen else 0.0,
@@ -385,6 +445,7 @@ class Training:
             return None
         if state is None:
             return None
+        self._follow(state, notes)
         try:
             self.model.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
@@ -398,6 +459,17 @@ class Training:
                 raise
             reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
             raise DamagedCheckpoint(folder.path / "checkpoint.pt", f"or of another version: {reason}") from None
-        if state["precision"] != self.device.precision:
-            notes.append(f"begun in {state['precision']}, going on in {self.device.precision}: the numbers will differ")
         return f"epoch {len(self.history) + 1}, step {self.step + 1}"
+
+    def _follow(self, state: dict, notes: list[str]) -> None:
+        """auto is what it was when the stage began; what is asked for otherwise is done, and said."""
+        e, now = self.stage.experiment, (self.device.precision, self.model.compiled)
+        begun = state.get("precision", now[0]), state.get("compiled", False)
+        precision = begun[0] if e.precision == "auto" else now[0]
+        compiled = begun[1] if e.compile == "auto" else now[1]
+        if compiled and e.compile == "auto" and (missing := engine.missing_compiler(self.device.torch)):
+            self.missing, compiled = missing, False
+        self._compute(precision, compiled)
+        if (precision, compiled) != begun:
+            words = [f"{p}{', compiled' if c else ''}" for p, c in (begun, (precision, compiled))]
+            notes.append(f"begun in {words[0]}, going on in {words[1]}: the numbers will differ")

@@ -56,10 +56,13 @@ def test_a_seed_repeats_in_bf16():
     assert losses[0] == losses[1]
 
 
+@pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("backbone", ["vit_s_4", "vit_s_32", "swin_t", "t2t_vit_14"])
-def test_every_backbone_trains_in_bf16(backbone):
+def test_every_backbone_trains_in_bf16(backbone, compiled):
     """Full size, joint, two steps: finite losses."""
-    e = Experiment(preset="demo", dataset="digits", backbone=backbone, scenario="downstream_only", batch_size=4)
+    e = Experiment(
+        preset="demo", dataset="digits", backbone=backbone, scenario="downstream_only", batch_size=4, compile=compiled
+    )
     stage = e.stages()[0]
     training = Training(stage, pick_device(DEVICE, "bf16"), load_data(stage.experiment))
     for batch in training.train.batches(torch.arange(8), 4):

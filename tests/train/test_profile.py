@@ -1,4 +1,4 @@
-"""profile=True: what it measures, where it writes, and that it changes nothing; compile=True; no waiting in a step."""
+"""profile=True: what it measures, where it writes, and that it changes nothing; no waiting in a step."""
 
 import gzip
 import json
@@ -12,7 +12,6 @@ from safetensors.torch import load_file
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from relvit_lab.__main__ import main
-from relvit_lab.common.errors import RelvitError
 from relvit_lab.train import profile as profiling
 from relvit_lab.train.build import load_data
 from relvit_lab.train.device import Device, pick_device
@@ -145,53 +144,10 @@ def test_a_product_is_measured():
     assert 1e-4 < rate < 100
 
 
-# -- compile ---------------------------------------------------------------------------------------------------------
-
-
 @contextmanager
 def training(**fields):
     stage = Experiment(**FIELDS | fields).stages()[0]
     yield Training(stage, pick_device("cpu"), load_data(stage.experiment))
-
-
-def test_compiling_goes_around_the_forward_pass_alone(monkeypatch):
-    """What the compiler makes is what is called; its weights are the model's own."""
-    called = []
-
-    def compile_(model, **options):
-        assert options == {"dynamic": False}
-        return lambda images: called.append(len(images)) or model(images)
-
-    monkeypatch.setattr(torch, "compile", compile_)
-    with training(compile=True) as one, training() as other:
-        for t in (one, other):
-            t.train_step(*next(t.train.batches(None, 8)))
-        assert called == [8]
-        assert all(torch.equal(a, b) for a, b in zip(one.model.parameters(), other.model.parameters()))
-        assert not any("_orig_mod" in name for name in one.model.state_dict())
-
-
-def test_a_missing_compiler_is_explained(monkeypatch):
-    from torch._inductor.exc import InvalidCxxCompiler
-
-    def fails(images):
-        raise InvalidCxxCompiler()
-
-    with training(compile=True) as t:
-        t.forward = fails
-        with pytest.raises(RelvitError, match=r"compile=True does not work here.*leave compile out"):
-            t.train_step(*next(t.train.batches(None, 8)))
-
-
-@pytest.mark.slow
-def test_compiled_losses_are_those_of_plain_code():
-    sums = []
-    for choice in (False, True):
-        with training(compile=choice, backbone="vit_nano", tasks="sprel,drloc", train_images=40) as t:
-            for images, labels in t.train.batches(None, 32):  # of 32 and of 8
-                t.train_step(images, labels)
-            sums.append({name: value.item() / t.seen for name, value in t.sums.items()})
-    assert sums[1] == pytest.approx(sums[0], abs=1e-4)
 
 
 # -- nothing waits for a device within a step ------------------------------------------------------------------------

@@ -12,7 +12,8 @@ from relvit_lab.common.errors import RelvitError
 from relvit_lab.paper.records.store import NOTEBOOK, Record, command, find_record
 from relvit_lab.train.experiment import Experiment
 
-DATA = {"dataset": "cifar10", "preset": "demo"}
+COMPUTED = {"precision": "float32", "compile": "false"}  # as the records were; another way rounds otherwise
+DATA = {"dataset": "cifar10", "preset": "demo", **COMPUTED}
 SEEDS = (0, 1, 2)
 LONG_EPOCHS = 60  # five times those of the preset
 LABELS = (5, 10, 25)  # % of the labelled training images
@@ -41,7 +42,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
 LONG = ("long_twice", "long_finetuned")  # one seed
 
 # Table 3's other backbones at their full size, on a few images: that each row runs, and what it costs. One seed.
-FULL_DATA = {"dataset": "cifar10", "preset": "paper", "train_images": 320, "test_images": 200, "epochs": 3}
+FULL_DATA = {
+    "dataset": "cifar10", "preset": "paper", "train_images": 320, "test_images": 200, "epochs": 3, **COMPUTED,
+}  # fmt: skip
 FULL_SIZE: dict[str, dict[str, Any]] = {
     f"{backbone}_{name}": {"backbone": backbone, **fields}
     for backbone in ("swin_t", "t2t_vit_14")

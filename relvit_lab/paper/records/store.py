@@ -40,7 +40,7 @@ def make_record(folder: Path) -> Record:
     experiment = {name: value for name, value in about["experiment"].items() if name not in NOT_RECORDED}
     return {
         "id": about["stage"]["id"],
-        "command": command(experiment),
+        "command": command(experiment | _computed(result["environment"])),
         "experiment": experiment,
         "stage": result["stage"],
         "fields": about["fields"],
@@ -56,6 +56,12 @@ def make_record(folder: Path) -> Record:
             "images_seen": result["counts"]["train_images"] * len(lines),
         },
     }
+
+
+def _computed(environment: Mapping[str, Any]) -> dict[str, str]:
+    """How a stage was computed, as fields of an experiment: left to the machine, another would round otherwise."""
+    compiled = environment.get("compiled", False)
+    return {"precision": environment["precision"], "compile": "true" if compiled else "false"}
 
 
 def _curves(lines: Sequence[Mapping[str, Any]]) -> dict:
@@ -163,7 +169,7 @@ def rerun(record: Record, data_dir: str | Path = "data", run_dir: str | Path = "
     from relvit_lab.show.follow import follow
     from relvit_lab.train.training import run
 
-    experiment = parse_command(record["command"])
+    experiment = replace(parse_command(record["command"]), **_computed(record["environment"]))
     stop = record["stage"]["name"]
     again = replace(experiment, data_dir=str(data_dir), run_dir=str(run_dir), stop_after=stop)
     now = follow(run(again))[-1].result["metrics"]
