@@ -35,7 +35,11 @@ HELP = {
     "grade": """check again what students handed in, and count points: grade FOLDER ... --csv points.csv
         (--seconds 60 for an exercise, --jobs 2 students at once); it runs their code: see docs/security.md""",
     "laptop": """print the commands of the runs in results/, one a line""",
-    "record": """keep the finished stages of run folders as results/<id>.json: record [runs ...]""",
+    "whole": """print those of the larger study, on the whole of CIFAR-10; --search: of the search of its rate and batch;
+        --models: those that make its finished runs the models of the package""",
+    "hold_back": """write data_dir/NAME_held_back.npz, whose test images are training images: to choose settings on them,
+        hold_back cifar10 --images 5000 --data-dir data""",
+    "record": """keep the finished stages of run folders as results/<id>.json: record [runs ...] (--to results)""",
     "report": """write results/README.md again from its template and the records""",
     "rerun": """train a record's run again and compare its metrics: rerun ID --data-dir D""",
     "asset": """keep a finished stage as a model of the package: asset ID NAME (--run-dir D)""",
@@ -44,7 +48,7 @@ HELP = {
 GROUPS = (
     ("train", "demo", "runs", "merge", "fetch", "figures", "tables", "page", "site"),
     ("class", "grade", "app"),
-    ("laptop", "record", "report", "rerun", "asset"),
+    ("laptop", "whole", "hold_back", "record", "report", "rerun", "asset"),
 )
 WITH_FIELDS = ("train", "demo", "tables", "page")  # commands that take fields of Experiment
 
@@ -103,7 +107,8 @@ def demo(words: Sequence[str]) -> None:
         rows.append(finished.result | {"label": label})
     print("\nThe same small ViT, learning rate and schedule; what differs is what it learns from.\n")
     print(compare(rows, columns))
-    print("\nOne seed; `--seed 1` shows what chance does. notebooks/04_train.ipynb says what longer training changes.")
+    print("\nIn joint training SpRel and AbsPos are read off the positional embeddings: 100 % is no feat (notebook 5).")
+    print("One seed; `--seed 1` shows what chance does. Whether it helps elsewhere: notebooks/04_train.ipynb.")
 
 
 def runs(words: Sequence[str]) -> None:
@@ -224,11 +229,32 @@ def laptop(words: Sequence[str]) -> None:
     print("\n".join(commands()))
 
 
+def whole(words: Sequence[str]) -> None:
+    from relvit_lab.paper.records import whole
+
+    options, others = split(words, (), ("search", "models"))
+    only_options(others, ())
+    listed = {"search": whole.search_commands, "models": whole.model_commands}
+    for lines in [listed[name] for name in options] or [whole.commands]:
+        print("\n".join(lines()))
+
+
+def hold_back(words: Sequence[str]) -> None:
+    from relvit_lab.data.hold_back import hold_back
+
+    options, names = split(words, ("images", "data_dir"))
+    if len(names) != 1 or "images" not in options:
+        raise RelvitError("hold_back takes a data set and a number: hold_back cifar10 --images 5000")
+    if not options["images"].isdigit():
+        raise RelvitError(f"--images takes a whole number, not '{options['images']}'")
+    print(hold_back(names[0], int(options.pop("images")), **options))
+
+
 def record(words: Sequence[str]) -> None:
     from relvit_lab.paper.records.store import write_records
 
-    _, folders = split(words, ())
-    for path in write_records(folders or ["runs"]):
+    options, folders = split(words, ("to",))
+    for path in write_records(folders or ["runs"], **options):
         print(path)
 
 
@@ -270,6 +296,7 @@ def app(words: Sequence[str]) -> None:
 
 COMMANDS = {
     "train": train, "demo": demo, "runs": runs, "fetch": fetch, "figures": figures, "laptop": laptop, "record": record,
+    "whole": whole, "hold_back": hold_back,
     "report": report, "rerun": rerun, "asset": asset, "merge": merge,
     "tables": tables, "page": page, "class": class_copies, "grade": grade, "app": app, "site": site,
 }  # fmt: skip

@@ -106,6 +106,7 @@ _LOOK = {
     "best epoch on the test images": "which epoch counts: a fixed one, or the one that looks best on the test images?",
     "fair": "line by line: one of them differs in more than the task",
 }  # fmt: skip
+_NOT_FAIR = {"D": "what is measured: is it one quantity, on one scale, and the one that matters?"}
 
 
 def claim_rows() -> list[dict[str, str]]:
@@ -124,7 +125,7 @@ def _judge_fair(answer: Any) -> str:
     wrong = [name for name in _RIGHT if answer[name] != _RIGHT[name]]
     if wrong:
         name = wrong[0]
-        look = _LOOK[answer[name]]
+        look = _NOT_FAIR.get(name, _LOOK["fair"]) if answer[name] == "fair" else _LOOK[answer[name]]
         raise Mistake(
             f"{len(_RIGHT) - len(wrong)} of {len(_RIGHT)} right. Claim {name} is not '{answer[name]}'. Look at {look}"
         )
@@ -142,6 +143,7 @@ EXERCISES.add(
         wrong={
             "Claim A is not 'fair'": dict.fromkeys(_RIGHT, "fair"),
             "Claim B is not 'trained longer'": {**_RIGHT, "B": "trained longer"},
+            "Claim D is not 'fair'. Look at what is measured": {**_RIGHT, "D": "fair"},
             "Claim C is not 'rate tuned": {**_RIGHT, "C": "rate tuned for one only"},
             "Claim E is not 'trained longer'": {**_RIGHT, "E": "trained longer"},
             "Claim F is not 'best of several": {**_RIGHT, "F": "best of several seeds"},

@@ -18,6 +18,7 @@ from relvit_lab.paper.figures.figure_1 import tokens_figure
 from relvit_lab.paper.figures.figure_2 import architecture_figure
 from relvit_lab.paper.figures.figure_3 import mega_patches_figure
 from relvit_lab.paper.figures.figure_4 import shortcut_figure
+from relvit_lab.paper.figures.images_seen import images_seen_figure
 from relvit_lab.paper.records.store import read_records
 from relvit_lab.show.diagram import CREDITS, DPI
 from relvit_lab.show.photographs import photograph
@@ -89,6 +90,7 @@ FIGURES = {
     "figure_2_architecture": Plate(architecture_figure, "Figure 2: the RelViT architecture", CREDITS["china"]),
     "figure_3_mega_patches": Plate(mega_patches_figure, "Figure 3: patches and mega-patches", CREDITS["flower"]),
     "figure_4_shortcut": Plate(shortcut_figure, "Figure 4: positional embeddings and shuffling in pre-training"),
+    "images_seen": Plate(images_seen_figure, "The whole of CIFAR-10: accuracy against images seen"),
 }
 FORMATS = ("svg", "pdf", "png")
 

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.table import Table
-from relvit_lab.paper.records import settings as laptop
 from relvit_lab.paper.records.report import WHAT, Report, plus_minus
 from relvit_lab.paper.records.store import mean_sd
 
@@ -30,7 +29,7 @@ def told_apart(gaps: Sequence[float]) -> bool | None:
 def differences(report: Report, pairs: Sequence[tuple[str, str]]) -> Table:
     """By how many points of accuracy one setting is ahead of another, seed by seed, and what that is worth.
 
-    pairs: of names of laptop.SETTINGS. Those without records are left out.
+    pairs: of names of the report's settings. Those without records are left out.
     """
     verdicts = {True: "told apart", False: "not told apart", None: "one seed: cannot be judged"}
     rows = []
@@ -58,8 +57,8 @@ def shortcut_series(report: Report) -> dict[str, dict[str, list[list[float]]]]:
     """What figure_shortcut.shortcut_curves takes: by epoch, for those of the four settings that have records."""
     return {
         IN_THE_FIGURE[name]: {
-            "sprel": laptop.curves(report.records, name, "first", "sprel"),
-            "accuracy": laptop.curves(report.records, name, "last", "accuracy"),
+            "sprel": report.curves(name, "first", "sprel"),
+            "accuracy": report.curves(name, "last", "accuracy"),
         }
         for name in available(report, FOUR)
     }

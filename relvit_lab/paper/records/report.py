@@ -9,17 +9,21 @@
 {{shared epochs}}                 a field that all records but those of LONG and FULL_SIZE share
 {{full epochs}}                   a field that all records of FULL_SIZE share
 {{long epochs}} {{chance sprel}} {{count records}} {{count_seeds pe_off}} {{points}} {{hours}}
+{{whole answer}}                  a part of whole_report.py
 {{minutes supervised}} {{seeds}} {{grid}} {{chances}} {{kept released}} {{missing}} {{commands}} {{made}}
 """
 
 import re
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from relvit_lab.common.errors import RelvitError, nearest
 from relvit_lab.common.paths import resolve
 from relvit_lab.paper.records import settings as laptop
+from relvit_lab.paper.records import whole
 from relvit_lab.paper.records.store import Record, mean_sd, read_records
+from relvit_lab.paper.records.study import Study
 
 WHAT = {
     "supervised": "supervised, one stage",
@@ -32,6 +36,11 @@ WHAT = {
     "pe_on": "PE on, no shuffle",
     "pe_on_shuffled": "PE on, shuffle",
     "released": "recipe released",
+    "four_tasks": "all four tasks, PE off",
+    "four_tasks_pe": "all four tasks, PE on, no shuffle",
+    "few_supervised": f"supervised, {whole.SHARE} % of the labels",
+    "few_supervised_long": f"supervised, {whole.SHARE} % of the labels, longer",
+    "few_finetuned": f"pre-trained, fine-tuned on {whole.SHARE} % of the labels",
     "long_twice": "supervised, two stages",
     "long_finetuned": "pre-trained, fine-tuned",
     **{f"mega_{m}": f"M = {m}" for m in laptop.MEGA},
@@ -43,14 +52,15 @@ TABLES = {
     "recipe": ("finetuned", "released"),
     "long": ("long_twice", "long_finetuned"),
 }
+ANSWER = re.compile(r"(<!-- answer: .*? -->\n).*?\n(<!-- end of answer -->)", re.DOTALL)  # in the README
 RENAMED = {("mega", "finetuned"): "no mega-patches", ("recipe", "finetuned"): "recipe paper"}
 
 
 class Report:
-    """The numbers of the records at laptop scale, as text."""
+    """The numbers of a study's records, as text. render and value are for the one at laptop scale."""
 
-    def __init__(self, records: Mapping[str, Record]):
-        self.records = records
+    def __init__(self, records: Mapping[str, Record], study: Study = laptop.STUDY):
+        self.records, self.study = records, study
 
     def render(self, template: str) -> str:
         """The template with every {{...}} replaced. Raises RelvitError for one that is unknown, or has no record."""
@@ -81,10 +91,20 @@ class Report:
             "seeds": lambda: ", ".join(map(str, laptop.SEEDS)),
             "commands": lambda: "\n".join(laptop.commands()),
             "made": self.made,
+            "whole": self.whole,
         }
         if verb not in verbs:
             raise RelvitError(f"unknown '{verb}' in the template: {nearest(verb, verbs)}")
         return verbs[verb](*words)
+
+    def whole(self, what: str) -> str:
+        """A part of the page that is about the whole of CIFAR-10: answer, rows, differences, ..."""
+        from relvit_lab.paper.records.whole_report import WholeReport
+
+        parts = WholeReport(self.records).parts()
+        if what not in parts:
+            raise RelvitError(f"unknown part 'whole {what}' in the template: {nearest(what, parts)}")
+        return parts[what]()
 
     def used(self) -> list[Record]:
         """All records that the report speaks of, each once."""
@@ -93,7 +113,10 @@ class Report:
         return list({record["id"]: record for record in found}.values())
 
     def find(self, name: str, stage: str = "last") -> list[Record]:
-        return laptop.find(self.records, name, stage)
+        return self.study.find(self.records, name, stage)
+
+    def curves(self, name: str, stage: str, metric: str) -> list[list[float]]:
+        return self.study.curves(self.records, name, stage, metric)
 
     def of(self, name: str, metric: str) -> list[float]:
         """A metric by seed: accuracies after the last stage, a task's metric after the stage that trained it."""
@@ -115,12 +138,8 @@ class Report:
 
     def missing(self) -> str:
         """The planned runs that are not on record."""
-        gaps = []
-        for name in (*laptop.SETTINGS, *laptop.FULL_SIZE):
-            there = {record["experiment"]["seed"] for record in self.find(name)}
-            lacking = [str(seed) for seed in laptop.seeds(name) if seed not in there]
-            gaps += [f"`{name}` (seed {' and '.join(lacking)})"] if lacking else []
-        return ", ".join(gaps) or "none"
+        gaps = self.study.missing(self.records, self.study.settings)
+        return ", ".join(f"`{name}` (seed {' and '.join(map(str, seeds))})" for name, seeds in gaps.items()) or "none"
 
     def shared(self, field: str) -> str:
         names = [name for name in laptop.SETTINGS if name not in laptop.LONG]
@@ -172,7 +191,7 @@ class Report:
             raise RelvitError(f"unknown table '{name}': {nearest(name, (*TABLES, 'labels', 'backbones'))}")
         rows = [self.row(name, setting) for setting in names]
         headers = ["trained", "epochs", "accuracy by seed, %", "mean ± sd", "SpRel, %", "AbsPos, %"]
-        return _markdown(headers, rows)
+        return markdown(headers, rows)
 
     def row(self, table: str, name: str) -> list[str]:
         first, last = self.find(name, "first"), self.find(name)
@@ -201,7 +220,7 @@ class Report:
                  plus_minus(self.gaps(other, one), sign=True)]
             )  # fmt: skip
         headers = ["labels", "labelled images", "supervised", "pre-trained on all images, fine-tuned", "difference"]
-        return _markdown(headers, rows)
+        return markdown(headers, rows)
 
     def backbones(self) -> str:
         rows = []
@@ -215,7 +234,7 @@ class Report:
             rows.append([record["experiment"]["backbone"], trained, size, f"{metrics['accuracy']:.1f}", *tasks, *spent])
         headers = ["backbone", "trained on the classes and", "parameters", "accuracy, %", "SpRel, %", "AbsPos, %",
                    "DRLoc, patches", "minutes", "img/s in training"]  # fmt: skip
-        return _markdown(headers, rows)
+        return markdown(headers, rows)
 
     def shared_count(self, name: str) -> str:
         counts = {record["counts"]["train_images"] for record in self.find(name)}
@@ -235,13 +254,14 @@ def _number(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:g}"
 
 
-def _markdown(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [headers, ["---"] + ["---:"] * (len(headers) - 1), *rows]
+def markdown(headers: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
+    """A table; all columns but the first ones to the right."""
+    lines = [headers, ["---"] * left + ["---:"] * (len(headers) - left), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def write_report(folder: str | Path = "results") -> Path:
-    """results/README.md, anew. Returns its path. Raises RelvitError."""
+    """results/README.md, anew, and the answer in the README beside the folder. Returns its path. Raises RelvitError."""
     folder = resolve(folder)
     template, path = folder / "README.template.md", folder / "README.md"
     records = read_records(folder)
@@ -258,4 +278,9 @@ def write_report(folder: str | Path = "results") -> Path:
         if len(digests) > 1:
             raise RelvitError(f"the records of {name} are of {len(digests)} different sets of images: keep one set's")
     path.write_text(report.render(template.read_text(encoding="utf-8")), encoding="utf-8")
+    front = folder.parent / "README.md"
+    if front.is_file():
+        answer = textwrap.fill(report.value("whole", "answer"), 120, break_on_hyphens=False)
+        text = front.read_text(encoding="utf-8")
+        front.write_text(ANSWER.sub(lambda found: f"{found[1]}{answer}\n{found[2]}", text), encoding="utf-8")
     return path

@@ -5,12 +5,11 @@ The real CIFAR-10, cut down by preset demo to a fixed 4,000 training and 2,000 t
 and a few short runs of Swin-T and T2T-ViT-14 at 224 px (FULL_SIZE).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
-from relvit_lab.common.errors import RelvitError
-from relvit_lab.paper.records.store import NOTEBOOK, Record, command, find_record
-from relvit_lab.train.experiment import Experiment
+from relvit_lab.paper.records.store import NOTEBOOK, command
+from relvit_lab.paper.records.study import Study
 
 COMPUTED = {"precision": "float32", "compile": "false"}  # as the records were; another way rounds otherwise
 DATA = {"dataset": "cifar10", "preset": "demo", **COMPUTED}
@@ -51,15 +50,17 @@ FULL_SIZE: dict[str, dict[str, Any]] = {
     for name, fields in {"supervised": SUPERVISED, "joint": JOINT, "drloc": {**JOINT, "tasks": "drloc"}}.items()
 }
 
-
-def experiment(name: str, seed: int = 0) -> Experiment:
-    """The experiment of a setting."""
-    fields = {**FULL_DATA, **FULL_SIZE[name]} if name in FULL_SIZE else {**DATA, **SETTINGS[name]}
-    return Experiment.create({**fields, "seed": seed})
+STUDY = Study(
+    {name: DATA | fields for name, fields in SETTINGS.items()}
+    | {name: FULL_DATA | fields for name, fields in FULL_SIZE.items()},
+    {name: SEEDS[:1] if name in LONG or name in FULL_SIZE else SEEDS for name in (*SETTINGS, *FULL_SIZE)},
+    "python -m relvit_lab laptop",
+)
+experiment, find, curves = STUDY.experiment, STUDY.find, STUDY.curves
 
 
 def seeds(name: str) -> tuple[int, ...]:
-    return SEEDS[:1] if name in LONG or name in FULL_SIZE else SEEDS
+    return STUDY.seeds[name]
 
 
 def commands() -> Iterator[str]:
@@ -72,22 +73,3 @@ def commands() -> Iterator[str]:
 
 def _out(name: str, seed: int) -> str:
     return NOTEBOOK.replace("out.ipynb", f"out_{name}_{seed}.ipynb")
-
-
-def find(records: Mapping[str, Record], name: str, stage: str = "last") -> list[Record]:
-    """The records of a setting, one for each seed that has been run. stage: "first" (pre-training) or "last".
-
-    Raises RelvitError where there is none.
-    """
-    found = [
-        find_record(records, experiment(name, seed).stages()[0 if stage == "first" else -1]) for seed in seeds(name)
-    ]
-    there = [record for record in found if record is not None]
-    if not there:
-        raise RelvitError(f"no record of '{name}': run its commands (python -m relvit_lab laptop), then record")
-    return there
-
-
-def curves(records: Mapping[str, Record], name: str, stage: str, metric: str) -> list[list[float]]:
-    """A metric on the test images by epoch, a list for each seed."""
-    return [record["curves"]["test"][metric] for record in find(records, name, stage)]

@@ -74,7 +74,7 @@ def _curves(lines: Sequence[Mapping[str, Any]]) -> dict:
 
 def command(experiment: Mapping[str, Any]) -> str:
     """The papermill command of a resolved experiment: only what differs from the defaults of its data set."""
-    return " ".join([NOTEBOOK, *(f"-p {name} {_word(value)}" for name, value in given_fields(experiment).items())])
+    return " ".join([NOTEBOOK, *(f"-p {name} {word(value)}" for name, value in given_fields(experiment).items())])
 
 
 def given_fields(experiment: Mapping[str, Any]) -> dict[str, Any]:
@@ -90,7 +90,8 @@ def given_fields(experiment: Mapping[str, Any]) -> dict[str, Any]:
     return given
 
 
-def _word(value: Any) -> str:
+def word(value: Any) -> str:
+    """A field's value as one word of a command line."""
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return ",".join(value)
     if isinstance(value, (list, bool)) or value is None:
@@ -126,10 +127,10 @@ def write_records(run_dirs: Iterable[str | Path], to: str | Path = "results") ->
 
 
 def read_records(folder: str | Path = "results", whole: bool = True) -> dict[str, Record]:
-    """All records by id, in the order of their names. whole: each has all that a record has; else at least what a rate
-    is measured by. Raises RelvitError for a file that is none."""
+    """All records by id, those of folders within it too, in the order of their names. whole: each has all that a record
+    has; else at least what a rate is measured by. Raises RelvitError for a file that is none."""
     records = {}
-    for path in sorted(resolve(folder).glob("*.json")):
+    for path in sorted(resolve(folder).rglob("*.json")):
         try:
             record = read(path, SHAPE if whole else MEASURED)
         except Damaged as error:
