@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 
 import relvit_lab
-from relvit_lab import widgets
 from relvit_lab.common.errors import RelvitError
+from relvit_lab.lessons.attention_scores import explorer as scores_explorer
 from relvit_lab.lessons.attention_scores.explorer import CARRIED, explore_scores
 from relvit_lab.lessons.attention_scores.explorer_data import scores_data, with_image
 from relvit_lab.lessons.attention_scores.explorer_figure import draw_attention, draw_scores, seen_from
@@ -222,7 +222,7 @@ def same_order(sent: list, data, shuffle: int) -> None:
 
 
 def test_the_page_gets_one_order_whole_and_another_when_asked(both):
-    explorer = widgets.scores.ScoresExplorer(both, task="sprel", token=6)
+    explorer = scores_explorer.ScoresExplorer(both, task="sprel", token=6)
     sent = explorer.data
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(sent["png"]))), both.picture)
     assert np.array_equal(np.frombuffer(sent["permutations"], np.uint8).reshape(-1, 16), both.permutations)
@@ -238,7 +238,7 @@ def test_the_page_gets_one_order_whole_and_another_when_asked(both):
 
 
 def test_a_page_without_a_kernel_takes_along_what_fits(both):
-    explorer = widgets.scores.ScoresExplorer(both, task="sprel")
+    explorer = scores_explorer.ScoresExplorer(both, task="sprel")
     explorer.carry()
     assert list(explorer.data["shuffles"]) == [str(s) for s in range(SHUFFLES + 1)]
     same_order(explorer.data["shuffles"]["9"], both, 9)
@@ -303,7 +303,7 @@ def test_what_is_shown_first_can_be_chosen_and_changed(both):
             setattr(explorer, name, value)
     with pytest.raises(RelvitError, match="no 'layer'"):
         explore_scores(model="digits_tasks", layer=2)
-    text = widgets.scores.ScoresExplorer(both, task="dist")._repr_mimebundle_()[0]["text/plain"]
+    text = scores_explorer.ScoresExplorer(both, task="dist")._repr_mimebundle_()[0]["text/plain"]
     assert "draw_scores" in text and all(both.verdict("dist", 0, m) in text for m in (0, 1))
 
 
