@@ -27,9 +27,10 @@ if TYPE_CHECKING:
 
 LONGEST_WRITTEN_OUT = 257  # tokens: beyond, the maps (B, heads, T, T) take more memory than they save time
 COMPILING = "compiling, about 20 s; a few where this was compiled before"
-# What a stage has to cost, in floating point operations, for `compile auto`: compiling then comes back some four times.
-# float32: compiled steps take 10 % less time, at 0.1 to 0.2 TFLOP/s on two cores; bf16: a third less, at 0.12 to 0.45.
-WORTH_COMPILING = {"float32": 2e14, "bf16": 1e14}
+# What a stage has to cost on a CPU, in floating point operations, for `compile auto`: a third of its time in bf16 is
+# then some four times what compiling takes. float32 is never worth it: 1.03 and 1.05 times as fast, with a tenth more memory
+# (benchmarks/RESULTS.md), and not to the bit what the records are.
+WORTH_COMPILING = 1e14
 WORTH_COMPILING_STEPS = 5_000  # on a GPU, where small steps wait for launches; not measured
 BACKEND = "inductor"
 VARIANTS = 64  # of a compiled function: shapes, with and without gradients, Swin's stages
@@ -100,10 +101,10 @@ def worth_compiling(stage: "Stage", images: int, device: torch.device, precision
     seen = images * e.epochs
     if device.type == "cuda":
         return seen / e.batch_size >= WORTH_COMPILING_STEPS
-    if device.type != "cpu" or seen < 10_000:  # no image costs that much: nothing is built to count
+    if device.type != "cpu" or precision != "bf16" or seen < 10_000:  # no image costs that much: nothing is built
         return False
     size = e.image_size if stage.mega_patches is None else stage.mega_patches * e.patch_size
-    return seen * backbone_flops(e.backbone, size, e.patch_size).train >= WORTH_COMPILING[precision]
+    return seen * backbone_flops(e.backbone, size, e.patch_size).train >= WORTH_COMPILING
 
 
 def missing_compiler(device: torch.device) -> str:
