@@ -81,7 +81,7 @@ class SplitFeed(Feed):
         self.images = split.images
         there, image = self.images.device == self.device, self.images[0].nbytes
         if resident is None:
-            on_gpu = self.device.type == "cuda"
+            on_gpu = self.device.type not in ("cpu", "mps")  # a Mac's GPU shares the memory
             resident = there or fits(len(self) * image, self.device) if on_gpu else image < SMALL
         self.resident = resident
         if resident and not there:

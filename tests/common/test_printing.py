@@ -108,7 +108,7 @@ def test_every_command_has_help(capsys):
 @pytest.mark.parametrize(
     "number, words",
     [(errno.EACCES, "take a folder that is yours"), (errno.EROFS, "take a folder that is yours"),
-     (errno.ENOSPC, "free some space"), (errno.EDQUOT, "free some space"), (errno.ENOENT, "check the path"),
+     (errno.ENOSPC, "free some"), (errno.EDQUOT, "free some"), (errno.ENOENT, "check the path"),
      (errno.ENOTDIR, "check the path"), (errno.EIO, "Input/output error")],
 )  # fmt: skip
 def test_an_error_of_the_system_is_one_line_with_path_and_advice(monkeypatch, capsys, number, words):
@@ -119,7 +119,7 @@ def test_an_error_of_the_system_is_one_line_with_path_and_advice(monkeypatch, ca
         monkeypatch.setitem(COMMANDS, command, fails)
         assert main([command]) == 1
         said = capsys.readouterr().err
-        assert said.startswith("error: /some/where: ") and words in said and said.count("\n") == 1
+        assert said.startswith("error: ") and "/some/where" in said and words in said and said.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from relvit_lab import __main__ as cli
+from relvit_lab.common import sealed
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.sealed import Damaged, read
 from relvit_lab.paper.plan.job import read_failure
@@ -274,7 +275,7 @@ def test_what_may_not_be_read_is_no_damage(tmp_path, monkeypatch):
     def refuse(*_):
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(sealed, "read_regular", refuse)
     with pytest.raises(RelvitError, match=r"Permission denied.*make it readable") as caught:
         RunFolder(tmp_path).result()
     assert "fresh" not in str(caught.value)
@@ -282,5 +283,5 @@ def test_what_may_not_be_read_is_no_damage(tmp_path, monkeypatch):
 
 def test_a_pipe_in_place_of_a_file_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "result.json")
-    with pytest.raises(Damaged, match="no file"):
+    with pytest.raises(Damaged, match="no regular file"):
         read(tmp_path / "result.json")

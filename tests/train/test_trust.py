@@ -127,7 +127,7 @@ def test_the_report_and_the_ablation_refuse_two_data_sets(tmp_path, monkeypatch)
     folder.mkdir()
     (folder / "README.template.md").write_text("")
     records = [{"id": f"{k}", "data": {"name": "cifar10", "digest": digest}} for k, digest in enumerate("ab")]
-    monkeypatch.setattr(report, "read_records", lambda _: {})
+    monkeypatch.setattr(report, "read_records", lambda _: {"0": {}})
     monkeypatch.setattr(report.Report, "used", lambda self: records)
     with pytest.raises(RelvitError, match="2 different sets of images"):
         report.write_report(folder)
