@@ -11,7 +11,7 @@ from relvit_lab.common.errors import RelvitError
 EXTENSIONS = (  # of the formats that images.py opens
     ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".gif", ".avif", ".avifs", ".tif", ".tiff",
     ".bmp", ".dib", ".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".qoi",
-    ".tga", ".icb", ".vda", ".vst", ".ico", ".icns", ".pcx", ".sgi", ".rgb", ".rgba", ".bw", ".dds", ".blp", ".im",
+    ".tga", ".icb", ".vda", ".vst", ".ico", ".icns", ".pcx", ".sgi", ".rgb", ".rgba", ".bw", ".dds", ".blp",
     ".msp", ".xbm",
 )  # fmt: skip
 LAYOUT = "train/<class>/<image> with val/ or test/ beside train/, or <class>/<image> alone"
