@@ -25,13 +25,14 @@ from training_step import loop_steps
 
 from relvit_lab.train import pace
 from relvit_lab.train.build import load_data
-from relvit_lab.train.device import pick_device
+from relvit_lab.train.choose_device import pick_device
 from relvit_lab.train.engine import cpu_flags
 from relvit_lab.train.experiment import Experiment
 from relvit_lab.train.flops import stage_flops
 from relvit_lab.train.profile import peak_memory, product_tflops
 from relvit_lab.train.stage_folder import RunFolder
-from relvit_lab.train.training import Training
+from relvit_lab.train.state import Training
+from relvit_lab.train.training import train_stage
 
 CASES = (("vit_nano", 64, 1.7), ("vit_s_4", 32, 2.3))
 NEVER_SLOWER, MEMORY = 0.97, 1.1
@@ -70,7 +71,7 @@ def side(folder: str, backbone: str, batch: int, name: str) -> None:
     stage, device = experiment.stages()[0], pick_device("cpu", experiment.precision)
     training, run_folder = Training(stage, device, load_data(stage.experiment)), RunFolder(stage.folder)
     with run_folder.lock():
-        records = training.steps_to_the_end(run_folder)
+        records = train_stage(training, run_folder)
         loop_steps(records, 2)
         about = {"precision": training.device.precision, "compiled": training.model.compiled,
                  "compiling": training.compiling, "gflop": stage_flops(stage).train / 1e9}  # fmt: skip

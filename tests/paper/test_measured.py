@@ -7,7 +7,7 @@ import pytest
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.paper.records import measured
 from relvit_lab.paper.records import settings as laptop
-from relvit_lab.paper.records.report import Report
+from relvit_lab.paper.records.results import Results
 
 
 def record(name, seed, stage, accuracy, sprel=None):
@@ -29,7 +29,7 @@ def report(**accuracies):
             if len(laptop.experiment(name, seed).stages()) > 1:
                 records |= [record(name, seed, "first", None, sprel)]
             records |= [record(name, seed, "last", value, sprel)]
-    return Report(records)
+    return Results(records)
 
 
 def test_told_apart_is_the_95_percent_interval_of_students_t():

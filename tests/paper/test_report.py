@@ -9,7 +9,8 @@ import pytest
 
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.paper.records import settings as laptop
-from relvit_lab.paper.records.report import Report, plus_minus
+from relvit_lab.paper.records.report import Report
+from relvit_lab.paper.records.results import plus_minus
 from relvit_lab.paper.records.store import parse_command, read_records
 
 RESULTS = Path(__file__).parents[2] / "results"

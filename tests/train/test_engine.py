@@ -18,12 +18,14 @@ from relvit_lab.common.errors import RelvitError
 from relvit_lab.train import device as devices
 from relvit_lab.train import engine, pace
 from relvit_lab.train.build import build_model, load_data
-from relvit_lab.train.device import Device, one_device, passed_over
+from relvit_lab.train.choose_device import passed_over
+from relvit_lab.train.device import Device, one_device
 from relvit_lab.train.engine import auto_precision, fuses_attention, fuses_optimizer, multiplies_bf16, worth_compiling
 from relvit_lab.train.events import Note, StageFinished, StageStarted, StepDone
 from relvit_lab.train.experiment import Experiment
 from relvit_lab.train.stage_folder import RunFolder
-from relvit_lab.train.training import Training, run
+from relvit_lab.train.state import Training
+from relvit_lab.train.training import run
 
 CPU = torch.device("cpu")
 SMALL = {"preset": "smoke", "scenario": "downstream_only", "train_images": 40, "test_images": 40, "seed": 3}  # 32 and 8
@@ -380,7 +382,7 @@ def test_code_of_the_compiler_agrees_with_plain_code(tmp_path, monkeypatch, back
     plain = steps(training(compile=False, **more), 3)
     torch._dynamo.reset()
     t = training(compile=True, **more)
-    assert t._compile() == "" and steps(t, 3) == pytest.approx(plain, rel=1e-3)
+    assert t.compile() == "" and steps(t, 3) == pytest.approx(plain, rel=1e-3)
     assert list((tmp_path / "compiled").rglob("*.so"))
 
 

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.method.tasks import RELVIT
-from relvit_lab.train import pace, training
+from relvit_lab.train import pace, state, training
 from relvit_lab.train.events import EpochDone, Note, StageFinished, StageStarted, StepDone
 from relvit_lab.train.experiment import Experiment
 from relvit_lab.train.pace import Terminated
@@ -106,13 +106,13 @@ def test_two_supervised_stages_share_the_first():
 def begun(monkeypatch):
     """Weights as each stage starts with them."""
     seen = {}
-    load_start = training.load_start
+    load_start = state.load_start
 
     def spy(model, stage):
         load_start(model, stage)
         seen[stage.name] = {name: value.clone() for name, value in model.state_dict().items()}
 
-    monkeypatch.setattr(training, "load_start", spy)
+    monkeypatch.setattr(state, "load_start", spy)
     return seen
 
 

@@ -10,7 +10,7 @@ from matplotlib.colors import to_rgb
 from relvit_lab.common.errors import RelvitError, nearest
 from relvit_lab.paper.records import whole
 from relvit_lab.paper.records.measured import available, shortcut_series
-from relvit_lab.paper.records.report import Report
+from relvit_lab.paper.records.results import Results
 from relvit_lab.paper.records.store import Record, read_records
 from relvit_lab.show.style import BLACK, BLUE, GREEN, ORANGE, VERMILLION, Drawing, new_drawing, styled
 
@@ -35,9 +35,9 @@ def shortcut_figure(records: Mapping[str, Record] | None = None) -> Drawing:
     """Figure 4 from the runs on record (results/ where None): those on the whole of CIFAR-10 where PE on, PE off and
     the baseline are all there, else those at laptop scale. Raises RelvitError where there are none."""
     records = read_records() if records is None else records
-    report, scale = Report(records, whole.STUDY), "the whole of CIFAR-10"
+    report, scale = Results(records, whole.STUDY), "the whole of CIFAR-10"
     if len(available(report, ("pe_on", "pe_off", "supervised"))) < 3:
-        report, scale = Report(records), "CIFAR-10 at laptop scale"
+        report, scale = Results(records), "CIFAR-10 at laptop scale"
     runs = report.find("pe_on")
     e, seeds = runs[0]["experiment"], ", ".join(str(run["experiment"]["seed"]) for run in runs)
     note = (

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 
 from relvit_lab.paper.figures.figure_4 import dark
 from relvit_lab.paper.records import whole
-from relvit_lab.paper.records.report import WHAT
+from relvit_lab.paper.records.results import WHAT
 from relvit_lab.paper.records.store import Record, read_records
 from relvit_lab.paper.records.whole_report import NOT_YET, WholeReport
 from relvit_lab.show.style import BLUE, VERMILLION, Drawing, new_drawing, styled

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.table import Table
-from relvit_lab.paper.records.report import WHAT, Report, plus_minus
+from relvit_lab.paper.records.results import WHAT, Results, plus_minus
 from relvit_lab.paper.records.store import mean_sd
 
 FOUR = ("pe_off", "pe_off_shuffled", "pe_on", "pe_on_shuffled")  # Figure 4
@@ -26,7 +26,7 @@ def told_apart(gaps: Sequence[float]) -> bool | None:
     return abs(mean) > T_95[len(gaps)] * sd / math.sqrt(len(gaps))
 
 
-def differences(report: Report, pairs: Sequence[tuple[str, str]]) -> Table:
+def differences(report: Results, pairs: Sequence[tuple[str, str]]) -> Table:
     """By how many points of accuracy one setting is ahead of another, seed by seed, and what that is worth.
 
     pairs: of names of the report's settings. Those without records are left out.
@@ -40,7 +40,7 @@ def differences(report: Report, pairs: Sequence[tuple[str, str]]) -> Table:
     return Table(("accuracy of", "less that of", "points", "seeds", "verdict"), tuple(rows))
 
 
-def available(report: Report, names: Sequence[str]) -> list[str]:
+def available(report: Results, names: Sequence[str]) -> list[str]:
     """The settings that have records, in the given order: what is not there yet is left out, not guessed."""
     there = []
     for name in names:
@@ -53,7 +53,7 @@ def available(report: Report, names: Sequence[str]) -> list[str]:
     return there
 
 
-def shortcut_series(report: Report) -> dict[str, dict[str, list[list[float]]]]:
+def shortcut_series(report: Results) -> dict[str, dict[str, list[list[float]]]]:
     """What figure_shortcut.shortcut_curves takes: by epoch, for those of the four settings that have records."""
     return {
         IN_THE_FIGURE[name]: {
@@ -64,7 +64,7 @@ def shortcut_series(report: Report) -> dict[str, dict[str, list[list[float]]]]:
     }
 
 
-def against_the_paper(report: Report) -> Table:
+def against_the_paper(report: Results) -> Table:
     """What section 4.3 says about Figure 4, claim by claim, beside what the records say."""
     there = set(available(report, FOUR))
     rows = []

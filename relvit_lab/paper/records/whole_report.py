@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.paper.records import measured, whole
-from relvit_lab.paper.records.report import WHAT, Report, markdown, plus_minus
+from relvit_lab.paper.records.results import WHAT, Results, markdown, plus_minus
 from relvit_lab.paper.records.store import Record
 from relvit_lab.show.summary import Table
 
@@ -26,7 +26,7 @@ VERDICTS = {True: "told apart", False: "not told apart", None: "one seed: cannot
 NOT_YET = "not run yet"
 
 
-class WholeReport(Report):
+class WholeReport(Results):
     """The numbers of the larger study."""
 
     def __init__(self, records: Mapping[str, Record]):
@@ -67,7 +67,7 @@ class WholeReport(Report):
     def _sentence(self, one: str, other: str) -> str:
         at, report = "on all of CIFAR-10", self
         if not self.both(one, other):
-            report = Report(self.records)  # at laptop scale
+            report = Results(self.records)  # at laptop scale
             if not measured.available(report, (one, other))[1:]:
                 return f"{WHAT[one]}, against {WHAT[other]}: {NOT_YET}."
             images = report.shared_by(report.find(one), "train_images")

@@ -16,8 +16,8 @@ from relvit_lab.paper.figures.figure_4 import shortcut_curves
 from relvit_lab.paper.plan.cells import Cell
 from relvit_lab.paper.records.store import mean_sd
 from relvit_lab.paper.tables.ablation_pictures import upset
+from relvit_lab.paper.tables.entries import PaperTable
 from relvit_lab.paper.tables.finished import Run, Runs, one_data_set
-from relvit_lab.paper.tables.numbers import PaperTable
 from relvit_lab.show.style import BLUE, FAINT, GREEN, INK, ORANGE, PURPLE, VERMILLION, Drawing, new_drawing, styled
 from relvit_lab.train.experiment import PLACES
 
