@@ -1,6 +1,5 @@
 """python -m relvit_lab train | demo | runs | fetch | figures | record | ...: the same runs without a notebook."""
 
-import dataclasses
 import itertools
 import sys
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from relvit_lab.common.printable import printable
 from relvit_lab.common.printing import tolerant_output
 from relvit_lab.common.processes import processes
 from relvit_lab.common.shortages import shortages_explained
+from relvit_lab.common.values import PLAIN
 from relvit_lab.publish.classroom.commands import class_copies, grade
 from relvit_lab.publish.site.command import site
 
@@ -74,7 +74,7 @@ def help_of(command: str) -> str:
 def train(words: Sequence[str]) -> None:
     from relvit_lab.train.experiment import Experiment
 
-    experiment = Experiment.create(only_options(words, Experiment.names()))
+    experiment = Experiment.create(only_options(words, Experiment.settings()))
     finished = _follow(experiment)
     if experiment.profile:
         from relvit_lab.train.profile import profile_table, read_profile
@@ -89,7 +89,7 @@ def demo(words: Sequence[str]) -> None:
     from relvit_lab.common.words import human_time
     from relvit_lab.train.experiment import Experiment
 
-    given = {"dataset": "digits", "preset": "demo"} | only_options(words, Experiment.names())
+    given = {"dataset": "digits", "preset": "demo"} | only_options(words, Experiment.settings())
     epochs = Experiment.create(given).resolved().epochs
     settings = {
         "supervised": {"scenario": "supervised"},
@@ -175,13 +175,10 @@ def figures(words: Sequence[str]) -> None:
 def tables(words: Sequence[str]) -> None:
     from relvit_lab.paper.plan import cells as plan
     from relvit_lab.paper.tables import files as tables_files
-    from relvit_lab.train.experiment import Experiment
 
     flags = {word for word in words if word in ("--plan", "--cells")}
-    fields = [name for name in Experiment.names() if name not in plan.FIXED]
-    options, names = split(
-        [word for word in words if word not in flags], [*fields, "out", "recipes", "seeds", "tflops"]
-    )
+    own = dict.fromkeys(("out", "recipes", "seeds", "tflops"), PLAIN)
+    options, names = split([word for word in words if word not in flags], plan.OPEN | own)
     out, tflops = options.pop("out", "tables"), options.pop("tflops", None)
     runs, cells = tables_files.choose(names=names, **options)
     if flags:
@@ -208,10 +205,8 @@ def page(words: Sequence[str]) -> None:
 
     from relvit_lab.paper.page.build import COMMAND, write_page
     from relvit_lab.paper.plan import cells as plan
-    from relvit_lab.train.experiment import Experiment
 
-    fields = [name for name in Experiment.names() if name not in plan.FIXED]
-    options, names = split(words, [*fields, "out", "recipes", "seeds"])
+    options, names = split(words, plan.OPEN | dict.fromkeys(("out", "recipes", "seeds"), PLAIN))
     print(write_page(names=names, command=shlex.join([*COMMAND.split(), *words]), **options))
 
 
@@ -314,14 +309,15 @@ def _follow(experiment, show_summary: bool = True) -> list:
 
 
 def _fields() -> str:
-    from relvit_lab.common.values import CHOICES
     from relvit_lab.train.experiment import Experiment
 
-    lines = []
-    for field in dataclasses.fields(Experiment):
-        choices = f"  {' | '.join(CHOICES[field.name])}" if field.name in CHOICES else ""
-        default = "+".join(field.default) if isinstance(field.default, tuple) else field.default
-        lines.append(f"  --{field.name.replace('_', '-'):<20} {default!s:<18}{choices}".rstrip())
+    plain, lines = Experiment(), []
+    for name, field in Experiment.settings().items():
+        default = getattr(plain, name)
+        default = "+".join(default) if isinstance(default, tuple) else default
+        lines.append(f"  --{name.replace('_', '-'):<20} {default!s:<18}  {field.help}".rstrip())
+        if any(choice not in field.help for choice in field.choices):
+            lines.append(f"{'':<43}  {' | '.join(field.choices)}")
     return "\n".join(lines)
 
 

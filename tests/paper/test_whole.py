@@ -193,7 +193,7 @@ def test_each_command_makes_the_stages_of_its_setting_in_float32(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == len(set(lines)) == len(list(whole.runs())) == sum(map(len, whole.STUDY.seeds.values()))
     for line, (name, seed) in zip(lines, whole.runs()):
-        e = Experiment.create(only_options(shlex.split(line)[4:], Experiment.names()))
+        e = Experiment.create(only_options(shlex.split(line)[4:], Experiment.settings()))
         assert [s.id for s in e.stages()] == [s.id for s in whole.STUDY.stages(name, seed)]
         assert (e.precision, e.compile) == ("float32", False)
     first = list(whole.runs())[:12]

@@ -40,11 +40,8 @@ TWICE = {"scenario": "supervised", "supervised_stages": 2}
 FINETUNED = {"scenario": "pretrain_finetune", "tasks": ("sprel", "abspos")}
 JOINT = {"scenario": "downstream_only", "tasks": ("sprel", "abspos")}
 
-FIXED = (
-    "scenario", "backbone", "tasks", "task_weights", "mega_patches", "pos_embed", "shuffle", "supervised_stages",
-    "image_size", "patch_size", "init_from", "stop_after", "recipe", "seed",
-)  # fmt: skip
-"""Fields of Experiment that make a cell what it is: no override changes them."""
+OPEN = {name: field for name, field in Experiment.settings().items() if not field.planned}
+"""Fields of Experiment that an override may change: the others make a cell what it is."""
 
 
 @dataclass(frozen=True)
@@ -241,7 +238,7 @@ def _checked(overrides: Mapping[str, Any], tables: Sequence[str]) -> dict[str, A
     would make the cells something else."""
     e = Experiment.create(overrides)
     for name in overrides:
-        if name in FIXED:
+        if name not in OPEN:
             raise RelvitError(f"'{name}' is what makes a cell of a table: the plan sets it itself, leave it out")
         if name == "dataset" and tuple(tables) != ("figure4",):
             raise RelvitError("'dataset' can be set for figure4 alone: the other tables name theirs, choose rows")

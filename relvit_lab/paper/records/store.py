@@ -14,10 +14,9 @@ from typing import Any
 from relvit_lab.common.errors import RelvitError, nearest
 from relvit_lab.common.paths import resolve
 from relvit_lab.common.sealed import NUMBER, OPTIONAL, Damaged, read
-from relvit_lab.train.experiment import PLACES, Experiment, Stage
+from relvit_lab.train.experiment import Experiment, Stage
 from relvit_lab.train.stage_folder import EXPERIMENT, WHOLE, RunFolder
 
-NOT_RECORDED = (*(name for name in PLACES if name not in ("preset", "stop_after", "knn", "linear_probe")), "init_from")
 NOTEBOOK = "papermill notebooks/04_train.ipynb out.ipynb"
 
 Record = dict[str, Any]
@@ -37,7 +36,7 @@ def make_record(folder: Path) -> Record:
     about, lines, result = RunFolder(folder).finished()
     if about["experiment"]["init_from"]:
         raise RelvitError(f"{folder} began from weights given by init_from: no command alone makes it again")
-    experiment = {name: value for name, value in about["experiment"].items() if name not in NOT_RECORDED}
+    experiment = {name: about["experiment"][name] for name, field in Experiment.settings().items() if field.recorded}
     return {
         "id": about["stage"]["id"],
         "command": command(experiment | _computed(result["environment"])),

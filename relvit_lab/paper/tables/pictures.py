@@ -19,7 +19,7 @@ from relvit_lab.paper.tables.ablation_pictures import upset
 from relvit_lab.paper.tables.entries import PaperTable
 from relvit_lab.paper.tables.finished import Run, Runs, one_data_set
 from relvit_lab.show.style import BLUE, FAINT, GREEN, INK, ORANGE, PURPLE, VERMILLION, Drawing, new_drawing, styled
-from relvit_lab.train.experiment import PLACES
+from relvit_lab.train.experiment import PLACES, Experiment
 
 LOOKS = {"released": (BLUE, "o", "-"), "paper": (VERMILLION, "s", "-.")}  # of our curves, by recipe
 FIGURE4 = {  # the plan's rows, by what figure_shortcut calls them
@@ -126,10 +126,7 @@ STAGES = {
     "finetune": "pre-trained, fine-tuned",
     "joint": "joint",
 }
-PRETEXT = (
-    "scenario", "supervised_stages", "tasks", "task_weights", "mega_patches", "shuffle", "factored_heads", "pair_head",
-    "drloc_form",
-)  # fmt: skip
+PRETEXT = tuple(name for name, field in Experiment.settings().items() if field.counts in ("tasks", "drloc", "run"))
 """What a supervised stage does not depend on, beside what its name tells."""
 LABELLED = {"dataset", "backbone", "recipe", "preset", "tasks", "label_fraction", "seed"}  # what a line is told by
 LINES = 5  # in one picture
