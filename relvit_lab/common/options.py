@@ -11,8 +11,8 @@ Names = Iterable[str] | Mapping[str, Setting]  # a mapping tells what else is kn
 def split(words: Sequence[str], names: Names, flags: Sequence[str] = ()) -> tuple[dict[str, str], list[str]]:
     """Options by field name, and the other words. `--data-dir D`, `--data_dir D`, `--data-dir=D`, `--fresh`.
 
-    names: options that take a value, or may stand without one (Setting.flag). flags: options that take none, "true" where
-    they are given. Raises RelvitError for an unknown option, naming the nearest, and for one without its value.
+    names: options that take a value, or may stand without one (Setting.flag). flags: options that take none, "true"
+    where they are given. Raises RelvitError for an unknown option, naming the nearest, and for one without its value.
     """
     known = dict(names) if isinstance(names, Mapping) else dict.fromkeys(names, PLAIN)
     options, others, words = {}, [], list(words)

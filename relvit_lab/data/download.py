@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from relvit_lab.common.errors import RelvitError, explain, of_the_disk
-from relvit_lab.common.locks import alone
+from relvit_lab.common.files import one_at_a_time
 from relvit_lab.data.archives import unpack
 from relvit_lab.data.base import FileSet
 
@@ -60,7 +60,7 @@ def download_once(
         if not missing:  # before any lock: the folder may be read-only
             return False
         data_dir.mkdir(parents=True, exist_ok=True)
-        with alone(data_dir / f".{name}.lock", f"downloads {name}", progress):
+        with one_at_a_time(data_dir / f".{name}.lock", f"downloads {name}", progress):
             if not amiss(data_dir):  # another process was faster
                 return False
             shutil.rmtree(part, ignore_errors=True)  # of a download that was killed

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from relvit_lab.common.errors import RelvitError, nearest
+from relvit_lab.common.files import write_whole
 from relvit_lab.common.paths import resolve
 from relvit_lab.common.sealed import NUMBER, OPTIONAL, Damaged, read
 from relvit_lab.train.experiment import Experiment, Stage
@@ -118,9 +119,7 @@ def write_records(run_dirs: Iterable[str | Path], to: str | Path = "results") ->
         for folder in found:
             record = make_record(folder)
             path = target / f"{record['id']}.json"
-            partial = path.with_suffix(".partial")
-            partial.write_text(json.dumps(record, separators=(",", ":")).replace(',"', ',\n"') + "\n", encoding="utf-8")
-            partial.replace(path)
+            write_whole(path, json.dumps(record, separators=(",", ":")).replace(',"', ',\n"') + "\n")
             written.append(path)
     return written
 
