@@ -7,7 +7,6 @@ import pytest
 
 from relvit_lab.common.files import locked, write_whole
 
-
 NEW = "new é"
 
 
