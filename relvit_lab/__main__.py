@@ -35,8 +35,8 @@ HELP = {
     "grade": """check again what students handed in, and count points: grade FOLDER ... --csv points.csv
         (--seconds 60 for an exercise, --jobs 2 students at once); it runs their code: see docs/security.md""",
     "laptop": """print the commands of the runs in results/, one a line""",
-    "whole": """print the commands of the larger study, on the whole of CIFAR-10; --search: of the search of its rate and
-        batch; --models: those that make its finished runs the models of the package""",
+    "whole": """print the commands of the larger study, on the whole of CIFAR-10; --search: of the search of its rate
+        and batch; --models: those that make its finished runs the models of the package""",
     "hold_back": """write data_dir/NAME_held_back.npz, whose test images are training images, to choose settings on:
         hold_back cifar10 --images 5000 --data-dir data""",
     "record": """keep the finished stages of run folders as results/<id>.json: record [runs ...] (--to results)""",

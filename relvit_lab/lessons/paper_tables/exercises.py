@@ -5,8 +5,8 @@ import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from relvit_lab.common.stats import T_95
 from relvit_lab.lessons.ask.base import EXERCISES, PREDICTIONS, Exercise, Mistake, Prediction, call
-from relvit_lab.paper.records.measured import T_95
 
 PREDICTIONS.add(
     Prediction(

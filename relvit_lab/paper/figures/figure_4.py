@@ -9,7 +9,7 @@ from matplotlib.colors import to_rgb
 
 from relvit_lab.common.errors import RelvitError, nearest
 from relvit_lab.paper.records import whole
-from relvit_lab.paper.records.measured import available, shortcut_series
+from relvit_lab.paper.records.comparisons import available, shortcut_series
 from relvit_lab.paper.records.results import Results
 from relvit_lab.paper.records.store import Record, read_records
 from relvit_lab.show.style import BLACK, BLUE, GREEN, ORANGE, VERMILLION, Drawing, new_drawing, styled

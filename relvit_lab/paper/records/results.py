@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 
 from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.stats import mean_sd
 from relvit_lab.paper.records import settings as laptop
 from relvit_lab.paper.records import whole
-from relvit_lab.paper.records.store import Record, mean_sd
+from relvit_lab.paper.records.store import Record
 from relvit_lab.paper.records.study import Study
 
 WHAT = {

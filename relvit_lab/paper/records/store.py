@@ -6,7 +6,6 @@ environment, cost}. A record holds no weights, no path and no place of the machi
 
 import json
 import shlex
-import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -182,11 +181,3 @@ def get_record(records: Mapping[str, Record], name: str) -> Record:
         problem = f"{len(found)} records begin with" if found else "no record"
         raise RelvitError(f"{problem} '{name}': {nearest(name, [r['id'] for r in found] or records)}")
     return found[0]
-
-
-# Several seeds
-
-
-def mean_sd(values: Sequence[float]) -> tuple[float, float | None]:
-    """The mean and the sample standard deviation (n - 1), None for a single value."""
-    return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else None

@@ -4,7 +4,8 @@ none, some or all of them. What has not been run is named, with the command that
 from collections.abc import Callable, Mapping
 
 from relvit_lab.common.errors import RelvitError
-from relvit_lab.paper.records import measured, whole
+from relvit_lab.common.stats import told_apart
+from relvit_lab.paper.records import comparisons, whole
 from relvit_lab.paper.records.results import WHAT, Results, markdown, plus_minus
 from relvit_lab.paper.records.store import Record
 from relvit_lab.show.summary import Table
@@ -68,7 +69,7 @@ class WholeReport(Results):
         at, report = "on all of CIFAR-10", self
         if not self.both(one, other):
             report = Results(self.records)  # at laptop scale
-            if not measured.available(report, (one, other))[1:]:
+            if not comparisons.available(report, (one, other))[1:]:
                 return f"{WHAT[one]}, against {WHAT[other]}: {NOT_YET}."
             images = report.shared_by(report.find(one), "train_images")
             at = f"on {images:,} images of CIFAR-10 (the whole set: {NOT_YET})"
@@ -81,7 +82,7 @@ class WholeReport(Results):
         }[one]
         ahead, sign = ("ahead of", 1) if sum(gaps) > 0 else ("behind", -1)
         points = plus_minus([sign * gap for gap in gaps])
-        verdict = VERDICTS[measured.told_apart(gaps)]
+        verdict = VERDICTS[told_apart(gaps)]
         seeds = verdict if len(gaps) == 1 else f"{len(gaps)} seeds: {verdict}"
         alone = "training on the classes alone"
         return f"With {budget} each, {at}, {what} stands {points} points {ahead} {alone} ({seeds})."
@@ -115,7 +116,7 @@ class WholeReport(Results):
             budget = "equal" if abs(ours / theirs - 1) < 0.005 else f"{_millions(ours)} to {_millions(theirs)}"
             gaps = self.gaps(one, other) if self.both(one, other) else []
             points = plus_minus(gaps, sign=True) if gaps else NOT_YET
-            verdict = VERDICTS[measured.told_apart(gaps)] if gaps else "-"
+            verdict = VERDICTS[told_apart(gaps)] if gaps else "-"
             lines.append((budget, WHAT[one], WHAT[other], points, str(len(gaps) or "-"), verdict))
         return Table(("images seen", "accuracy of", "less that of", "points", "seeds", "verdict"), tuple(lines))
 

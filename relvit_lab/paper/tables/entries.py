@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from relvit_lab.common.stats import mean_sd, paired_p, told_apart
 from relvit_lab.paper import numbers as paper
-from relvit_lab.paper.records.noise import LEVEL, paired_p
-from relvit_lab.paper.records.store import mean_sd
 from relvit_lab.paper.slips import BASELINES
 
 BUILT = "built"  # the source beside Table 1's numbers: models built here
@@ -53,7 +52,7 @@ class Ours:
     """What stands beside one of the paper's numbers, under one recipe.
 
     like: set against the paper's. headline: last epoch, test images. Of an improvement both are paired differences.
-    noise: half the 95 % interval of `difference` (noise.half_width), None where nothing can be judged. gain: of the
+    noise: half the 95 % interval of `difference` (stats.half_width), None where nothing can be judged. gain: of the
     headline over the row that it is compared with, paired.
     """
 
@@ -82,7 +81,7 @@ class Ours:
     @property
     def told_apart(self) -> bool | None:
         """Whether the gain is told apart from none by the paired t-test; None: nothing to judge by."""
-        return None if self.p is None else self.p < LEVEL
+        return told_apart(list(self.gain.by_seed.values())) if self.gain else None
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.stats import half_width
 from relvit_lab.paper import numbers as paper
 from relvit_lab.paper.plan.cells import RECIPES, Cell
-from relvit_lab.paper.records.noise import half_width
 from relvit_lab.paper.slips import parameters, slips
 from relvit_lab.paper.tables.entries import (
     BUILT,

@@ -11,10 +11,10 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.stats import mean_sd
 from relvit_lab.paper import numbers as paper
 from relvit_lab.paper.figures.figure_4 import shortcut_curves
 from relvit_lab.paper.plan.cells import Cell
-from relvit_lab.paper.records.store import mean_sd
 from relvit_lab.paper.tables.ablation_pictures import upset
 from relvit_lab.paper.tables.entries import PaperTable
 from relvit_lab.paper.tables.finished import Run, Runs, one_data_set

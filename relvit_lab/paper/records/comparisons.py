@@ -1,29 +1,14 @@
-"""Records put into words: what was measured, with its spread, and whether two settings can be told apart by it."""
+"""Settings compared: by how much one is ahead of another, whether they are told apart, and what the paper says."""
 
-import math
 from collections.abc import Sequence
 
 from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.stats import told_apart
 from relvit_lab.common.table import Table
 from relvit_lab.paper.records.results import WHAT, Results, plus_minus
-from relvit_lab.paper.records.store import mean_sd
 
 FOUR = ("pe_off", "pe_off_shuffled", "pe_on", "pe_on_shuffled")  # Figure 4
 IN_THE_FIGURE = dict(zip(FOUR, ("no PE", "no PE + shuffle", "PE", "PE + shuffle")))
-T_95 = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78}  # Student's t, two-sided 95 %, by the number of seeds
-
-
-def told_apart(gaps: Sequence[float]) -> bool | None:
-    """Whether the 95 % interval of the mean difference (Student's t over seeds) leaves 0 out. None for fewer than two.
-
-    Raises RelvitError for more seeds than are known here (five).
-    """
-    mean, sd = mean_sd(gaps)
-    if sd is None:
-        return None
-    if len(gaps) not in T_95:
-        raise RelvitError(f"differences of 2 to {max(T_95)} seeds can be judged, not {len(gaps)}")
-    return abs(mean) > T_95[len(gaps)] * sd / math.sqrt(len(gaps))
 
 
 def differences(report: Results, pairs: Sequence[tuple[str, str]]) -> Table:
