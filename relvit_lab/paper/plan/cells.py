@@ -27,11 +27,27 @@ SMALL = DATASETS[:4]  # Table 3's columns
 MEGA_PATCHES = (10, 8, 6, 5, 4, 3)  # Table 5's M
 VITS_AT_224 = ("vit_s_32", "vit_s_16", "vit_s_14")
 OTHERS = {"Swin": ("swin_t", "RelSwin"), "T2T": ("t2t_vit_14", "RelT2T-ViT")}  # Table 3: its backbone, its own row
-SETTINGS = {  # Figure 4
-    f"PE {'on' if pe else 'off'}, {'shuffle' if shuffle else 'no shuffle'}": {"pos_embed": pe, "shuffle": shuffle}
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A setting of Figure 4. row: its name in tables. short: in the figure. fields: of Experiment."""
+
+    row: str
+    short: str
+    fields: Mapping[str, Any]
+
+
+FIGURE_4 = {
+    f"pe_{'on' if pe else 'off'}{'_shuffled' if shuffle else ''}": Curve(
+        f"PE {'on' if pe else 'off'}, {'shuffle' if shuffle else 'no shuffle'}",
+        f"{'PE' if pe else 'no PE'}{' + shuffle' if shuffle else ''}",
+        {"tasks": ("sprel",), "pos_embed": pe, "shuffle": shuffle},
+    )
     for pe in (False, True)
     for shuffle in (False, True)
 }
+"""Its settings, by the names that studies have for them."""
 TASK_NAMES = tuple(task.name for task in RELVIT)
 COMBINATIONS = tuple(chosen for size in (1, 2, 3, 4) for chosen in combinations(TASK_NAMES, size))  # Table 4's rows
 
@@ -151,10 +167,10 @@ def _table5(small: bool, dataset: str) -> Rows:
 
 def _figure4(small: bool, dataset: str) -> Rows:
     on = _on(dataset, small)
-    for row, setting in SETTINGS.items():
-        fields = on | FINETUNED | {"tasks": ("sprel",)} | setting
-        yield row, "SpRel", fields, {"stage": "first", "metric": "sprel", "like": "sprel"}
-        yield row, "Finetuning", fields, {}
+    for curve in FIGURE_4.values():
+        fields = on | FINETUNED | curve.fields
+        yield curve.row, "SpRel", fields, {"stage": "first", "metric": "sprel", "like": "sprel"}
+        yield curve.row, "Finetuning", fields, {}
     yield "Supervised", "Finetuning", on | SUPERVISED, {}
 
 

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.stats import told_apart
 from relvit_lab.common.table import Table
+from relvit_lab.paper.plan.cells import FIGURE_4
 from relvit_lab.paper.records.results import WHAT, Results, plus_minus
 
-FOUR = ("pe_off", "pe_off_shuffled", "pe_on", "pe_on_shuffled")  # Figure 4
-IN_THE_FIGURE = dict(zip(FOUR, ("no PE", "no PE + shuffle", "PE", "PE + shuffle")))
+FOUR = tuple(FIGURE_4)
 
 
 def differences(report: Results, pairs: Sequence[tuple[str, str]]) -> Table:
@@ -39,9 +39,9 @@ def available(report: Results, names: Sequence[str]) -> list[str]:
 
 
 def shortcut_series(report: Results) -> dict[str, dict[str, list[list[float]]]]:
-    """What figure_shortcut.shortcut_curves takes: by epoch, for those of the four settings that have records."""
+    """What figure_4.shortcut_curves takes: by epoch, for those of the four settings that have records."""
     return {
-        IN_THE_FIGURE[name]: {
+        FIGURE_4[name].short: {
             "sprel": report.curves(name, "first", "sprel"),
             "accuracy": report.curves(name, "last", "accuracy"),
         }

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.stats import mean_sd
+from relvit_lab.paper.plan.cells import FIGURE_4
 from relvit_lab.paper.records import settings as laptop
 from relvit_lab.paper.records import whole
 from relvit_lab.paper.records.store import Record
@@ -15,10 +16,7 @@ WHAT = {
     "finetuned": "pre-trained (SpRel + AbsPos), fine-tuned",
     "joint": "downstream-only (joint SpRel + AbsPos)",
     "control": "supervised on patch-augmented images (joint with task weights 0)",
-    "pe_off": "PE off, no shuffle",
-    "pe_off_shuffled": "PE off, shuffle",
-    "pe_on": "PE on, no shuffle",
-    "pe_on_shuffled": "PE on, shuffle",
+    **{name: curve.row for name, curve in FIGURE_4.items()},
     "released": "recipe released",
     "four_tasks": "all four tasks, PE off",
     "four_tasks_pe": "all four tasks, PE on, no shuffle",

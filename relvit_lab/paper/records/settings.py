@@ -8,6 +8,7 @@ and a few short runs of Swin-T and T2T-ViT-14 at 224 px (FULL_SIZE).
 from collections.abc import Iterator
 from typing import Any
 
+from relvit_lab.paper.plan.cells import FIGURE_4
 from relvit_lab.paper.records.store import NOTEBOOK, command
 from relvit_lab.paper.records.study import Study
 
@@ -27,10 +28,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "finetuned": {},
     "joint": JOINT,
     "control": {**JOINT, "task_weights": (0.0, 0.0)},
-    "pe_off": {"tasks": "sprel", "pos_embed": False},
-    "pe_off_shuffled": {"tasks": "sprel", "pos_embed": False, "shuffle": True},
-    "pe_on": {"tasks": "sprel", "pos_embed": True},
-    "pe_on_shuffled": {"tasks": "sprel", "pos_embed": True, "shuffle": True},
+    **{name: dict(curve.fields) for name, curve in FIGURE_4.items()},
     **{f"mega_{m}": {"mega_patches": m} for m in MEGA},
     **{f"supervised_{share}": {**SUPERVISED, "label_fraction": share / 100} for share in LABELS},
     **{f"finetuned_{share}": {"label_fraction": share / 100} for share in LABELS},
