@@ -62,7 +62,7 @@ class Side:
 
 def side(folder: str, backbone: str, batch: int, name: str) -> None:
     """In the process of one side: answers each number of steps on stdin."""
-    pace.SHOW_EVERY = 0.0  # a record after each step
+    pace.SHOW_EVERY = 0.0  # an event after each step
     images = len(np.load(Path(folder, "noise.npz"))["y_train"])
     experiment = Experiment(
         dataset=str(Path(folder, "noise.npz")), preset="paper", backbone=backbone, batch_size=batch, lr=1e-4,

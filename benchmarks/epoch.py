@@ -52,7 +52,7 @@ def main() -> int:
     o = parser.parse_args()
     report = measure.Report(o)
     print(measure.machine())
-    pace.SHOW_EVERY = 0.0  # a record after each step
+    pace.SHOW_EVERY = 0.0  # an event after each step
     images = photograph_tiles(o.images, 32)
     with tempfile.TemporaryDirectory() as folder:
         pixels, labels = images.permute(0, 2, 3, 1).numpy(), np.arange(o.images) % 10

@@ -65,7 +65,7 @@ def main() -> int:
         )
         stage, device = experiment.stages()[0], pick_device()
         print(measure.machine())
-        pace.SHOW_EVERY = 0.0  # a record after each step
+        pace.SHOW_EVERY = 0.0  # an event after each step
         loop = training.Training(stage, device, load_data(stage.experiment))
         run_folder = RunFolder(stage.folder)
         held.enter_context(run_folder.lock())

@@ -7,11 +7,11 @@ from typing import TextIO
 
 from relvit_lab.common.words import human_rate, human_time
 from relvit_lab.show import wording
-from relvit_lab.train.events import EpochDone, Note, Record, StageFinished, StageStarted, StepDone
+from relvit_lab.train.events import EpochDone, Event, Note, StageFinished, StageStarted, StepDone
 
 
 class Face:
-    """One way to show records. Subclasses say what they do with each; this one knows the stage it is in."""
+    """One way to show events. Subclasses say what they do with each; this one knows the stage it is in."""
 
     def __init__(self, units: Mapping[str, str]):
         self.units = units
@@ -19,20 +19,20 @@ class Face:
         self.left: float | None = None  # to the stage's end, as last measured
         self._measured = 0.0
 
-    def show(self, record: Record) -> None:
-        match record:
+    def show(self, event: Event) -> None:
+        match event:
             case StageStarted():
-                self.stage, self.left = record, None
-                self.started(record)
+                self.stage, self.left = event, None
+                self.started(event)
             case StepDone():
-                self.left, self._measured = record.left, time.monotonic()
-                self.step(record)
+                self.left, self._measured = event.left, time.monotonic()
+                self.step(event)
             case EpochDone():
-                self.epoch(record)
+                self.epoch(event)
             case Note():
-                self.note(record.text)
+                self.note(event.text)
             case StageFinished():
-                self.finished(record)
+                self.finished(event)
 
     def left_now(self) -> float | None:
         """Seconds to the stage's end: the last measurement, less the time since (an evaluation may lie between)."""
@@ -55,7 +55,7 @@ class Log(Face):
     def __init__(self, out: TextIO, units: Mapping[str, str]):
         super().__init__(units)
         self.out = out
-        self._steps_shown = 0  # records of steps in this stage
+        self._steps_shown = 0  # events of steps in this stage
 
     def line(self, text: str) -> None:
         print(text, file=self.out, flush=True)

@@ -1,4 +1,4 @@
-"""The faces of the training loop: it yields records, and `follow` shows them as suits the place.
+"""The faces of the training loop: it yields events, and `follow` shows them as suits the place.
 
 "live": a bar and a plot in JupyterLab (follow_live.py); "bar": one line that moves, in a terminal; "log": a line an
 epoch, for papermill, pipes and files (faces.py). Tables of what came out are in summary.py, and may be had from here.
@@ -16,7 +16,7 @@ from relvit_lab.common.table import Table, compare
 from relvit_lab.show import wording
 from relvit_lab.show.faces import Bar, Face, Log
 from relvit_lab.show.summary import summary
-from relvit_lab.train.events import Record, StageFinished
+from relvit_lab.train.events import Event, StageFinished
 
 __all__ = ["FACES", "Table", "choose_face", "compare", "follow", "summary"]
 
@@ -24,12 +24,12 @@ FACES = ("live", "log", "bar")
 
 
 def follow(
-    records: Iterable[Record],
+    events: Iterable[Event],
     face: str = "auto",
     out: TextIO | None = None,
     units: Mapping[str, str] | None = None,
 ) -> list[StageFinished]:
-    """Consume the records of a run, show them, and return those of its finished stages.
+    """Consume the events of a run, show them, and return those of its finished stages.
 
     face: "live", "log", "bar", or "auto" (see choose_face). out: where "log" and "bar" write; standard output when
     None. units: the unit of each metric; those of the registered tasks when None.
@@ -41,16 +41,16 @@ def follow(
     drawn = _make_face(choose_face(out) if face == "auto" else face, out, units)
     finished: list[StageFinished] = []
     try:
-        for record in records:
-            drawn.show(record)
-            if isinstance(record, StageFinished):
-                finished.append(record)
+        for event in events:
+            drawn.show(event)
+            if isinstance(event, StageFinished):
+                finished.append(event)
     except KeyboardInterrupt:
-        _close(records)  # before the words: they promise a checkpoint
+        _close(events)  # before the words: they promise a checkpoint
         drawn.interrupted()
         raise
     finally:
-        _close(records)
+        _close(events)
         drawn.close()
     return finished
 
@@ -94,8 +94,8 @@ def _make_face(name: str, out: TextIO, units: Mapping[str, str] | None) -> "Face
     return (Log if name == "log" else Bar)(out, units)
 
 
-def _close(records: Iterable[Record]) -> None:
-    """Let a generator run its cleanup now (a list of records has none). A second time does nothing."""
-    close = getattr(records, "close", None)
+def _close(events: Iterable[Event]) -> None:
+    """Let a generator run its cleanup now (a list of events has none). A second time does nothing."""
+    close = getattr(events, "close", None)
     if close is not None:
         close()

@@ -8,9 +8,9 @@ import time
 from collections.abc import Iterator
 
 from relvit_lab.common.words import human_time
-from relvit_lab.train.events import Note, Record, StepDone
+from relvit_lab.train.events import Event, Note, StepDone
 
-SHOW_EVERY = 0.2  # seconds between StepDone records
+SHOW_EVERY = 0.2  # seconds between StepDone events
 PATIENCE = 3600  # seconds of a paper preset on a CPU after which the demo preset is pointed out
 
 
@@ -55,7 +55,7 @@ class Pace:
         self.began += seconds
         self.epoch_began += seconds
 
-    def after_step(self, step: int, epoch: int) -> Iterator[Record]:
+    def after_step(self, step: int, epoch: int) -> Iterator[Event]:
         now, done = time.perf_counter(), step - self.first_step
         if done > 1 and now - self.shown < SHOW_EVERY and step < self.steps:
             return

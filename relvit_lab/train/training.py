@@ -1,6 +1,6 @@
-"""§4.1, §4.2: the one training loop, for every stage (in memory: state.py). It yields records and never prints.
+"""§4.1, §4.2: the one training loop, for every stage (in memory: state.py). It yields events and never prints.
 
-for record in run(experiment): ...
+for event in run(experiment): ...
 """
 
 import time
@@ -17,7 +17,7 @@ from relvit_lab.train.build import load_data
 from relvit_lab.train.choose_device import passed_over, pick_device
 from relvit_lab.train.device import Device
 from relvit_lab.train.environment import commit
-from relvit_lab.train.events import EpochDone, Note, Record, StageFinished, StageStarted
+from relvit_lab.train.events import EpochDone, Event, Note, StageFinished, StageStarted
 from relvit_lab.train.experiment import Experiment, Stage
 from relvit_lab.train.finish import about, result, weights
 from relvit_lab.train.fresh import Fresh
@@ -28,27 +28,27 @@ from relvit_lab.train.stage_probes import add_probes, missing_probes
 from relvit_lab.train.state import Training, same_data
 
 
-def run(experiment: Experiment) -> Iterator[Record]:
+def run(experiment: Experiment) -> Iterator[Event]:
     """Train the stages of an experiment one after the other. Raises RelvitError for everything a user can mend.
 
     A stage that has a result is read back; one that was interrupted goes on where it stopped, to the same bits.
-    Under torchrun the processes train together; the first yields the records, the others nothing.
+    Under torchrun the processes train together; the first yields the events, the others nothing.
     """
     stages = experiment.stages()
     device = pick_device(experiment.device, experiment.precision)
     try:
         # closed before the device: it writes a checkpoint
-        with shortages_explained(), closing(_run(experiment, stages, device)) as records:
-            for record in records:
+        with shortages_explained(), closing(_run(experiment, stages, device)) as events:
+            for event in events:
                 if device.is_main:
-                    yield record
+                    yield event
         device.end()
     except BaseException as error:
         device.end(error)
         raise
 
 
-def _run(experiment: Experiment, stages: tuple[Stage, ...], device: Device) -> Iterator[Record]:
+def _run(experiment: Experiment, stages: tuple[Stage, ...], device: Device) -> Iterator[Event]:
     loaded: list[data.Dataset] = []
 
     def dataset() -> data.Dataset:
@@ -63,7 +63,7 @@ def _run(experiment: Experiment, stages: tuple[Stage, ...], device: Device) -> I
 
 def run_stage(
     stage: Stage, device: Device, dataset: Callable[[], data.Dataset], anew: Fresh, notes: tuple[str, ...] = ()
-) -> Iterator[Record]:
+) -> Iterator[Event]:
     """One stage. dataset() loads the data when it is needed: not for a stage that is only read back. notes: on the
     run."""
     folder = device.folder(stage.folder)
@@ -102,8 +102,8 @@ def until_free(folder: RunFolder) -> Iterator[Note]:
             time.sleep(1)
 
 
-def replay(stage: Stage, folder: RunFolder, device: Device, dataset: Callable[[], data.Dataset]) -> Iterator[Record]:
-    """The records of a stage that has ended; probes that its result lacks are added."""
+def replay(stage: Stage, folder: RunFolder, device: Device, dataset: Callable[[], data.Dataset]) -> Iterator[Event]:
+    """The events of a stage that has ended; probes that its result lacks are added."""
     described, lines, ended = folder.finished()
     missing = missing_probes(stage.experiment, ended)
     if missing or _may_have_changed(stage.experiment, described):
@@ -133,7 +133,7 @@ def _may_have_changed(e: Experiment, described: dict) -> bool:
     return now is not None and now != described["data"].get("stamp")
 
 
-def train_stage(training: Training, folder: RunFolder, notes: tuple[str, ...] = ()) -> Iterator[Record]:
+def train_stage(training: Training, folder: RunFolder, notes: tuple[str, ...] = ()) -> Iterator[Event]:
     """From the checkpoint where there is one. Leaves result.json; on any exit before, a checkpoint if it can."""
     e = training.stage.experiment
     notes = [*notes, *training.dataset.notes, *filter(None, [training.start_note])]
@@ -192,7 +192,7 @@ def train_stage(training: Training, folder: RunFolder, notes: tuple[str, ...] = 
                 folder.write_metrics(training.history)
                 yield EpochDone(epoch + 1, e.epochs, line)
                 end_by(training.device.agree(signals.received), folder.path)
-        except GeneratorExit:  # whoever drew the records stopped: between two steps, so the state is whole
+        except GeneratorExit:  # whoever drew the events stopped: between two steps, so the state is whole
             if training.step > saved:
                 training.save(folder, pace)
             raise
