@@ -34,7 +34,7 @@ HELP = {
         class DIR (--notebooks 01,03, --no-hints, --force)""",
     "grade": """check again what students handed in, and count points: grade FOLDER ... --csv points.csv
         (--seconds 60 for an exercise, --jobs 2 students at once); it runs their code: see docs/security.md""",
-    "laptop": """print the commands of the runs in results/, one a line""",
+    "small": """print the commands of the runs in results/ on a small part of CIFAR-10, one a line""",
     "whole": """print the commands of the larger study, on the whole of CIFAR-10; --search: of the search of its rate
         and batch; --models: those that make its finished runs the models of the package""",
     "hold_back": """write data_dir/NAME_held_back.npz, whose test images are training images, to choose settings on:
@@ -48,7 +48,7 @@ HELP = {
 GROUPS = (
     ("train", "demo", "runs", "merge", "fetch", "figures", "tables", "page", "site"),
     ("class", "grade", "app"),
-    ("laptop", "whole", "hold_back", "record", "report", "rerun", "asset"),
+    ("small", "whole", "hold_back", "record", "report", "rerun", "asset"),
 )
 WITH_FIELDS = ("train", "demo", "tables", "page")  # commands that take fields of Experiment
 
@@ -217,7 +217,7 @@ def _number(name: str, text: str) -> float:
         raise RelvitError(f"--{name} takes a number, not '{text}'") from None
 
 
-def laptop(words: Sequence[str]) -> None:
+def small(words: Sequence[str]) -> None:
     from relvit_lab.paper.records.settings import commands
 
     only_options(words, ())
@@ -290,7 +290,7 @@ def app(words: Sequence[str]) -> None:
 
 
 COMMANDS = {
-    "train": train, "demo": demo, "runs": runs, "fetch": fetch, "figures": figures, "laptop": laptop, "record": record,
+    "train": train, "demo": demo, "runs": runs, "fetch": fetch, "figures": figures, "small": small, "record": record,
     "whole": whole, "hold_back": hold_back,
     "report": report, "rerun": rerun, "asset": asset, "merge": merge,
     "tables": tables, "page": page, "class": class_copies, "grade": grade, "app": app, "site": site,

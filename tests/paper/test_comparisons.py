@@ -3,12 +3,12 @@
 import pytest
 
 from relvit_lab.paper.records import comparisons
-from relvit_lab.paper.records import settings as laptop
+from relvit_lab.paper.records import settings as small
 from relvit_lab.paper.records.results import Results
 
 
 def record(name, seed, stage, accuracy, sprel=None):
-    made = laptop.experiment(name, seed).stages()[0 if stage == "first" else -1]
+    made = small.experiment(name, seed).stages()[0 if stage == "first" else -1]
     metrics = {"accuracy": accuracy, "sprel": sprel}
     return made.id, {
         "id": made.id, "fields": made.fields, "experiment": made.experiment.as_dict(), "metrics": metrics,
@@ -23,7 +23,7 @@ def report(**accuracies):
     for name, values in accuracies.items():
         sprel = 100.0 if name == "pe_on" else 30.0
         for seed, value in enumerate(values):
-            if len(laptop.experiment(name, seed).stages()) > 1:
+            if len(small.experiment(name, seed).stages()) > 1:
                 records |= [record(name, seed, "first", None, sprel)]
             records |= [record(name, seed, "last", value, sprel)]
     return Results(records)

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from relvit_lab.common.errors import RelvitError, nearest
 from relvit_lab.common.paths import resolve
-from relvit_lab.paper.records import settings as laptop
+from relvit_lab.paper.records import settings as small
 from relvit_lab.paper.records.results import WHAT, Results, markdown, number, plus_minus
 from relvit_lab.paper.records.store import Record, read_records
 from relvit_lab.paper.records.whole_report import WholeReport
@@ -28,7 +28,7 @@ from relvit_lab.paper.records.whole_report import WholeReport
 TABLES = {
     "main": ("supervised", "twice", "finetuned", "joint", "control"),
     "shortcut": ("pe_off", "pe_off_shuffled", "pe_on", "pe_on_shuffled", "supervised", "twice"),
-    "mega": ("finetuned", *(f"mega_{m}" for m in laptop.MEGA)),
+    "mega": ("finetuned", *(f"mega_{m}" for m in small.MEGA)),
     "recipe": ("finetuned", "released"),
     "long": ("long_twice", "long_finetuned"),
 }
@@ -53,8 +53,8 @@ class Report(Results):
             "wins": lambda a, b: str(sum(gap > 0 for gap in self.gaps(a, b))),
             "table": self.table,
             "shared": self.shared,
-            "full": lambda field: number(self.shared_by([self.find(n)[0] for n in laptop.FULL_SIZE], field)),
-            "long": lambda field: number(self.shared_by(laptop.find(self.records, "long_finetuned"), field)),
+            "full": lambda field: number(self.shared_by([self.find(n)[0] for n in small.FULL_SIZE], field)),
+            "long": lambda field: number(self.shared_by(small.find(self.records, "long_finetuned"), field)),
             "chance": self.chance,
             "count": lambda _: str(len(self.used())),
             "hours": lambda: f"{sum(record['cost']['seconds'] for record in self.used()) / 3600:.1f}",
@@ -65,8 +65,8 @@ class Report(Results):
             "missing": self.missing,
             "count_seeds": lambda name: str(len(self.find(name))),
             "points": lambda: number(int(self.shared_by(self.find("finetuned"), "test_images")) // 100),
-            "seeds": lambda: ", ".join(map(str, laptop.SEEDS)),
-            "commands": lambda: "\n".join(laptop.commands()),
+            "seeds": lambda: ", ".join(map(str, small.SEEDS)),
+            "commands": lambda: "\n".join(small.commands()),
             "made": self.made,
             "whole": self.whole,
         }
@@ -83,7 +83,7 @@ class Report(Results):
 
     def used(self) -> list[Record]:
         """All records that the report speaks of, each once."""
-        names = (*laptop.SETTINGS, *laptop.FULL_SIZE)
+        names = (*small.SETTINGS, *small.FULL_SIZE)
         found = [r for name in names for stage in ("first", "last") for r in self.find(name, stage)]
         return list({record["id"]: record for record in found}.values())
 
@@ -93,7 +93,7 @@ class Report(Results):
         return ", ".join(f"`{name}` (seed {' and '.join(map(str, seeds))})" for name, seeds in gaps.items()) or "none"
 
     def shared(self, field: str) -> str:
-        names = [name for name in laptop.SETTINGS if name not in laptop.LONG]
+        names = [name for name in small.SETTINGS if name not in small.LONG]
         return number(self.shared_by([r for name in names for r in self.find(name)], field))
 
     def chance(self, task: str) -> str:
@@ -107,7 +107,7 @@ class Report(Results):
         from relvit_lab.method.tasks import TASKS
         from relvit_lab.train.evaluate import chance
 
-        values = [f"{chance(TASKS.get('sprel'), m):.1f} % (M = {m})" for m in laptop.MEGA]
+        values = [f"{chance(TASKS.get('sprel'), m):.1f} % (M = {m})" for m in small.MEGA]
         return f"{', '.join(values)} and {self.chance('sprel')} % (no mega-patches)"
 
     def made(self) -> str:
@@ -145,7 +145,7 @@ class Report(Results):
 
     def labels(self) -> str:
         rows = []
-        for share in (*laptop.LABELS, 100):
+        for share in (*small.LABELS, 100):
             one, other = (("supervised", "finetuned") if share == 100 else
                           (f"supervised_{share}", f"finetuned_{share}"))  # fmt: skip
             images = self.shared_count(one)
@@ -158,7 +158,7 @@ class Report(Results):
 
     def backbones(self) -> str:
         rows = []
-        for name in laptop.FULL_SIZE:
+        for name in small.FULL_SIZE:
             (record,) = self.find(name)
             metrics, cost = record["metrics"], record["cost"]
             trained = ", ".join(record["fields"].get("tasks", ())) or "nothing else"

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.stats import mean_sd
 from relvit_lab.paper.plan.cells import FIGURE_4
-from relvit_lab.paper.records import settings as laptop
+from relvit_lab.paper.records import settings as small
 from relvit_lab.paper.records import whole
 from relvit_lab.paper.records.store import Record
 from relvit_lab.paper.records.study import Study
@@ -25,14 +25,14 @@ WHAT = {
     "few_finetuned": f"pre-trained, fine-tuned on {whole.SHARE} % of the labels",
     "long_twice": "supervised, two stages",
     "long_finetuned": "pre-trained, fine-tuned",
-    **{f"mega_{m}": f"M = {m}" for m in laptop.MEGA},
+    **{f"mega_{m}": f"M = {m}" for m in small.MEGA},
 }
 
 
 class Results:
     """The records of a study, found by name."""
 
-    def __init__(self, records: Mapping[str, Record], study: Study = laptop.STUDY):
+    def __init__(self, records: Mapping[str, Record], study: Study = small.STUDY):
         self.records, self.study = records, study
 
     def find(self, name: str, stage: str = "last") -> list[Record]:

@@ -1,4 +1,4 @@
-"""Real runs at laptop scale, as data: what results/README.md reports, by name. `python -m relvit_lab laptop` lists the
+"""Real runs at laptop scale, as data: what results/README.md reports, by name. `python -m relvit_lab small` lists the
 commands; with OMP_NUM_THREADS=1 a stage takes two to three minutes on one CPU core.
 
 The real CIFAR-10, cut down by preset demo to a fixed 4,000 training and 2,000 test images, and the small ViT vit_nano;
@@ -52,7 +52,7 @@ STUDY = Study(
     {name: DATA | fields for name, fields in SETTINGS.items()}
     | {name: FULL_DATA | fields for name, fields in FULL_SIZE.items()},
     {name: SEEDS[:1] if name in LONG or name in FULL_SIZE else SEEDS for name in (*SETTINGS, *FULL_SIZE)},
-    "python -m relvit_lab laptop",
+    "python -m relvit_lab small",
 )
 experiment, find, curves = STUDY.experiment, STUDY.find, STUDY.curves
 

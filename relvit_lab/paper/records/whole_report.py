@@ -100,7 +100,7 @@ class WholeReport(Results):
             by_seed = ", ".join(f"{value:.1f}" for value in accuracies)
             spread = plus_minus(accuracies) if accuracies else NOT_YET
             tasks = [self.task_metric(firsts, task) if firsts else "-" for task in ("sprel", "abspos")]
-            lines.append([_millions(self.seen(name)), WHAT[name], by_seed or "-", spread, *tasks])
+            lines.append([_millions(self.images_seen(name)), WHAT[name], by_seed or "-", spread, *tasks])
         headers = ["images seen", "trained", "accuracy by seed, %", "mean ± sd", "SpRel, %", "AbsPos, %"]
         return markdown(headers, lines, left=2)
 
@@ -112,7 +112,7 @@ class WholeReport(Results):
         """By how many points one setting is ahead of another, seed by seed, and whether both saw as many images."""
         lines = []
         for one, other in PAIRS:
-            ours, theirs = self.seen(one), self.seen(other)
+            ours, theirs = self.images_seen(one), self.images_seen(other)
             budget = "equal" if abs(ours / theirs - 1) < 0.005 else f"{_millions(ours)} to {_millions(theirs)}"
             gaps = self.gaps(one, other) if self.both(one, other) else []
             points = plus_minus(gaps, sign=True) if gaps else NOT_YET
@@ -178,7 +178,7 @@ class WholeReport(Results):
         """Whether two settings have a seed in common."""
         return bool(self.there(one) and self.there(other) and self.gaps(one, other))
 
-    def seen(self, name: str) -> int:
+    def images_seen(self, name: str) -> int:
         """Training images that a run is shown in all its stages, with those that it is shown again."""
         stages = self.study.stages(name)
         e = stages[0].experiment
