@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from training_step import loop_steps
 
-from relvit_lab.train import pace
+from relvit_lab.train import clock
 from relvit_lab.train.build import load_data
 from relvit_lab.train.choose_device import pick_device
 from relvit_lab.train.engine import cpu_flags
@@ -62,7 +62,7 @@ class Side:
 
 def side(folder: str, backbone: str, batch: int, name: str) -> None:
     """In the process of one side: answers each number of steps on stdin."""
-    pace.SHOW_EVERY = 0.0  # an event after each step
+    clock.SHOW_EVERY = 0.0  # an event after each step
     images = len(np.load(Path(folder, "noise.npz"))["y_train"])
     experiment = Experiment(
         dataset=str(Path(folder, "noise.npz")), preset="paper", backbone=backbone, batch_size=batch, lr=1e-4,

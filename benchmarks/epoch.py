@@ -20,7 +20,7 @@ from training_step import loop_steps
 from usual_way import PatchDataset, usual_loader
 
 from relvit_lab.method import relations
-from relvit_lab.train import pace
+from relvit_lab.train import clock
 from relvit_lab.train.build import load_data
 from relvit_lab.train.choose_device import pick_device
 from relvit_lab.train.experiment import Experiment
@@ -52,7 +52,7 @@ def main() -> int:
     o = parser.parse_args()
     report = measure.Report(o)
     print(measure.machine())
-    pace.SHOW_EVERY = 0.0  # an event after each step
+    clock.SHOW_EVERY = 0.0  # an event after each step
     images = photograph_tiles(o.images, 32)
     with tempfile.TemporaryDirectory() as folder:
         pixels, labels = images.permute(0, 2, 3, 1).numpy(), np.arange(o.images) % 10

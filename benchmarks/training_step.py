@@ -17,7 +17,7 @@ from pathlib import Path
 import measure
 import numpy as np
 
-from relvit_lab.train import pace, training
+from relvit_lab.train import clock, training
 from relvit_lab.train.build import load_data
 from relvit_lab.train.choose_device import pick_device
 from relvit_lab.train.events import StepDone
@@ -65,7 +65,7 @@ def main() -> int:
         )
         stage, device = experiment.stages()[0], pick_device()
         print(measure.machine())
-        pace.SHOW_EVERY = 0.0  # an event after each step
+        clock.SHOW_EVERY = 0.0  # an event after each step
         loop = training.Training(stage, device, load_data(stage.experiment))
         run_folder = RunFolder(stage.folder)
         held.enter_context(run_folder.lock())

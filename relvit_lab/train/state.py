@@ -18,12 +18,12 @@ from relvit_lab.method.schedule import learning_rate, make_optimizer
 from relvit_lab.train import engine
 from relvit_lab.train.build import build_model, build_pipeline, load_start, train_feed
 from relvit_lab.train.checkpoints import DamagedCheckpoint
+from relvit_lab.train.clock import Clock
 from relvit_lab.train.device import Device
 from relvit_lab.train.environment import going_on, version
 from relvit_lab.train.evaluate import evaluate
 from relvit_lab.train.experiment import Stage
 from relvit_lab.train.feed import SplitFeed
-from relvit_lab.train.pace import Pace
 from relvit_lab.train.profile import Profile
 from relvit_lab.train.stage_folder import RunFolder
 
@@ -199,16 +199,16 @@ class Training:
 
     # -- epochs and checkpoints --------------------------------------------------------------------------------------
 
-    def end_epoch(self, epoch: int, pace: Pace) -> dict:
+    def end_epoch(self, epoch: int, clock: Clock) -> dict:
         self._check_loss()
         e = self.stage.experiment
         train = {name: float(value) / self.seen for name, value in self.sums.items()}
-        seconds = pace.epoch_seconds()
+        seconds = clock.epoch_seconds()
         test, val = (
             split and evaluate(self.model, self.pipeline, split, e.batch_size, self.weights, self.device)
             for split in (self.test, self.val)
         )
-        timing = {"seconds": pace.epoch_seconds(), "images_per_second": self.seen / seconds}
+        timing = {"seconds": clock.epoch_seconds(), "images_per_second": self.seen / seconds}
         rate = learning_rate(self.step - 1, self.steps, e.lr, e.recipe)
         line = {"epoch": epoch, "step": self.step, "lr": rate, "train": train, "test": test, "timing": timing}
         if val:
@@ -221,20 +221,20 @@ class Training:
             self.best = {"epoch": epoch, "judged": judged, "model": weights}
         self.seconds += timing["seconds"]
         self._forget_epoch()
-        pace.start_epoch()
+        clock.start_epoch()
         return line
 
-    def save(self, folder: RunFolder, pace: Pace) -> None:
+    def save(self, folder: RunFolder, clock: Clock) -> None:
         self._check_loss()  # never a checkpoint of a broken model
         state = {
             "stage": self.stage.id, "precision": self.device.precision, "compiled": self.model.compiled,
             "data": self.dataset.digest, "step": self.step,
             "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "history": self.history,
             "best": self.best, "seconds": self.seconds, "sums": self.sums, "seen": self.seen, "versions": self.versions,
-            "epoch_seconds": pace.epoch_seconds() if self.seen else 0.0,
+            "epoch_seconds": clock.epoch_seconds() if self.seen else 0.0,
         }  # fmt: skip
         folder.save_checkpoint(state)
-        pace.saved()
+        clock.saved()
 
     def resume(self, folder: RunFolder, notes: list[str]) -> str | None:
         try:

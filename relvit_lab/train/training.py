@@ -15,14 +15,15 @@ from relvit_lab.common.shortages import shortages_explained
 from relvit_lab.train import engine
 from relvit_lab.train.build import load_data
 from relvit_lab.train.choose_device import passed_over, pick_device
+from relvit_lab.train.clock import Clock
 from relvit_lab.train.device import Device
 from relvit_lab.train.environment import commit
 from relvit_lab.train.events import EpochDone, Event, Note, StageFinished, StageStarted
 from relvit_lab.train.experiment import Experiment, Stage
 from relvit_lab.train.finish import about, result, weights
 from relvit_lab.train.fresh import Fresh
-from relvit_lab.train.pace import Pace, Signals, end_by
 from relvit_lab.train.profile import Profile, profile_table
+from relvit_lab.train.signals import Signals, end_by
 from relvit_lab.train.stage_folder import RunFolder
 from relvit_lab.train.stage_probes import add_probes, missing_probes
 from relvit_lab.train.state import Training, same_data
@@ -161,7 +162,7 @@ def train_stage(training: Training, folder: RunFolder, notes: tuple[str, ...] = 
     for line in training.history:
         yield EpochDone(line["epoch"], e.epochs, line, replayed=True)
     slow = e.preset == "paper" and training.device.torch.type == "cpu"
-    pace = Pace(
+    clock = Clock(
         training.step, training.steps, training.batch_size, training.epoch_seconds, 60 * e.checkpoint_minutes, slow
     )
     saved = training.step
@@ -179,22 +180,22 @@ def train_stage(training: Training, folder: RunFolder, notes: tuple[str, ...] = 
                         count = min(training.batch_size, len(training.train) - number * training.batch_size)
                         training.train_step(images, labels, count)
                         if training.profile and training.profile.step_done(len(labels)):
-                            yield Note(_profiled(training, folder, pace))
-                        yield from pace.after_step(training.step, epoch + 1)
+                            yield Note(_profiled(training, folder, clock))
+                        yield from clock.after_step(training.step, epoch + 1)
                         asked = training.device.agree(signals.received)
-                        if asked or pace.checkpoint_is_due():
-                            training.save(folder, pace)
+                        if asked or clock.checkpoint_is_due():
+                            training.save(folder, clock)
                             saved = training.step
                             end_by(asked, folder.path)
-                line = training.end_epoch(epoch + 1, pace)
-                training.save(folder, pace)
+                line = training.end_epoch(epoch + 1, clock)
+                training.save(folder, clock)
                 saved = training.step
                 folder.write_metrics(training.history)
                 yield EpochDone(epoch + 1, e.epochs, line)
                 end_by(training.device.agree(signals.received), folder.path)
         except GeneratorExit:  # whoever drew the events stopped: between two steps, so the state is whole
             if training.step > saved:
-                training.save(folder, pace)
+                training.save(folder, clock)
             raise
         finally:
             if training.profile:
@@ -214,9 +215,9 @@ def _fetched(training: Training, batches: Iterator[tuple[Tensor, Tensor]]) -> It
         yield batch
 
 
-def _profiled(training: Training, folder: RunFolder, pace: Pace) -> str:
+def _profiled(training: Training, folder: RunFolder, clock: Clock) -> str:
     """Write what was measured, once. Returns it in a line."""
     began = time.perf_counter()
     found, training.profile = training.profile.write(folder, training.stage, training.model), None
-    pace.skip(time.perf_counter() - began)
+    clock.skip(time.perf_counter() - began)
     return f"{profile_table(found).caption[1]}; profile.json and trace.json.gz say where the time goes"

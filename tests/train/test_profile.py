@@ -117,7 +117,7 @@ def test_a_part_is_timed_as_long_as_it_takes():
 
 def test_an_interrupt_ends_the_trace(monkeypatch):
     """Another could not begin beside it."""
-    monkeypatch.setattr("relvit_lab.train.pace.SHOW_EVERY", 0.0)
+    monkeypatch.setattr("relvit_lab.train.clock.SHOW_EVERY", 0.0)
     records = run(Experiment(profile=True, **FIELDS))
     for record in records:
         if isinstance(record, StepDone) and record.step == profiling.WARM_UP + profiling.TIMED + 1:

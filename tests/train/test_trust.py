@@ -22,7 +22,7 @@ from relvit_lab.paper.plan.job import _judge, read_failure
 from relvit_lab.paper.records import report
 from relvit_lab.paper.tables.finished import collect
 from relvit_lab.paper.tables.numbers import aggregate, paper_table
-from relvit_lab.train import environment, pace, training
+from relvit_lab.train import clock, environment, signals, training
 from relvit_lab.train.checkpoints import load_state, save_state
 from relvit_lab.train.events import EpochDone, StageFinished, StageStarted, StepDone
 from relvit_lab.train.experiment import Experiment
@@ -340,11 +340,11 @@ def test_memory_that_is_not_there_for_real():
 # -- signals -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("number", pace.ENDING)
+@pytest.mark.parametrize("number", signals.ENDING)
 def test_ending_signals_leave_a_checkpoint(monkeypatch, number):
-    monkeypatch.setattr(pace, "SHOW_EVERY", 0.0)
+    monkeypatch.setattr(clock, "SHOW_EVERY", 0.0)
     before = signal.getsignal(number)
-    with pytest.raises(pace.Terminated) as caught:
+    with pytest.raises(signals.Terminated) as caught:
         for record in run(Experiment(**TINY)):
             if isinstance(record, StepDone) and record.step == 2:
                 os.kill(os.getpid(), number)
@@ -357,9 +357,9 @@ def test_a_hangup_that_is_ignored_stays_ignored():
     """nohup."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with pace.Signals() as signals:
+        with signals.Signals() as held:
             os.kill(os.getpid(), signal.SIGHUP)
-            assert signals.received is None
+            assert held.received is None
     finally:
         signal.signal(signal.SIGHUP, before)
 
