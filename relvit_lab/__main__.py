@@ -1,6 +1,5 @@
 """python -m relvit_lab train | demo | runs | fetch | figures | record | ...: the same runs without a notebook."""
 
-import dataclasses
 import itertools
 import sys
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from relvit_lab.common.printable import printable
 from relvit_lab.common.printing import tolerant_output
 from relvit_lab.common.processes import processes
 from relvit_lab.common.shortages import shortages_explained
+from relvit_lab.common.values import PLAIN
 from relvit_lab.publish.classroom.commands import class_copies, grade
 from relvit_lab.publish.site.command import site
 
@@ -34,7 +34,7 @@ HELP = {
         class DIR (--notebooks 01,03, --no-hints, --force)""",
     "grade": """check again what students handed in, and count points: grade FOLDER ... --csv points.csv
         (--seconds 60 for an exercise, --jobs 2 students at once); it runs their code: see docs/security.md""",
-    "laptop": """print the commands of the runs in results/, one a line""",
+    "small": """print the commands of the runs in results/ on a small part of CIFAR-10, one a line""",
     "whole": """print the commands of the larger study, on the whole of CIFAR-10; --search: of the search of its rate
         and batch; --models: those that make its finished runs the models of the package""",
     "hold_back": """write data_dir/NAME_held_back.npz, whose test images are training images, to choose settings on:
@@ -48,7 +48,7 @@ HELP = {
 GROUPS = (
     ("train", "demo", "runs", "merge", "fetch", "figures", "tables", "page", "site"),
     ("class", "grade", "app"),
-    ("laptop", "whole", "hold_back", "record", "report", "rerun", "asset"),
+    ("small", "whole", "hold_back", "record", "report", "rerun", "asset"),
 )
 WITH_FIELDS = ("train", "demo", "tables", "page")  # commands that take fields of Experiment
 
@@ -74,7 +74,7 @@ def help_of(command: str) -> str:
 def train(words: Sequence[str]) -> None:
     from relvit_lab.train.experiment import Experiment
 
-    experiment = Experiment.create(only_options(words, Experiment.names()))
+    experiment = Experiment.create(only_options(words, Experiment.settings()))
     finished = _follow(experiment)
     if experiment.profile:
         from relvit_lab.train.profile import profile_table, read_profile
@@ -89,7 +89,7 @@ def demo(words: Sequence[str]) -> None:
     from relvit_lab.common.words import human_time
     from relvit_lab.train.experiment import Experiment
 
-    given = {"dataset": "digits", "preset": "demo"} | only_options(words, Experiment.names())
+    given = {"dataset": "digits", "preset": "demo"} | only_options(words, Experiment.settings())
     epochs = Experiment.create(given).resolved().epochs
     settings = {
         "supervised": {"scenario": "supervised"},
@@ -175,13 +175,10 @@ def figures(words: Sequence[str]) -> None:
 def tables(words: Sequence[str]) -> None:
     from relvit_lab.paper.plan import cells as plan
     from relvit_lab.paper.tables import files as tables_files
-    from relvit_lab.train.experiment import Experiment
 
     flags = {word for word in words if word in ("--plan", "--cells")}
-    fields = [name for name in Experiment.names() if name not in plan.FIXED]
-    options, names = split(
-        [word for word in words if word not in flags], [*fields, "out", "recipes", "seeds", "tflops"]
-    )
+    own = dict.fromkeys(("out", "recipes", "seeds", "tflops"), PLAIN)
+    options, names = split([word for word in words if word not in flags], plan.OPEN | own)
     out, tflops = options.pop("out", "tables"), options.pop("tflops", None)
     runs, cells = tables_files.choose(names=names, **options)
     if flags:
@@ -208,10 +205,8 @@ def page(words: Sequence[str]) -> None:
 
     from relvit_lab.paper.page.build import COMMAND, write_page
     from relvit_lab.paper.plan import cells as plan
-    from relvit_lab.train.experiment import Experiment
 
-    fields = [name for name in Experiment.names() if name not in plan.FIXED]
-    options, names = split(words, [*fields, "out", "recipes", "seeds"])
+    options, names = split(words, plan.OPEN | dict.fromkeys(("out", "recipes", "seeds"), PLAIN))
     print(write_page(names=names, command=shlex.join([*COMMAND.split(), *words]), **options))
 
 
@@ -222,7 +217,7 @@ def _number(name: str, text: str) -> float:
         raise RelvitError(f"--{name} takes a number, not '{text}'") from None
 
 
-def laptop(words: Sequence[str]) -> None:
+def small(words: Sequence[str]) -> None:
     from relvit_lab.paper.records.settings import commands
 
     only_options(words, ())
@@ -295,7 +290,7 @@ def app(words: Sequence[str]) -> None:
 
 
 COMMANDS = {
-    "train": train, "demo": demo, "runs": runs, "fetch": fetch, "figures": figures, "laptop": laptop, "record": record,
+    "train": train, "demo": demo, "runs": runs, "fetch": fetch, "figures": figures, "small": small, "record": record,
     "whole": whole, "hold_back": hold_back,
     "report": report, "rerun": rerun, "asset": asset, "merge": merge,
     "tables": tables, "page": page, "class": class_copies, "grade": grade, "app": app, "site": site,
@@ -314,14 +309,15 @@ def _follow(experiment, show_summary: bool = True) -> list:
 
 
 def _fields() -> str:
-    from relvit_lab.common.values import CHOICES
     from relvit_lab.train.experiment import Experiment
 
-    lines = []
-    for field in dataclasses.fields(Experiment):
-        choices = f"  {' | '.join(CHOICES[field.name])}" if field.name in CHOICES else ""
-        default = "+".join(field.default) if isinstance(field.default, tuple) else field.default
-        lines.append(f"  --{field.name.replace('_', '-'):<20} {default!s:<18}{choices}".rstrip())
+    plain, lines = Experiment(), []
+    for name, field in Experiment.settings().items():
+        default = getattr(plain, name)
+        default = "+".join(default) if isinstance(default, tuple) else default
+        lines.append(f"  --{name.replace('_', '-'):<20} {default!s:<18}  {field.help}".rstrip())
+        if any(choice not in field.help for choice in field.choices):
+            lines.append(f"{'':<43}  {' | '.join(field.choices)}")
     return "\n".join(lines)
 
 

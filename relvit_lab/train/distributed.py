@@ -25,7 +25,7 @@ from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.processes import processes
 from relvit_lab.common.randomness import Share
 from relvit_lab.train.device import Device, one_device
-from relvit_lab.train.pace import Terminated
+from relvit_lab.train.signals import Terminated
 from relvit_lab.train.stage_folder import RunFolder
 
 PATIENCE = timedelta(days=2)  # that processes wait for one another: one may be packing a data set meanwhile

@@ -71,7 +71,7 @@ def test_faces_write_through(face, monkeypatch):
     assert b"caf\\xe9" in stream.buffer.getvalue()
 
 
-@pytest.mark.parametrize("words", [["--help"], ["laptop"], ["train", "--help"], ["nonsense"]])
+@pytest.mark.parametrize("words", [["--help"], ["small"], ["train", "--help"], ["nonsense"]])
 def test_commands_end_as_they_would(monkeypatch, words):
     code = main(words)
     for make in (closed_pipe, Full, lambda: encoded("ascii")):

@@ -21,8 +21,8 @@ from relvit_lab.method.backbones import create_backbone
 from relvit_lab.method.heads import PairScores, TokenScores
 from relvit_lab.method.model import RelViT
 from relvit_lab.method.tasks import RELVIT, Task
-from relvit_lab.show import seen
-from relvit_lab.show.seen import SHUFFLES
+from relvit_lab.show import model_input
+from relvit_lab.show.model_input import SHUFFLES
 from relvit_lab.train.events import StageFinished
 from relvit_lab.train.trained import Trained, untrained
 
@@ -278,12 +278,12 @@ def data_url(content: bytes) -> str:
 def test_an_upload_is_shown_and_a_bad_one_told(digits):
     explorer = explore_scores(model=digits)
     picture = (np.random.default_rng(1).random((8, 8, 3)) * 255).astype(np.uint8)
-    explorer.upload = data_url(seen.png(picture))
+    explorer.upload = data_url(model_input.png(picture))
     assert np.abs(explorer.shown.picture.astype(int) - picture).max() <= 1 and explorer.upload == ""
     before = explorer.data
     explorer.upload = data_url(b"no picture")
     assert "cannot be shown" in explorer.trouble and explorer.upload == "" and explorer.data is before
-    explorer.upload = data_url(seen.png(picture))
+    explorer.upload = data_url(model_input.png(picture))
     assert explorer.trouble == ""
 
 

@@ -23,7 +23,8 @@ from relvit_lab.paper.plan import cells as plan
 from relvit_lab.paper.tables import numbers as tables
 from relvit_lab.paper.tables.deviation_rules import RULES, SCOPES, Made
 from relvit_lab.paper.tables.deviations import deviations, fewer_seeds
-from relvit_lab.paper.tables.numbers import Run, aggregate, collect
+from relvit_lab.paper.tables.finished import Run, collect
+from relvit_lab.paper.tables.numbers import aggregate
 from relvit_lab.train.experiment import Experiment
 
 VOID = {"meta", "br", "img", "link", "hr", "input"}

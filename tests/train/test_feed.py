@@ -260,7 +260,7 @@ def trained(folder, run_dir, stop=None, **fields):
     """The weights after a smoke run on a folder of photographs; broken off and resumed after `stop` steps."""
     from safetensors.torch import load_file
 
-    from relvit_lab.train import pace
+    from relvit_lab.train import clock
     from relvit_lab.train.events import StageFinished, StepDone
     from relvit_lab.train.experiment import Experiment
     from relvit_lab.train.training import run
@@ -271,7 +271,7 @@ def trained(folder, run_dir, stop=None, **fields):
     )  # fmt: skip
     if stop is not None:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(pace, "SHOW_EVERY", 0.0)  # a record after each step
+            patch.setattr(clock, "SHOW_EVERY", 0.0)  # a record after each step
             records = run(experiment)
             for record in records:
                 if isinstance(record, StepDone) and record.step == stop:

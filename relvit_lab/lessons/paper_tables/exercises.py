@@ -5,10 +5,10 @@ import statistics
 from collections.abc import Callable
 from typing import Any
 
+from relvit_lab.common.stats import T_95
 from relvit_lab.lessons.ask.answers import name_mistake, number, numbers
 from relvit_lab.lessons.ask.base import add_predictions
 from relvit_lab.lessons.ask.tables import compared
-from relvit_lab.paper.records.measured import T_95
 
 add_predictions(
     ("07-paired",

@@ -10,8 +10,8 @@ import traitlets
 from relvit_lab.common.errors import RelvitError, nearest
 from relvit_lab.lessons.patch_relations.explorer_data import RelationsData, relations_data
 from relvit_lab.lessons.patch_relations.explorer_figure import draw_relations
+from relvit_lab.show.model_input import SHUFFLES, png
 from relvit_lab.show.relations import default_anchors
-from relvit_lab.show.seen import SHUFFLES, png
 from relvit_lab.show.still import FAINTER, HIDE, PAPER, Widget
 from relvit_lab.show.style import HEAT, VERMILLION, Drawing
 from relvit_lab.show.task_panels import class_colours

@@ -13,7 +13,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from relvit_lab.common.errors import RelvitError
-from relvit_lab.method.backbones import Backbone
+from relvit_lab.method.backbones.base import Backbone
 
 
 class TimmViT(VisionTransformer):

@@ -26,7 +26,7 @@ from relvit_lab.paper.tables.deviations import deviations, fewer_seeds
 from relvit_lab.paper.tables.files import choose, make_tables, plates
 from relvit_lab.paper.tables.html import to_html
 from relvit_lab.paper.tables.numbers import Aggregate, Ours, PaperTable, Runs, aggregate
-from relvit_lab.train.device import commit
+from relvit_lab.train.environment import commit
 
 COMMAND = "python -m relvit_lab page"
 TITLE = "RelViT: the paper's tables, and runs of our own beside them"

@@ -4,7 +4,7 @@ import html
 from pathlib import Path
 
 from relvit_lab.paper import numbers as paper
-from relvit_lab.paper.tables.numbers import PaperTable
+from relvit_lab.paper.tables.entries import PaperTable
 from relvit_lab.paper.tables.text import (
     LINKS,
     NONE,
@@ -30,6 +30,13 @@ TITLES = {
     "?": "nothing to judge by: one seed, or no spread",
     "†": "quoted by the paper from Liu et al. [21]",
 }
+
+
+class ShownTable(PaperTable):
+    """A table that a notebook shows as HTML."""
+
+    def _repr_html_(self) -> str:
+        return to_html(self, Path.cwd())
 
 
 def to_html(table: PaperTable, start: Path) -> str:

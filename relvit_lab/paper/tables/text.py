@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from relvit_lab.common.stats import LEVEL, PAPER_RUNS
 from relvit_lab.paper import numbers as paper
-from relvit_lab.paper.records.noise import LEVEL, PAPER_RUNS
-from relvit_lab.paper.tables.numbers import BUILT, Aggregate, Counted, Ours, PaperTable, comparison
+from relvit_lab.paper.tables.entries import BUILT, Aggregate, Counted, Ours, PaperTable, comparison
 
 SOURCES = {"released": "ours, released", "paper": "ours, paper", BUILT: "built here"}  # by recipe
 MARKS = {True: "≈", False: "≠", None: "?"}  # whether a difference lies within the noise

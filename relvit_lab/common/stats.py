@@ -1,16 +1,35 @@
-"""How far a difference can be trusted: intervals and tests of a few seeds, by Student's t.
+"""Means of a few seeds, and how far a difference of theirs can be trusted: intervals and tests by Student's t.
 
 With five seeds an exact sign or permutation test cannot reach p < 0.05 (its smallest two-sided p is 2 / 2^5 = 0.0625),
 so the paired t-test is taken. It supposes that differences scatter normally; five seeds cannot check that.
 """
 
 import math
+import statistics
 from collections.abc import Sequence
-
-from relvit_lab.paper.records.store import mean_sd
 
 LEVEL = 0.05  # two-sided
 PAPER_RUNS = 5  # what the paper says of its spreads, and what a printed spread is taken for
+
+
+T_95 = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78}
+"""Student's t, two-sided 95 %, by the number of seeds, as a book prints it: for sums by hand."""
+
+
+def mean_sd(values: Sequence[float]) -> tuple[float, float | None]:
+    """The mean and the sample standard deviation (n - 1), None for a single value."""
+    return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else None
+
+
+def told_apart(differences: Sequence[float]) -> bool | None:
+    """Whether the 95 % interval of the mean difference leaves 0 out: p of the paired t-test below LEVEL.
+
+    Differences that are all equal have an interval of no width. None for fewer than two.
+    """
+    if len(differences) < 2:
+        return None
+    p = paired_p(differences)
+    return abs(mean_sd(differences)[0]) > 0 if p is None else p < LEVEL
 
 
 def paired_p(differences: Sequence[float]) -> float | None:
