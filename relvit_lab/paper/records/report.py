@@ -260,14 +260,14 @@ def markdown(headers: Sequence[str], rows: Sequence[Sequence[str]], left: int = 
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def write_report(folder: str | Path = "results") -> Path:
+def write_readme(folder: str | Path = "results") -> Path:
     """results/README.md, anew, and the answer in the README beside the folder. Returns its path. Raises RelvitError."""
     folder = resolve(folder)
     template, path = folder / "README.template.md", folder / "README.md"
     records = read_records(folder)
     if not template.is_file() or not records:
         raise RelvitError(
-            f"the report is made from README.template.md and the records (*.json) in {folder}, which are not there: "
+            f"the page is made from README.template.md and the records (*.json) in {folder}, which are not there: "
             "start it in a checkout of the project, or name one with RELVIT_HOME"
         )
     report = Report(records)
