@@ -10,9 +10,9 @@ from typing import Any
 
 import nbformat
 
+from relvit_lab.common.document import NO_SCRIPT
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.paths import project_root, resolve
-from relvit_lab.paper.tables.html import POLICY
 from relvit_lab.publish.site.files import write_whole
 from relvit_lab.publish.site.page import contents_and_cells, document
 
@@ -64,7 +64,7 @@ def write_report(
     head = f"<h1>{html.escape(TITLE)}</h1>\n<p>{html.escape(LEAD)}</p>\n"
     made = f"<p>Made by <code>{html.escape(command)}</code></p>"
     body = f'<div class="index">{head}{made}</div>\n<div class="page">\n{contents}\n{cells}\n</div>'
-    write_whole(target, document(TITLE, body, POLICY))
+    write_whole(target, document(TITLE, body, NO_SCRIPT))
     return target
 
 

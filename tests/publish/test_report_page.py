@@ -12,10 +12,10 @@ from run_fixtures import write_cell, write_run
 from site_fixtures import Loads
 
 from relvit_lab.__main__ import main
+from relvit_lab.common.document import NO_SCRIPT
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.paper import numbers as paper
 from relvit_lab.paper.plan import cells as plan
-from relvit_lab.paper.tables.html import POLICY
 from relvit_lab.publish.report import NOTEBOOK, without_lesson, write_report
 
 RESULTS = Path(__file__).parents[2] / "results"
@@ -41,7 +41,7 @@ def few(home):
 def closed(page: str) -> Loads:
     """It fetches nothing, runs nothing, and no id stands twice."""
     found = Loads(page)
-    assert found.outside() == [] and "<script" not in page and f'content="{POLICY}"' in page
+    assert found.outside() == [] and "<script" not in page and f'content="{NO_SCRIPT}"' in page
     assert len(found.ids) == len(set(found.ids))
     assert {link[1:] for link in found.links if link.startswith("#")} <= set(found.ids)
     return found

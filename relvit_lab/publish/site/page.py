@@ -11,6 +11,7 @@ from urllib.parse import quote
 from nbformat import NotebookNode
 from pygments.formatters import HtmlFormatter
 
+from relvit_lab.common.document import document as html_document
 from relvit_lab.publish.site.exporter import CellsExporter
 from relvit_lab.publish.site.markdown import Heading
 from relvit_lab.publish.site.widgets import live_models, widgets_html
@@ -67,14 +68,9 @@ def notebook_page(body: str, title: str, before: Link | None, after: Link | None
 
 
 def document(title: str, body: str, policy: str = POLICY) -> str:
-    """A whole file around the body."""
+    """A whole file around the body, in the site's style."""
     style = STYLE.read_text(encoding="utf-8") + HtmlFormatter(style=COLOURS).get_style_defs(".highlight")
-    return (
-        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{html.escape(title)}</title>\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
-        f"<style>\n{style}\n</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
-    )
+    return html_document(title, body, style, policy)
 
 
 def _contents(headings: list[Heading]) -> str:
