@@ -38,7 +38,7 @@ tables: $(STAMP)  ## write the paper's tables with the runs in runs/ beside them
 	$(RUN) -m relvit_lab tables
 
 report: $(STAMP)  ## write report.html: tables, figures, deviations from the paper and cost of the runs in runs/
-	$(RUN) -m relvit_lab page
+	$(RUN) -m relvit_lab report
 
 site: $(STAMP)  ## write the notebooks as pages without kernel and network into site/ (under 10 minutes the first time)
 	$(RUN) -m relvit_lab site

@@ -26,8 +26,8 @@ HELP = {
     "tables": """write the paper's tables with our runs beside them, and say what is missing:
         tables [table2 ...] --out tables --run-dir runs,more (--preset, --recipes, --seeds 0,1);
         --plan: what is left to run, --plan --cells by cell (--tflops: of your GPU)""",
-    "page": """write tables, figures, deviations from the paper, environment and cost of the runs into one HTML page:
-        page --out report.html, and the options of tables""",
+    "report": """run notebook 07 on the runs, and write it as one HTML page: tables, figures, deviations from the paper,
+        cost: report [table2 ...] --out report.html, and the options of tables""",
     "site": """execute the notebooks and write them as pages that need no kernel and no network: site DIR
         (site/ by default; --notebooks FOLDER; what was executed is kept in --cache .site_cache)""",
     "class": """copies of the notebooks for a class, the student's without solutions, the teacher's solved:
@@ -40,17 +40,17 @@ HELP = {
     "hold_back": """write data_dir/NAME_held_back.npz, whose test images are training images, to choose settings on:
         hold_back cifar10 --images 5000 --data-dir data""",
     "record": """keep the finished stages of run folders as results/<id>.json: record [runs ...] (--to results)""",
-    "report": """write results/README.md again from its template and the records""",
+    "readme": """write results/README.md again from its template and the records""",
     "rerun": """train a record's run again and compare its metrics: rerun ID --data-dir D""",
     "asset": """keep a finished stage as a model of the package: asset ID NAME (--run-dir D)""",
     "app": """serve the explorers without code, on this machine alone: app --port 8866 (--ip, --no-browser)""",
 }
 GROUPS = (
-    ("train", "demo", "runs", "merge", "fetch", "figures", "tables", "page", "site"),
+    ("train", "demo", "runs", "merge", "fetch", "figures", "tables", "report", "site"),
     ("class", "grade", "app"),
-    ("small", "whole", "hold_back", "record", "report", "rerun", "asset"),
+    ("small", "whole", "hold_back", "record", "readme", "rerun", "asset"),
 )
-WITH_FIELDS = ("train", "demo", "tables", "page")  # commands that take fields of Experiment
+WITH_FIELDS = ("train", "demo", "tables", "report")  # commands that take fields of Experiment
 
 
 def usage() -> str:
@@ -200,16 +200,6 @@ def tables(words: Sequence[str]) -> None:
         print(f"  {stem} {' '.join(path.suffix for path in paths)}")
 
 
-def page(words: Sequence[str]) -> None:
-    import shlex
-
-    from relvit_lab.paper.page.build import COMMAND, write_page
-    from relvit_lab.paper.plan import cells as plan
-
-    options, names = split(words, plan.OPEN | dict.fromkeys(("out", "recipes", "seeds"), PLAIN))
-    print(write_page(names=names, command=shlex.join([*COMMAND.split(), *words]), **options))
-
-
 def _number(name: str, text: str) -> float:
     try:
         return float(text)
@@ -253,11 +243,17 @@ def record(words: Sequence[str]) -> None:
         print(path)
 
 
-def report(words: Sequence[str]) -> None:
-    from relvit_lab.paper.records.report import write_report
+def readme(words: Sequence[str]) -> None:
+    from relvit_lab.paper.records.report import write_readme
 
     only_options(words, ())
-    print(write_report())
+    print(write_readme())
+
+
+def report(words: Sequence[str]) -> None:
+    from relvit_lab.publish import report as page  # late: it loads nbconvert
+
+    page.report(words)
 
 
 def rerun(words: Sequence[str]) -> None:
@@ -292,8 +288,8 @@ def app(words: Sequence[str]) -> None:
 COMMANDS = {
     "train": train, "demo": demo, "runs": runs, "fetch": fetch, "figures": figures, "small": small, "record": record,
     "whole": whole, "hold_back": hold_back,
-    "report": report, "rerun": rerun, "asset": asset, "merge": merge,
-    "tables": tables, "page": page, "class": class_copies, "grade": grade, "app": app, "site": site,
+    "report": report, "readme": readme, "rerun": rerun, "asset": asset, "merge": merge,
+    "tables": tables, "class": class_copies, "grade": grade, "app": app, "site": site,
 }  # fmt: skip
 
 

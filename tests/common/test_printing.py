@@ -124,8 +124,8 @@ def test_an_error_of_the_system_is_one_line_with_path_and_advice(monkeypatch, ca
 
 @pytest.mark.parametrize(
     "words",
-    [["tables", "--out", "file/x"], ["page", "--out", "file/x.html"], ["class", "file/x"], ["site", "file/x"],
-     ["fetch", "cifar10", "--data-dir", "file/x"], ["record", "runs"], ["figures"], ["report"]],
+    [["tables", "--out", "file/x"], ["report", "--out", "file/x.html"], ["class", "file/x"], ["site", "file/x"],
+     ["fetch", "cifar10", "--data-dir", "file/x"], ["record", "runs"], ["figures"], ["readme"]],
 )  # fmt: skip
 def test_folders_that_cannot_be_made(tmp_path, monkeypatch, capsys, words):
     (tmp_path / "file").write_text("")

@@ -20,7 +20,7 @@ RECORDS = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in R
 
 
 def test_the_readme_is_what_the_records_give():
-    assert Report(read_records(RESULTS)).render(TEMPLATE) == README, "python -m relvit_lab report, then commit"
+    assert Report(read_records(RESULTS)).render(TEMPLATE) == README, "python -m relvit_lab readme, then commit"
 
 
 def test_the_template_states_no_number_of_its_own():

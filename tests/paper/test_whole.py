@@ -64,7 +64,7 @@ def test_the_readme_says_the_answer_of_the_records():
     said = WholeReport(SMALL).answer()
     assert len(re.findall(r"\.(?= |$)", said)) == 2  # two sentences
     flat = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
-    assert said in flat, "python -m relvit_lab report writes it, then commit"
+    assert said in flat, "python -m relvit_lab readme writes it, then commit"
     assert said in (ROOT / "results" / "README.md").read_text(encoding="utf-8")
 
 

@@ -238,7 +238,7 @@ def test_every_kind_of_damaged_json_is_a_line_and_the_others_are_still_listed(at
 
 
 @pytest.mark.parametrize("kind", WRONG)
-@pytest.mark.parametrize("command", [["report"], ["rerun", "x"]])
+@pytest.mark.parametrize("command", [["readme"], ["rerun", "x"]])
 def test_damaged_records_end_in_a_line(tmp_path, capsys, kind, command):
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "README.template.md").write_text("{{seeds}}")

@@ -310,9 +310,9 @@ def test_originals_are_cropped_by_the_feed_alone(photographs, tmp_path, monkeypa
     crops = []
     augment = module.image_augment
 
-    def watched(images, size, **options):
-        crops.append((options["crop"], options["flip"], tuple(images.shape[1:])))
-        return augment(images, size, **options)
+    def watched(images, size, windows, **options):
+        crops.append((options["crop"], bool(windows.flip.any()), tuple(images.shape[1:])))
+        return augment(images, size, windows, **options)
 
     monkeypatch.setattr(module, "image_augment", watched)
     one = trained(photographs, tmp_path / "one", data_source="files")

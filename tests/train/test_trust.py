@@ -131,7 +131,7 @@ def test_the_report_and_the_ablation_refuse_two_data_sets(tmp_path, monkeypatch)
     monkeypatch.setattr(report, "read_records", lambda _: {"0": {}})
     monkeypatch.setattr(report.Report, "used", lambda self: records)
     with pytest.raises(RelvitError, match="2 different sets of images"):
-        report.write_report(folder)
+        report.write_readme(folder)
     cells = plan.cells("table4", "paper", [0, 1], columns="Finetuning", preset="demo", rows=["Supervised"])
     for seed, run_folder in write_cell(tmp_path / "runs", cells[0], {0: 90.0, 1: 80.0}).items():
         on_data(run_folder, "ab"[seed] * 64)

@@ -175,14 +175,14 @@ class Report(Results):
         return " to ".join(number(count) for count in sorted({min(counts), max(counts)}))
 
 
-def write_report(folder: str | Path = "results") -> Path:
+def write_readme(folder: str | Path = "results") -> Path:
     """results/README.md, anew, and the answer in the README beside the folder. Returns its path. Raises RelvitError."""
     folder = resolve(folder)
     template, path = folder / "README.template.md", folder / "README.md"
     records = read_records(folder)
     if not template.is_file() or not records:
         raise RelvitError(
-            f"the report is made from README.template.md and the records (*.json) in {folder}, which are not there: "
+            f"the page is made from README.template.md and the records (*.json) in {folder}, which are not there: "
             "start it in a checkout of the project, or name one with RELVIT_HOME"
         )
     report = Report(records)

@@ -42,7 +42,7 @@ def aggregate(cell: Cell, runs: Runs, metric: str | None = None) -> Aggregate:
     for seed, run in found if one_data_set(run for _, run in found) else ():
         value = run.value(cell.like, kept=True) if metric is None else run.value(metric)
         if value is not None:
-            by_seed[seed], folders[seed] = value, (run.folder,)
+            by_seed[seed], folders[seed] = value, (run.folder,) if run.folder else ()
     data = next((run.digest for seed, run in found if seed in by_seed and run.digest), None)
     return Aggregate(by_seed, folders, tuple(seed for seed in cell.seeds if seed not in by_seed), data)
 

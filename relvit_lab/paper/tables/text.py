@@ -229,8 +229,9 @@ def to_latex(table: PaperTable) -> str:
     for place, entry in table.entries.items():
         for source, ours in entry.ours.items():
             if isinstance(ours, Ours) and comparison(table.name, *place)[0] is None:
-                for seed, (folder, *_) in ours.like.folders.items():
-                    lines.append(f"% {place[0]} | {place[1]} | {source} | seed {seed}: {folder.name}")
+                for seed, folders in ours.like.folders.items():
+                    where = folders[0].name if folders else "a record"
+                    lines.append(f"% {place[0]} | {place[1]} | {source} | seed {seed}: {where}")
     return "\n".join(lines) + "\n"
 
 

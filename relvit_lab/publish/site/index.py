@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from nbformat import NotebookNode
 
+from relvit_lab.publish.site.exporter import picture_alt, png_size
 from relvit_lab.publish.site.markdown import PageMarkdown
-from relvit_lab.publish.site.outputs import picture_alt, png_size
 from relvit_lab.publish.site.page import address, document
 
 LEAST = (400, 250)  # width and height of a good picture, in pixels
