@@ -63,7 +63,7 @@ def graded(tmp_path_factory) -> tuple[grade.Results, Path, float]:
     hand_in(bob, folder / "bob" / "03_attention_scores.ipynb")
 
     cy = book("03_attention_scores", TEACHER)
-    answer(cy, SCORES, "def pair_scores(z, w):\n    while True:\n        pass")
+    answer(cy, SCORES, "import time\ndef pair_scores(z, w):\n    while True:\n        time.sleep(1)")
     answer(cy, COUNT, "import os\nos._exit(3)")
     answer(cy, LOSS, "def sprel_loss(scores, relations):\n    x = bytearray(10**11)\n    return scores.mean()")
     hand_in(cy, folder / "cy" / "03_attention_scores.ipynb")

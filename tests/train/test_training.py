@@ -10,6 +10,7 @@ import time
 from itertools import combinations
 from pathlib import Path
 
+import killed
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -255,34 +256,27 @@ def test_stopped_at_any_step_it_goes_on_to_the_same_bits(monkeypatch, scenario, 
         assert_same(one, other)
 
 
-def command(run_dir: str, *words: str) -> list[str]:
-    return [sys.executable, "-m", "relvit_lab", "train", "--preset", "smoke", "--scenario", "downstream_only",
-            "--epochs", "12", "--dropout", "0.1", "--run-dir", run_dir, *words]  # fmt: skip
-
-
 def test_killed_three_times_it_ends_with_the_same_bits(tmp_path):
     """Each kill comes at a random moment after the first new epoch, so in the midst of training."""
-    subprocess.run(command("whole", "--epochs", "40"), check=True, capture_output=True, timeout=120)
+    fields = {"preset": "smoke", "scenario": "downstream_only", "epochs": 40, "dropout": 0.1}
+    whole = train(**fields, run_dir="whole")[0]
     dice = random.Random(1)
     for _ in range(3):
-        process = subprocess.Popen(command("pieces", "--epochs", "40"), stdout=subprocess.PIPE, text=True)
-        for line in process.stdout:
-            if line.startswith("epoch"):
-                break
+        process, said = killed.begin(fields | {"run_dir": str(tmp_path / "pieces")})
+        said.recv()
         time.sleep(dice.uniform(0, 0.8))
         process.kill()
-        process.communicate()
-        assert process.returncode == -signal.SIGKILL
-    subprocess.run(command("pieces", "--epochs", "40"), check=True, capture_output=True, timeout=120)
-    (whole,), (pieces,) = (list((tmp_path / name).iterdir()) for name in ("whole", "pieces"))
-    assert_same(*(StageFinished("joint", f.name, f, {}) for f in (whole, pieces)))
-    assert not list(pieces.glob("*.partial"))
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
+    pieces = train(**fields, run_dir="pieces")[0]
+    assert not pieces.replayed
+    assert_same(whole, pieces)
+    assert not list(Path(pieces.folder).glob("*.partial"))
 
 
 def test_sigterm_writes_a_checkpoint_and_ends_with_75(tmp_path):
-    process = subprocess.Popen(
-        command("runs", "--epochs", "500"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    command = [sys.executable, "-m", "relvit_lab", "train", "--preset", "smoke", "--scenario", "downstream_only"]
+    process = subprocess.Popen([*command, "--epochs", "500"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     for line in process.stdout:
         if line.startswith("epoch"):
             break
