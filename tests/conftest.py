@@ -80,6 +80,14 @@ def no_network(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
+def smoke(tmp_path_factory: pytest.TempPathFactory):
+    """Finished and stopped runs to begin with, see smoke_runs.py."""
+    from smoke_runs import SmokeRuns
+
+    return SmokeRuns(tmp_path_factory.mktemp("smoke"))
+
+
+@pytest.fixture(scope="session")
 def chromium() -> str:
     """The path of a Chromium for Playwright's executable_path; without one a test is skipped, but fails in CI."""
     for name in BROWSERS:

@@ -66,6 +66,7 @@ def test_import_loads_nothing_heavy():
     assert [name for name in HEAVY if name in loaded] == []
 
 
+@pytest.mark.xdist_group("timing")
 def test_import_takes_hardly_longer_than_torchs():
     """At most half a second more, of the processor's time: whatever else this machine does."""
     code = "import time, torch; start = time.process_time(); import relvit_lab; print(time.process_time() - start)"

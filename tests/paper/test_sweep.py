@@ -88,6 +88,7 @@ def job_here(folder: Path, notebook: Path, attempt: int = 1) -> int:
 @pytest.fixture
 def no_kernel(monkeypatch):
     """A notebook that ends with a result, and no kernel for it."""
+
     def execute(notebook, out, fields, termination):
         Path(fields["folder"], "result.json").write_text("{}")
 

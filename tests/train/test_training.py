@@ -62,8 +62,8 @@ def test_the_15_task_combinations(tasks):
 
 @pytest.mark.parametrize("recipe", ["paper", "released"])
 @pytest.mark.parametrize("scenario", ["supervised", "pretrain_finetune", "downstream_only"])
-def test_scenarios_and_recipes(scenario, recipe):
-    stages = train(scenario=scenario, recipe=recipe, **TINY)
+def test_scenarios_and_recipes(scenario, recipe, smoke):
+    stages = smoke.finished(scenario=scenario, recipe=recipe, **TINY)
     names = {"supervised": ["supervised"], "pretrain_finetune": ["pretrain", "finetune"], "downstream_only": ["joint"]}
     assert [stage.name for stage in stages] == names[scenario]
     result = stages[-1].result
@@ -93,8 +93,8 @@ def _abspos(weights: dict) -> str:
     return next(name for name in weights if name.startswith("heads.abspos") and weights[name].dim() == 2)
 
 
-def test_two_supervised_stages_share_the_first():
-    once = train(scenario="supervised", **TINY)
+def test_two_supervised_stages_share_the_first(smoke):
+    once = smoke.finished(scenario="supervised", **TINY)
     first, second = train(scenario="supervised", supervised_stages=2, **TINY)
     assert first.replayed and first.id == once[0].id and not second.replayed
     assert second.result["stage"]["parent"] == first.id
@@ -160,8 +160,8 @@ def test_label_fraction_uses_fewer_images_in_fine_tuning_only():
 # -- seeds and records ---------------------------------------------------------------------------------------------
 
 
-def test_a_seed_fixes_everything_and_another_changes_it():
-    one = train(scenario="downstream_only", run_dir="a", **TINY)[0]
+def test_a_seed_fixes_everything_and_another_changes_it(smoke):
+    (one,) = smoke.finished(scenario="downstream_only", **TINY)
     same = train(scenario="downstream_only", run_dir="b", **TINY)[0]
     other = train(scenario="downstream_only", run_dir="a", seed=1, **TINY)[0]
     assert_same(one, same)
@@ -178,23 +178,23 @@ def test_records_come_in_order_and_say_what_happens():
     assert RunFolder(Path(records[0].folder)).metrics() == [r.metrics for r in epochs]
 
 
-def test_a_finished_stage_is_read_back_at_once(monkeypatch):
-    first = train(scenario="supervised", **TINY)[0]
+def test_a_finished_stage_is_read_back_at_once(monkeypatch, smoke):
+    (first,) = smoke.finished(scenario="supervised", **TINY)
     monkeypatch.setattr(training, "Training", None)  # nothing may be trained
     records = list(run(Experiment(scenario="supervised", **TINY)))
     assert all(r.replayed for r in records) and records[-1].result == first.result
     assert [type(r) for r in records] == [StageStarted, EpochDone, StageFinished]
 
 
-def test_a_result_of_another_commit_says_so(monkeypatch):
-    train(scenario="supervised", **TINY)
+def test_a_result_of_another_commit_says_so(monkeypatch, smoke):
+    smoke.finished(scenario="supervised", **TINY)
     monkeypatch.setattr(training, "commit", lambda: "another")
     started = next(run(Experiment(scenario="supervised", **TINY)))
     assert "another" in started.notes[0] and "fresh" in started.notes[0]
 
 
-def test_fresh_trains_anew():
-    train(scenario="supervised", **TINY)
+def test_fresh_trains_anew(smoke):
+    smoke.finished(scenario="supervised", **TINY)
     again = train(scenario="supervised", fresh=True, **TINY)[0]
     assert not again.replayed
 
