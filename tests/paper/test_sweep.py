@@ -10,6 +10,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import forked
 import nbformat
 import pytest
 import torch
@@ -267,14 +268,16 @@ def test_a_job_hands_its_device_to_the_kernel(folder, notebook, tmp_path):
 ONE = {"preset": "smoke", "dataset": "digits", "seeds": "[0]", "recipes": "released"}  # of Figure 4
 
 
-def snakemake(*words: str, cwd: Path, **config: str) -> subprocess.CompletedProcess:
+def snakemake(*words: str, cwd: Path, **config: str) -> tuple[int, str]:
+    """Run the command. Returns its exit code and all that it said."""
     config = {"notebook": ROOT / "notebooks" / "04_train.ipynb"} | config
-    command = [sys.executable, "-m", "snakemake", "-s", ROOT / "workflow" / "Snakefile", *words, "--config"]
+    command = ["-s", ROOT / "workflow" / "Snakefile", *words, "--config"]
     command += [f"{name}={value}" for name, value in config.items()]
-    return subprocess.run(
-        [*map(str, command)], cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=600,
-        env=os.environ | {"RELVIT_HOME": str(cwd)},
-    )  # fmt: skip
+    said = cwd / f"said-{len(list(cwd.glob('said-*')))}.txt"
+    home = {"RELVIT_HOME": str(cwd)}
+    process, _ = forked.begin(forked.snakemake, [*map(str, command)], environment=home, said=said, cwd=cwd)
+    process.join(600)
+    return process.exitcode, said.read_text()
 
 
 def listed(text: str) -> list[dict[str, str]]:
@@ -299,11 +302,11 @@ def test_a_dry_run_prints_jobs_with_their_resources(tmp_path, profile, threads, 
     """The executors' plugins are no dependency: the local one stands in for them."""
     path = ROOT / "workflow" / "profiles" / profile
     words = ["-n", "--executor", "local"] if profile != "gpus" else ["-n"]
-    done = snakemake("figure4", *words, "--profile", path, cwd=tmp_path, **ONE, rows='["PE off, no shuffle"]')
-    assert done.returncode == 0, done.stdout
+    code, said = snakemake("figure4", *words, "--profile", path, cwd=tmp_path, **ONE, rows='["PE off, no shuffle"]')
+    assert code == 0, said
     cells = plan.cells("figure4", ["released"], [0], rows=["PE off, no shuffle"], preset="smoke", dataset="digits")
     stages = plan.stages(cells)
-    jobs = listed(done.stdout)
+    jobs = listed(said)
     assert {one["stage"] for one in jobs} == set(stages) and len(jobs) == 2
     for one in jobs:
         assert one["threads"] == str(threads)
@@ -320,14 +323,14 @@ def test_the_profiles_name_their_executors():
 
 
 def test_a_sweep_runs_to_its_end_and_again_runs_nothing(tmp_path):
-    done = snakemake("figure4", "--cores", "2", cwd=tmp_path, **ONE, rows='["Supervised"]')
-    assert done.returncode == 0, done.stdout
-    assert f"1 of 1 stages have their result in {tmp_path / 'runs'}" in done.stdout
+    code, said = snakemake("figure4", "--cores", "2", cwd=tmp_path, **ONE, rows='["Supervised"]')
+    assert code == 0, said
+    assert f"1 of 1 stages have their result in {tmp_path / 'runs'}" in said
     (result,) = (tmp_path / "runs").glob("*/result.json")
     before = result.stat().st_mtime_ns
     os.utime(result, (1, 1))  # whatever times say
-    again = snakemake("figure4", "--cores", "2", cwd=tmp_path, **ONE, rows='["Supervised"]')
-    assert again.returncode == 0 and "1 of 1 stages" in again.stdout and "released_seed_0" not in again.stdout
+    code, said = snakemake("figure4", "--cores", "2", cwd=tmp_path, **ONE, rows='["Supervised"]')
+    assert code == 0 and "1 of 1 stages" in said and "released_seed_0" not in said
     assert result.stat().st_mtime_ns == 10**9 < before
     assert (result.parent / "notebook.ipynb").exists()
 
@@ -360,10 +363,10 @@ def test_a_second_sweep_on_the_same_runs_refuses_while_the_first_runs(tmp_path, 
             assert not first.done()
         finally:
             (tmp_path / "go").touch()
-    assert second.returncode == 1, second.stdout
-    assert f"another sweep is running on {tmp_path / 'runs'}: wait until it has ended" in second.stdout
-    assert first.result().returncode == 0, first.result().stdout
-    assert "1 of 1 stages have their result" in first.result().stdout
+    assert second[0] == 1, second[1]
+    assert f"another sweep is running on {tmp_path / 'runs'}: wait until it has ended" in second[1]
+    assert first.result()[0] == 0, first.result()[1]
+    assert "1 of 1 stages have their result" in first.result()[1]
 
 
 @pytest.mark.parametrize(

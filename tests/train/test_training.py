@@ -10,7 +10,7 @@ import time
 from itertools import combinations
 from pathlib import Path
 
-import killed
+import forked
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -262,7 +262,7 @@ def test_killed_three_times_it_ends_with_the_same_bits(tmp_path):
     whole = train(**fields, run_dir="whole")[0]
     dice = random.Random(1)
     for _ in range(3):
-        process, said = killed.begin(fields | {"run_dir": str(tmp_path / "pieces")})
+        process, said = forked.begin(forked.train, fields | {"run_dir": "pieces"})
         said.recv()
         time.sleep(dice.uniform(0, 0.8))
         process.kill()

@@ -1,0 +1,56 @@
+"""Processes forked from one that has the imports behind it: each would otherwise spend most of its time on those."""
+
+import multiprocessing
+import os
+import sys
+from collections.abc import Callable, Mapping
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+SERVER = multiprocessing.get_context("forkserver" if hasattr(os, "fork") else "spawn")
+SERVER.set_forkserver_preload(
+    ["relvit_lab.train.training", "relvit_lab.paper.plan.sweep", "sklearn.datasets", "timm", "torchvision"]
+    + ["snakemake.cli"]
+)
+
+
+def begin(function: Callable, *arguments, environment: Mapping[str, str] | None = None, said: Path | None = None,
+          cwd: Path | None = None) -> tuple[BaseProcess, Connection]:  # fmt: skip
+    """A process that calls function(connection, *arguments), a function of a module beside the tests. said: takes its
+    output. Returns the process and our end of the connection, where a read fails once the process has ended."""
+    ours, theirs = SERVER.Pipe()
+    given = dict(os.environ) | dict(environment or {})
+    process = SERVER.Process(target=_call, args=(function, theirs, arguments, given, said, cwd or os.getcwd()))
+    process.start()
+    theirs.close()
+    return process, ours
+
+
+def _call(function, connection, arguments, environment, said, cwd) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(cwd)
+    if said is not None:
+        with open(said, "a") as file:
+            for stream in (sys.stdout, sys.stderr):
+                os.dup2(file.fileno(), stream.fileno())
+    function(connection, *arguments)
+
+
+def train(told: Connection, fields: dict) -> None:
+    """Tell the number of each epoch that is done."""
+    from relvit_lab.train.events import EpochDone
+    from relvit_lab.train.experiment import Experiment
+    from relvit_lab.train.training import run
+
+    for record in run(Experiment(**fields)):
+        if isinstance(record, EpochDone):
+            told.send(record.epoch)
+
+
+def snakemake(_: Connection, words: list[str]) -> None:
+    """The command."""
+    from snakemake.cli import main
+
+    main(words)
