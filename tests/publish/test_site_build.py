@@ -92,6 +92,7 @@ def test_an_equation_that_cannot_be_converted_fails_its_page(tmp_path):
     )
     assert [path.name for path in written] == ["index.html", "01_x.html"]
     assert len(failures) == 1 and r"02_x.ipynb, cell 'eq': equation '\\wrong x': \wrong is not known" in failures[0]
+    assert ' rel="' not in written[1].read_text()
 
 
 def test_what_cannot_be_built_is_said(tmp_path, capsys):
