@@ -1,7 +1,9 @@
 """Grading a class of made students: each is judged anew, and none of them stops the others."""
 
 import ast
+import copy
 import csv
+import functools
 import json
 import os
 import shutil
@@ -23,8 +25,13 @@ STUDENT, TEACHER = "student", "teacher"
 SECONDS = 6
 
 
+@functools.cache
+def stored(stem: str) -> nbformat.NotebookNode:
+    return nbformat.read(copies.NOTEBOOKS / f"{stem}.ipynb", 4)
+
+
 def book(stem: str, kind: str = STUDENT) -> nbformat.NotebookNode:
-    source = nbformat.read(copies.NOTEBOOKS / f"{stem}.ipynb", 4)
+    source = copy.deepcopy(stored(stem))
     return copies.student_copy(source) if kind == STUDENT else copies.teacher_copy(source)
 
 
@@ -149,10 +156,12 @@ def process():
         yield started
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def verdict(process):
+    expressions = submissions.answer_expressions()
+
     def said(of: nbformat.NotebookNode, name: str) -> ask.Verdict:
-        return judge.verdict(process, of, EXERCISES[name], submissions.answer_expressions()[name])
+        return judge.verdict(process, of, EXERCISES[name], expressions[name])
 
     return said
 
