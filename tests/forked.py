@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import sys
+import time
 from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -47,6 +48,20 @@ def train(told: Connection, fields: dict) -> None:
     for record in run(Experiment(**fields)):
         if isinstance(record, EpochDone):
             told.send(record.epoch)
+
+
+def pack_slowly(_: Connection, tree: Path, data_dir: Path) -> None:
+    """In chunks of three images, each image in a twentieth of a second."""
+    from relvit_lab.data import folder, packed, packing
+
+    decode, packing.CHUNK = packing.decode_image, 3
+
+    def slow(path, size):
+        time.sleep(0.05)
+        return decode(path, size)
+
+    packing.decode_image = slow
+    packed.load(folder.files(tree, "set"), data_dir, 8, progress=None, workers=2)
 
 
 def snakemake(_: Connection, words: list[str]) -> None:
