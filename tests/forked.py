@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -32,6 +33,7 @@ def _call(function, connection, arguments, environment, said, cwd) -> None:
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(cwd)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
     if said is not None:
         with open(said, "a") as file:
             for stream in (sys.stdout, sys.stderr):
