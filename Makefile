@@ -6,6 +6,7 @@ SHELL := bash
 
 VENV := .venv
 RUN := $(VENV)/bin/python
+WORKERS := -n 2 --dist loadgroup
 STAMP := $(VENV)/.installed
 UNFINISHED := $(VENV)/.installing
 SUPPORTED := import sys; sys.exit(sys.version_info < (3, 11))
@@ -25,11 +26,11 @@ demo: $(STAMP)  ## train on handwritten digits and compare three scenarios (at m
 lab: $(STAMP)  ## open the notebooks in JupyterLab, on this machine only
 	$(RUN) -m jupyterlab --ip=127.0.0.1 $(if $(filter 0,$(shell id -u)),--allow-root) notebooks
 
-test: $(STAMP)  ## run the tests, without the slow ones and those in a browser (under 10 minutes, offline)
-	$(RUN) -m pytest -m "not slow and not browser"
+test: $(STAMP)  ## run the tests, without the slow ones and those in a browser (under 5 minutes on two cores, offline)
+	$(RUN) -m pytest $(WORKERS) -m "not slow and not browser"
 
-test-all: $(STAMP)  ## run all tests
-	$(RUN) -m pytest
+test-all: $(STAMP)  ## run all tests (under 30 minutes on two cores)
+	$(RUN) -m pytest $(WORKERS)
 
 figures: $(STAMP)  ## draw figures/ again
 	$(RUN) -m relvit_lab figures

@@ -226,6 +226,7 @@ def test_what_the_recorded_tries_say():
     assert bare["sprel"][-1] > last[2] + 5
 
 
+@pytest.mark.slow
 def test_with_embeddings_it_reaches_all_and_without_it_is_far_below():
     """Small: half the steps of the lab."""
     live = LiveTraining(test_images=100)

@@ -287,6 +287,7 @@ def test_names_that_are_no_table():
         paper_table("figure4", collect([]))
 
 
+@pytest.mark.xdist_group("timing")
 def test_a_thousand_folders_make_all_tables_in_five_seconds(runs_dir):
     cells, stages = plan.cells(), {}
     for c in cells:

@@ -296,7 +296,7 @@ def test_a_compiled_bf16_run_goes_on_to_the_same_bits(plain_backend, monkeypatch
     assert whole.result["environment"]["compiled"] is True and whole.result["timing"]["compiling"] > 0
     asked = iter([True])
     monkeypatch.setattr(engine, "worth_compiling", lambda *_: next(asked, False))
-    pieces = killed_and_resumed("pieces", 3, **choice)
+    pieces = killed_and_resumed("pieces", 2, **choice)
     assert pieces.result["environment"]["compiled"] is True
     assert same(whole, pieces)
 

@@ -46,12 +46,12 @@ def write_cifar(seed: int) -> None:
     np.savez(file, x_train=x, y_train=y, x_test=x[:20], y_test=y[:20])
 
 
-def stop_after_an_epoch(**fields) -> RunFolder:
-    records = run(Experiment(**TINY | fields))
+def stop_fresh_after_an_epoch() -> RunFolder:
+    records = run(Experiment(fresh=True, **TINY))
     for record in records:
         if isinstance(record, EpochDone):
             records.close()
-    return RunFolder(Experiment(**TINY | fields).stages()[-1].folder)
+    return RunFolder(Experiment(**TINY).stages()[-1].folder)
 
 
 # -- another data set under the same name --------------------------------------------------------------------------
@@ -142,8 +142,8 @@ def test_the_report_and_the_ablation_refuse_two_data_sets(tmp_path, monkeypatch)
 # -- several versions in one run -----------------------------------------------------------------------------------
 
 
-def test_a_stage_that_two_versions_trained_says_so_and_its_result_names_both(monkeypatch):
-    stop_after_an_epoch()
+def test_a_stage_that_two_versions_trained_says_so_and_its_result_names_both(monkeypatch, smoke):
+    smoke.stopped(**TINY)
     monkeypatch.setattr(environment, "commit", lambda: "another")
     records = list(run(Experiment(**TINY)))
     (note,) = [note for note in records[0].notes if "the numbers may differ" in note]
@@ -165,8 +165,8 @@ def test_threads_and_torch_count_as_versions():
     )
 
 
-def test_one_version_is_not_listed():
-    stop_after_an_epoch()
+def test_one_version_is_not_listed(smoke):
+    smoke.stopped(**TINY)
     records = list(run(Experiment(**TINY)))
     assert records[0].resumed and not [note for note in records[0].notes if "differ" in note]
     assert "versions" not in records[-1].result["environment"]
@@ -175,9 +175,9 @@ def test_one_version_is_not_listed():
 # -- fresh ---------------------------------------------------------------------------------------------------------
 
 
-def test_fresh_and_then_the_same_command_goes_on():
-    list(run(Experiment(**TINY)))
-    folder = stop_after_an_epoch(fresh=True)
+def test_fresh_and_then_the_same_command_goes_on(smoke):
+    smoke.finished(**TINY)
+    folder = stop_fresh_after_an_epoch()
     assert folder.result() is None  # what was there before is gone
     started, *_, ended = run(Experiment(fresh=True, **TINY))
     assert started.resumed == "epoch 2, step 3" or started.resumed.startswith("epoch 2")
@@ -186,8 +186,8 @@ def test_fresh_and_then_the_same_command_goes_on():
     assert again[0].resumed is None and not again[-1].replayed
 
 
-def test_fresh_begins_anew_what_a_command_without_it_has_begun():
-    stop_after_an_epoch()
+def test_fresh_begins_anew_what_a_command_without_it_has_begun(smoke):
+    smoke.stopped(**TINY)
     assert next(run(Experiment(fresh=True, **TINY))).resumed is None
 
 
@@ -212,7 +212,7 @@ def test_fresh_leaves_alone_what_another_process_made_meanwhile(monkeypatch):
 
 
 def test_fresh_goes_on_past_a_damaged_checkpoint():
-    folder = stop_after_an_epoch(fresh=True)
+    folder = stop_fresh_after_an_epoch()
     (folder.path / "checkpoint.pt").write_bytes(b"damaged")
     started = next(run(Experiment(fresh=True, **TINY)))
     assert started.resumed is None and any("corrupt" in note for note in started.notes)
