@@ -58,9 +58,10 @@ def notebook_page(body: str, title: str, before: Link | None, after: Link | None
     return document(title, f"<header>{way}</header>\n{body}\n<footer>{way}</footer>")
 
 
-def document(title: str, body: str) -> str:
-    """A whole file around the body."""
-    style = STYLE.read_text(encoding="utf-8") + code_style()
+def document(title: str, body: str, style: str | None = None) -> str:
+    """A whole file around the body. style: None for that of the notebooks' pages."""
+    if style is None:
+        style = STYLE.read_text(encoding="utf-8") + code_style()
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{html.escape(title)}</title>\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'

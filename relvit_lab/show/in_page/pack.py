@@ -17,7 +17,7 @@ def packed(model: object) -> dict:
     """All of a model that a browser needs, ready for JSON.
 
     model: as `relvit_lab.load` gives it, or a name for it. Of the tasks, those with a head of eq. 8 or 9 and a target
-    that can be shown; "target" is base64 of float32, (N, N) or (N,), row by row. "safetensors" is base64 of such a file,
+    that can be shown; "target" is base64 of float32, (N, N) or (N,), row by row; "safetensors" base64 of such a file in
     float16. Raises RelvitError for a model that is no ViT of ours, sees mega-patches, has a grid of more than 16 x 16,
     or has a weight that float16 cannot hold.
     """

@@ -1,5 +1,5 @@
-// From a file to what a model sees, in numbers as show/seen.py and method/resample.py have them: the centre square, resized by
-// bilinear interpolation with antialias (a canvas has its own), normalised. Planes are (3,H,W) Float32Arrays in [0, 1].
+// From a file to what a model sees, in the numbers of show/seen.py and method/resample.py: the centre square, resized
+// (bilinear, antialias; a canvas has its own way), normalised. Planes are (3,H,W) Float32Arrays in [0, 1].
 
 const STRIP = 256; // rows that are read at a time: a telephone's photograph is never held whole
 
@@ -50,7 +50,7 @@ export function resizedSquare(source, size) {
   return out;
 }
 
-/** How each of `out` pixels mixes `length` pixels: the first of them, and their shares. resample.axis_weights, sparse. */
+/** How each of `out` pixels mixes `length` pixels: the first of them, and their shares. As resample.axis_weights. */
 function axisWeights(length, out) {
   const scale = length / out, reach = Math.max(scale, 1); // a tent at least 1 wide each way
   return Array.from({ length: out }, (_, o) => {

@@ -1,17 +1,17 @@
-// Section 3, eq. 1-4, 8 and 9, once more, for one image in a browser: method/backbones/vit.py and method/heads.py in numpy's
-// place with plain loops. Nothing is imported. A matrix is { rows, columns, data }: a Float32Array, row by row.
+// Section 3, eq. 1-4, 8 and 9, once more: method/backbones/vit.py and method/heads.py for one image in a browser, in
+// plain loops. Nothing is imported. A matrix is { rows, columns, data }, data a Float32Array, row by row.
 //
 // N patches of P x P pixels, D dimensions, L blocks, h heads of d = D / h dimensions each; T = 1 + N tokens, CLS first;
 // K outputs of a task's head, r the rank of a factored one.
 
-// -- eq. 1-4: from an image to its tokens ----------------------------------------------------------------------------------
+// -- eq. 1-4: from an image to its tokens --------------------------------------------------------------------------
 
 /**
  * The whole way: what a model, as `readModel` gives it, says about an image (3,H,W), normalised, a Float32Array.
  *
- * Gives feature y (1,D) of eq. 4; tokens (N,D) behind the last norm; embedded, z of eq. 1, and layers, z behind each block,
- * all (T,D); attention, L times h maps (T,T), each row of which sums to 1; scores, by task: K matrices (N,N) of eq. 8 or one
- * matrix (N,K) of eq. 9; logits (1,classes), or null without a classifier.
+ * Gives feature y (1,D) of eq. 4; tokens (N,D) behind the last norm; embedded, z of eq. 1, and layers, z behind each
+ * block, (T,D); attention, L times h maps (T,T), each row of which sums to 1; scores, by task: K matrices (N,N) of
+ * eq. 8 or one matrix (N,K) of eq. 9; logits (1,classes), or null without a classifier.
  */
 export function forward(model, image) {
   const { size, patch, weights: w } = model;
@@ -20,7 +20,8 @@ export function forward(model, image) {
   if (w["pos_embed"]) z = add(z, w["pos_embed"]); // eq. 1: E_pos is (T,D)
   const embedded = z, layers = [], attention = [];
   for (let l = 0; l < model.depth; l++) {
-    const block = `blocks.${l}.`, looked = msa(layerNorm(z, w, `${block}norm1`, model.eps), w, `${block}attn`, model.heads);
+    const block = `blocks.${l}.`;
+    const looked = msa(layerNorm(z, w, `${block}norm1`, model.eps), w, `${block}attn`, model.heads);
     z = add(looked.out, z); // eq. 2
     z = add(mlp(layerNorm(z, w, `${block}norm2`, model.eps), w, `${block}mlp`), z); // eq. 3, with MLP
     attention.push(looked.maps);
@@ -69,7 +70,8 @@ function mlp(z, w, name) {
 
 /** Each row to mean 0 and variance 1, then scaled and shifted. (T,D) -> (T,D) */
 function layerNorm(z, w, name, eps) {
-  const out = matrix(z.rows, z.columns), D = z.columns, scale = w[`${name}.weight`].data, shift = w[`${name}.bias`].data;
+  const out = matrix(z.rows, z.columns), D = z.columns;
+  const scale = w[`${name}.weight`].data, shift = w[`${name}.bias`].data;
   for (let t = 0; t < z.rows; t++) {
     let mean = 0, variance = 0;
     for (let k = 0; k < D; k++) mean += z.data[t * D + k];
@@ -102,7 +104,7 @@ export function softmax(x) {
   return out;
 }
 
-// -- section 3.2, eq. 8 and 9: the heads -------------------------------------------------------------------------------------
+// -- section 3.2, eq. 8 and 9: the heads ---------------------------------------------------------------------------
 
 const HEADS = {
   /** Eq. 8: K scores for every pair, z W_k z^T / sqrt(D). [k] is (N,N); its [i,j] is about i, seen from j. */
@@ -121,7 +123,7 @@ const HEADS = {
   },
 };
 
-// -- matrices ------------------------------------------------------------------------------------------------------------------
+// -- matrices ------------------------------------------------------------------------------------------------------
 
 function matrix(rows, columns, data = new Float32Array(rows * columns)) {
   return { rows, columns, data };
@@ -138,7 +140,7 @@ function linear(x, w, name) {
   return out;
 }
 
-/** a b^T scale: (n,c) (m,c) -> (n,m). Four rows of a and two of b at a time: each number that is read serves in turn. */
+/** a b^T scale: (n,c) (m,c) -> (n,m). Four rows of a and two of b at a time: what is read serves several times. */
 function product(a, b, scale = 1) {
   const n = a.rows, m = b.rows, c = a.columns, x = a.data, y = b.data, out = matrix(n, m), o = out.data;
   for (let j = 0; j < m; j += 2) {
@@ -151,8 +153,10 @@ function product(a, b, scale = 1) {
         const u = y[y0 + k], v = y[y1 + k], p = x[x0 + k], q = x[x1 + k], r = x[x2 + k], s = x[x3 + k];
         s00 += p * u, s01 += p * v, s10 += q * u, s11 += q * v, s20 += r * u, s21 += r * v, s30 += s * u, s31 += s * v;
       }
-      o[i * m + j] = s00 * scale, o[i * m + j1] = s01 * scale, o[i1 * m + j] = s10 * scale, o[i1 * m + j1] = s11 * scale;
-      o[i2 * m + j] = s20 * scale, o[i2 * m + j1] = s21 * scale, o[i3 * m + j] = s30 * scale, o[i3 * m + j1] = s31 * scale;
+      o[i * m + j] = s00 * scale, o[i * m + j1] = s01 * scale;
+      o[i1 * m + j] = s10 * scale, o[i1 * m + j1] = s11 * scale;
+      o[i2 * m + j] = s20 * scale, o[i2 * m + j1] = s21 * scale;
+      o[i3 * m + j] = s30 * scale, o[i3 * m + j1] = s31 * scale;
     }
   }
   return out;
@@ -166,7 +170,8 @@ function add(a, b) {
 
 function transposed(a) {
   const out = matrix(a.columns, a.rows);
-  for (let i = 0; i < a.rows; i++) for (let j = 0; j < a.columns; j++) out.data[j * a.rows + i] = a.data[i * a.columns + j];
+  for (let i = 0; i < a.rows; i++)
+    for (let j = 0; j < a.columns; j++) out.data[j * a.rows + i] = a.data[i * a.columns + j];
   return out;
 }
 
@@ -194,7 +199,7 @@ function below(a, b) {
   return out;
 }
 
-// -- the model as the page carries it ------------------------------------------------------------------------------------------
+// -- the model as the page carries it ------------------------------------------------------------------------------
 
 /** What `packed` (pack.py) wrote, with its weights as matrices by name; a backbone's have no prefix. */
 export function readModel(about) {
@@ -215,7 +220,7 @@ export function fromBase64(text) {
   return bytes;
 }
 
-/** IEEE 754 binary16: one bit of sign, five of exponent (0: the smallest numbers, without a leading 1), ten of fraction. */
+/** IEEE 754 binary16: sign (1 bit), exponent (5; 0: the smallest numbers, without a leading 1), fraction (10). */
 function fromHalves(halves) {
   const powers = each(31, (exponent) => 2 ** (Math.max(exponent, 1) - 25)), out = new Float32Array(halves.length);
   for (let k = 0; k < out.length; k++) {
