@@ -1,5 +1,6 @@
-"""try.html in a browser, from disk, the network off: the same answers as Python's, the tour by keyboard, links, a phone."""
+"""try.html in a browser, from disk, the network off: Python's answers, the tour by keyboard, links, a telephone."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -28,8 +29,8 @@ CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"
 TOLD = """async (at) => {
     const flat = (value) => value.data ? [...value.data] : value.flatMap(flat);
     const a = await window.relvit.answers(at);
-    return { planes: [...a.planes], tokens: flat(a.tokens), attention: flat(a.attention),
-        scores: Object.fromEntries(Object.entries(a.scores).map(([task, value]) => [task, flat(value)])) };
+    return JSON.stringify({ planes: [...a.planes], attention: flat(a.attention),
+        ...Object.fromEntries(Object.entries(a.scores).map(([task, value]) => [task, flat(value)])) });
 }"""
 
 
@@ -127,20 +128,18 @@ def test_any_file_gets_pythons_answers_from_each_model(page, files, models):
     to(page, "#play")
     for name, path in files.items():
         after(page, lambda path=path: page.set_input_files("#file", path))
-        for at, trained in enumerate(models):
-            told, here = page.evaluate(TOLD, at), scores_data(path, model=trained)
-            answers = here.answers()
+        for at, trained in enumerate(models if name == "phone.jpg" else models[:1]):
+            ours, here = json.loads(page.evaluate(TOLD, at)), scores_data(path, model=trained)
             mean, std = (torch.tensor(v).view(3, 1, 1) for v in (trained.pipeline.mean, trained.pipeline.std))
-            pairs = {"planes": (told["planes"], (here.seen[0][0] * std + mean).numpy())}
-            pairs["attention"] = (told["attention"], answers.attention)
-            for task, scores in answers.scores.items():
-                own = np.array(told["scores"][task])
-                pairs[task] = (own if scores.ndim == 3 else own.reshape(scores.shape[::-1]).T, scores)
-            for what, (ours, theirs) in pairs.items():
-                apart = np.abs(np.ravel(ours) - np.ravel(theirs)).max() / np.abs(theirs).max()
+            theirs = {"planes": (here.seen[0][0] * std + mean).numpy(), "attention": here.answers().attention}
+            theirs |= {task: s if s.ndim == 3 else s.T for task, s in here.answers().scores.items()}  # (K,N) -> (N,K)
+            assert ours.keys() == theirs.keys()
+            for what, values in theirs.items():
+                apart = np.abs(np.array(ours[what]) - values.ravel()).max() / np.abs(values).max()
                 assert apart < NEAR, (name, at, what, apart)
-        share = 100 * (1 - scores_data(path, model=models[0]).mistakes("sprel").mean())
-        assert f"{share:.1f} % of all 4096 pairs are right" in page.locator("#said").inner_text()
+            if at == 0:
+                right = 100 * (1 - here.mistakes("sprel").mean())
+                assert f"{right:.1f} % of all 4096 pairs are right" in page.locator("#said").inner_text()
 
 
 def test_what_is_no_image_is_said(page, tmp_path):
@@ -232,10 +231,10 @@ def test_the_link_holds_the_step_and_the_state(page, browser, file):
     other.close()
 
 
-@pytest.mark.parametrize("link", ["#nothing", "#step-99&j=-4", "#step-2&j=1e9&model=7&image=x", "#play&task=x&k=99&show=x"])
-def test_a_link_that_makes_no_sense_does_no_harm(page, link):
-    to(page, "#step-3")
-    assert to(page, link) and 0 <= int(state(page, "j")) < 64 and state(page, "task") == "sprel"
+def test_a_link_that_makes_no_sense_does_no_harm(page):
+    for link in ("#nothing", "#step-99&j=-4", "#step-2&j=1e9&model=7&image=x", "#play&task=x&k=99&show=x"):
+        to(page, "#step-3")
+        assert to(page, link) and 0 <= int(state(page, "j")) < 64 and state(page, "task") == "sprel"
 
 
 def test_free_play_shows_every_task_of_every_model(page):
@@ -249,9 +248,8 @@ def test_free_play_shows_every_task_of_every_model(page):
     assert "digit" in page.locator("#image-words").inner_text().lower()
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(320, "dark"), (390, "light"), (1280, "light")])
-def test_nothing_sticks_out(page, width, scheme):
-    page.emulate_media(color_scheme=scheme)
+@pytest.mark.parametrize("width", [320, 390, 1280])
+def test_nothing_sticks_out(page, width):
     page.set_viewport_size({"width": width, "height": 800})
     for step in [*(f"#step-{k}" for k in range(1, 9)), "#play"]:
         to(page, step)

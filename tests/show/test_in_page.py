@@ -30,7 +30,8 @@ const { forward, readModel, permuted, normalised } = await import(
   "data:text/javascript;base64," + Buffer.from(await module.arrayBuffer()).toString("base64"));
 const { cases, order } = JSON.parse(readFileSync(0, "utf8"));
 const flat = (value) => value === null ? null : value.data ? Array.from(value.data)
-  : Array.isArray(value) ? value.flatMap(flat) : Object.fromEntries(Object.entries(value).map(([k, v]) => [k, flat(v)]));
+  : Array.isArray(value) ? value.flatMap(flat)
+  : Object.fromEntries(Object.entries(value).map(([name, inside]) => [name, flat(inside)]));
 console.log(JSON.stringify(cases.map(({ about, image }) => {
   const planes = Float32Array.from(image), model = readModel(about);
   return { ...flat(forward(model, planes)), shuffled: Array.from(permuted(planes, order[about.side])),

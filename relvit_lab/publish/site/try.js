@@ -9,9 +9,8 @@ let drawing = 0; // counts, so that an answer that comes late is dropped
 
 /** Everything anew from the state. */
 async function draw() {
-  const mine = ++drawing, step = current(), at = STEPS.indexOf(step), m = about();
-  const a = await answers();
-  const planes = (await step.planes?.()) || a.planes, html = await step.html?.(a), words = await step.said(a);
+  const mine = ++drawing, step = current(), at = STEPS.indexOf(step), a = await answers(step.on?.()), m = about(a.at);
+  const planes = (await step.planes?.()) ?? a.planes, html = await step.html?.(a), words = await step.said(a);
   if (mine !== drawing) return;
   write(page.title, step.id === PLAY ? step.title : `${at + 1} · ${step.title}`);
   write(page.sentence, step.sentence(m));
@@ -76,7 +75,7 @@ function change(news) {
   Object.assign(s, news);
   write(page.trouble, "");
   history.replaceState(null, "", link());
-  if (other) readLink(STEPS.map(({ id }) => id)); // another grid, other tasks
+  if (other) readLink(); // another grid, other tasks
   build();
   return draw().catch(complain);
 }
@@ -92,7 +91,7 @@ function go(to) {
 }
 
 async function follow(focus) {
-  readLink(STEPS.map(({ id }) => id));
+  readLink();
   build();
   if (focus) page.title.focus();
   await draw().catch(complain);
@@ -105,7 +104,7 @@ function complain(error) {
 
 /** An image that a person has brought: a file, or what the camera sees. */
 async function bring(blob, name) {
-  const kept = s.image, at = images.push({ name, blob, dataset: "own" }) - 1;
+  const at = images.push({ name, blob, dataset: "own" }) - 1;
   try {
     await look(at, about().size);
   } catch {
@@ -114,7 +113,7 @@ async function bring(blob, name) {
     return;
   }
   images[at].address = asCanvas(await look(at, about().size)).toDataURL();
-  await change({ image: at, shuffle: kept === at ? s.shuffle : 0 });
+  await change({ image: at, shuffle: 0 });
 }
 
 async function photographed() {

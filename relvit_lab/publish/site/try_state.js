@@ -20,9 +20,9 @@ const offered = (at = s.model) => images.map((one, k) => k).filter((k) =>
 // -- the link ------------------------------------------------------------------------------------------------------
 
 /** "#step-4&j=27&k=3" into the state; what is missing or makes no sense is as at the start. */
-function readLink(steps) {
+function readLink() {
   const [step, ...rest] = location.hash.slice(1).split("&"), given = new URLSearchParams(rest.join("&"));
-  const news = { step: steps.includes(step) ? step : steps[0] };
+  const news = { step: STEPS.some(({ id }) => id === step) ? step : STEPS[0].id };
   const whole = (name, most, least = 0) => {
     const value = Number(given.get(name) ?? NaN);
     news[name] = Number.isInteger(value) && value >= least && value <= most ? value : DEFAULTS[name];
@@ -40,14 +40,16 @@ function readLink(steps) {
   news.task = given.get("task") in tasks ? given.get("task") : Object.keys(tasks)[0];
   whole("k", tasks[news.task].outputs - 1);
   news.show = SHOWN.some(([name]) => name === given.get("show")) ? given.get("show") : DEFAULTS.show;
+  if (!STEPS.find(({ id }) => id === news.step).shuffles) news.shuffle = 0;
   news.picks = given.get("picks") === "i" ? "i" : "j";
   Object.assign(s, news);
 }
 
 /** The state as a link; an image that a person has brought is not in it, and leaves this device in no other way. */
 function link(step = s.step) {
-  const rest = Object.entries(s).filter(([name, value]) => name !== "step" && value !== DEFAULTS[name]
-    && !(name === "image" && s.image >= carried.images.length));
+  const kept = (name) => name === "image" ? s.image < carried.images.length
+    : name === "shuffle" ? STEPS.find(({ id }) => id === step).shuffles : name !== "step";
+  const rest = Object.entries(s).filter(([name, value]) => kept(name) && value !== DEFAULTS[name]);
   return `#${step}${rest.map(([name, value]) => `&${name}=${encodeURIComponent(value)}`).join("")}`;
 }
 

@@ -237,6 +237,7 @@ const STEPS = [
   },
   {
     title: "Shuffle",
+    shuffles: true,
     sentence: (m) => m.positions
       ? "This model is told each token's place, and a shuffle deceives it: the place is no longer the patch's own."
       : "Nobody tells this model a token's place: when patches are shuffled, each answer goes along with its patches.",
@@ -246,7 +247,7 @@ const STEPS = [
       drawAnswers(place, a, "sprel", s.j);
       marks(place, a);
     },
-    caption: () => `Where each patch ${s.shuffle ? "came from" : "lies"}, seen from the framed one, says the model; `
+    caption: () => `Where each patch ${s.shuffle ? "belongs" : "lies"}, seen from the framed one, says the model; `
       + "crosses: mistakes",
     async said(a) {
       if (!s.shuffle) return `${ofAll(a, "sprel")} What will happen to that share?`;
@@ -262,7 +263,8 @@ const STEPS = [
       "A model with positional embeddings is told each place, and can give the right answers without looking.",
     todo: "Put noise in place of the image.",
     controls: () => [radios("Both models see", "noise", [[0, "the image"], [1, "noise"]])],
-    planes: () => s.noise && look("noise", about(CHEAT[0]).size),
+    on: () => CHEAT[0],
+    planes: () => look(s.noise ? "noise" : s.image, about(CHEAT[0]).size),
     async html() {
       const image = s.noise ? "noise" : s.image;
       const [honest, cheat] = await Promise.all(CHEAT.map((at) => answers(at, 0, image)));
@@ -280,6 +282,7 @@ const STEPS = [
   {
     title: "Your turn",
     id: PLAY,
+    shuffles: true,
     sentence: () => "Everything at once, for any image, computed here: nothing is sent anywhere.",
     todo: "Bring a photograph of your own: a file, the camera, or paste one.",
     pair: true,
