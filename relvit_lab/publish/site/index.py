@@ -20,6 +20,8 @@ RelViT trains vision transformers on a question that costs no labels: *where doe
 These pages are the notebooks of `relvit_lab`, executed. The explorers work here without anything installed: point,
 click, drag, or use the arrow keys. To run, change and solve, open the notebooks themselves: `make lab`.
 
+**Start here:** [ask a trained model, in the page](try.html), a tour of five minutes; then your own photograph.
+
 The paper: "Where are my Neighbors? Exploiting Patches Relations in Self-Supervised Vision Transformer", BMVC 2022,
 [arXiv 2206.00481](https://arxiv.org/abs/2206.00481).
 """
