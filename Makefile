@@ -54,11 +54,12 @@ class: $(STAMP)  ## copies of the notebooks for a class: make class DIR=path
 bench: $(STAMP)  ## measure speed and memory, ours beside the usual way, into benchmarks/RESULTS.md (about 25 minutes)
 	$(RUN) benchmarks/all.py
 
-lint: $(STAMP)  ## check code and notebooks with ruff
+lint: $(STAMP)  ## check code and notebooks with ruff, types with mypy (half a minute the first time)
 	$(RUN) -m ruff check .
+	$(RUN) -m mypy
 
 clean:  ## remove caches (.venv, runs and data stay)
-	rm -rf build dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -path ./$(VENV) -prune -o -type d \( -name __pycache__ -o -name .ipynb_checkpoints \) -exec rm -rf {} +
 
 # A set-up that was killed midway may have left half a package that pip would take for whole: $(UNFINISHED) tells, and

@@ -39,7 +39,7 @@ def nearest_field(name: str, fields: Mapping[str, Setting]) -> str:
     return nearest(name.strip("-").replace("-", "_").lower(), fields, meant)
 
 
-def coerce(name: str, value: object, hint: object, setting: Setting = PLAIN) -> object:
+def coerce(name: str, value: typing.Any, hint: typing.Any, setting: Setting = PLAIN) -> object:
     """The value in the field's type. Raises RelvitError where it cannot be meant."""
     optional = typing.get_origin(hint) in (typing.Union, types.UnionType)
     if optional:
@@ -119,7 +119,7 @@ def _items(value: object) -> list:
     return [item.strip("\"'") for item in re.split(r"[,+;\s]+", bare) if item.strip("\"'")]
 
 
-def check(name: str, value: object, setting: Setting) -> None:
+def check(name: str, value: typing.Any, setting: Setting) -> None:
     """Raises RelvitError for a value that is none of the choices, or out of range."""
     if setting.choices and value is not None and value not in setting.choices:
         raise RelvitError(f"unknown {name} '{value}': {nearest(value, setting.choices)}")

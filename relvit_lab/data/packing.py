@@ -81,7 +81,8 @@ def pack(job: Job, index: dict, progress: bool | None, workers: int | None = Non
     (job.folder / "index.json").unlink(missing_ok=True)
     _reserve(job)
     done = read_chunks(job)
-    records, broken = [], []
+    records: list[dict] = []
+    broken: list[str] = []
     pool = ThreadPoolExecutor(workers or cores())
     try:
         with open(job.folder / "chunks.jsonl", "a", encoding="utf-8") as log:
@@ -223,7 +224,7 @@ def explained(job: Job) -> Iterator[None]:
 
 def read_chunks(job: Job) -> dict[int, dict]:
     """The records of chunks.jsonl by chunk, the latest of each; lines that a kill tore are passed over."""
-    found = {}
+    found: dict[int, dict] = {}
     try:
         lines = (job.folder / "chunks.jsonl").read_text("utf-8", errors="replace").splitlines()
     except FileNotFoundError:

@@ -170,7 +170,7 @@ class Pipeline:
     def _mega(self, x: Tensor, cuts: Tensor) -> Tensor:
         """The released code's departures, in its recipe: no antialias; and its cuts are the same for both axes."""
         antialias = self.recipe != "released"
-        x, _ = mega_patches(x, self.mega_patches, self.patch_size, cuts=cuts, antialias=antialias)
+        x, _ = mega_patches(x, cuts.shape[-1] + 1, self.patch_size, cuts=cuts, antialias=antialias)
         return x
 
 

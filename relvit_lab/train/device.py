@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, dtype, nn
 
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.randomness import WHOLE, Share
@@ -43,7 +43,7 @@ class Device:
         return nullcontext()
 
     @property
-    def sums(self) -> torch.dtype:
+    def sums(self) -> dtype:
         """In which means over many images are summed: float64, which Apple's GPUs do not have."""
         return torch.float32 if self.torch.type == "mps" else torch.float64
 

@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from relvit_lab.common.errors import RelvitError
+from relvit_lab.method.backbones.base import TokenBackbone
 from relvit_lab.method.heads import PairScores, TokenScores
 from relvit_lab.method.model import RelViT
 from relvit_lab.method.tasks import predict_and_compare
@@ -78,7 +79,7 @@ def fuses_attention(device: str, precision: str, compiled: bool, tokens: int) ->
     return precision == "float32" and not compiled
 
 
-def _tokens(attention: nn.Module, backbone: nn.Module) -> int:
+def _tokens(attention: Any, backbone: TokenBackbone) -> int:
     """Over which one attention goes: a window of Swin's, else all of the image's."""
     window = getattr(attention, "window_area", None)
     return window or backbone.side**2 + getattr(backbone, "num_prefix_tokens", 1)
@@ -132,10 +133,10 @@ def cache_folder() -> Path:
 
 def set_up(model: RelViT, device: torch.device, precision: str, compiled: bool) -> None:
     """Make a model compute in that way, whichever it had before. Compiling itself comes with the first call."""
-    for module in model.backbone.modules():
-        if hasattr(module, "fused_attn"):
-            tokens = _tokens(module, model.backbone)
-            module.fused_attn = fuses_attention(device.type, precision, compiled, tokens)
+    attentions: list[Any] = [module for module in model.backbone.modules() if hasattr(module, "fused_attn")]  # timm's
+    for attention in attentions:
+        tokens = _tokens(attention, model.backbone)
+        attention.fused_attn = fuses_attention(device.type, precision, compiled, tokens)
     for module in model.modules():
         module._compiled_call_impl = None
     model.compiled = compiled

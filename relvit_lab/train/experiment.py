@@ -225,7 +225,7 @@ class Experiment:
         return tuple(field.name for field in dataclasses.fields(cls))
 
     @classmethod
-    def create(cls, values: Mapping[str, object]) -> "Experiment":
+    def create(cls, values: Mapping[str, typing.Any]) -> typing.Self:
         """An Experiment from named values. Raises RelvitError for a name that is no field."""
         for name in values:
             if name not in cls.names():
@@ -233,7 +233,7 @@ class Experiment:
         return cls(**values)
 
     @classmethod
-    def from_notebook(cls, namespace: Mapping[str, object]) -> "Experiment":
+    def from_notebook(cls, namespace: Mapping[str, typing.Any]) -> typing.Self:
         """The Experiment of a parameters cell: pass globals().
 
         papermill only warns of a parameter that the notebook does not have, and runs on with the defaults: so the
@@ -241,16 +241,17 @@ class Experiment:
         """
         injected = [str(cell) for cell in namespace.get("In", []) if str(cell).startswith("# Parameters")]
         assigned = [node for cell in injected[-1:] for node in ast.parse(cell).body if isinstance(node, ast.Assign)]
-        for name in (target.id for node in assigned for target in node.targets):
+        targets = (target for node in assigned for target in node.targets)
+        for name in (target.id for target in targets if isinstance(target, ast.Name)):
             if name not in cls.names():
                 raise RelvitError(f"unknown parameter '{name}': {nearest_field(name, cls.settings())}")
         return cls(**{name: namespace[name] for name in cls.names() if name in namespace})
 
     @cached_property
-    def _resolved(self) -> "Experiment":
-        return dataclasses.replace(self, **presets.resolve(dataclasses.asdict(self)))
+    def _resolved(self) -> "Resolved":
+        return Resolved(**presets.resolve(dataclasses.asdict(self)))
 
-    def resolved(self) -> "Experiment":
+    def resolved(self) -> "Resolved":
         """The same run with every None that the preset decides filled in, and tasks in registry order.
 
         Raises RelvitError where a name is unknown or values do not go together.
@@ -262,7 +263,7 @@ class Experiment:
         e = self.resolved()
         start = _find_weights(e) if e.init_from else None
         if e.scenario == "downstream_only":
-            stages = (Stage("joint", e, init=start),)
+            stages: tuple[Stage, ...] = (Stage("joint", e, init=start),)
         elif e.scenario == "supervised":
             first = Stage("supervised", e, init=start)
             stages = (first, Stage("supervised2", e, first)) if e.supervised_stages == 2 else (first,)
@@ -318,7 +319,7 @@ class Stage:
     """
 
     name: str
-    experiment: Experiment
+    experiment: "Resolved"
     parent: "Stage | None" = None
     init: Path | None = None
 
@@ -393,9 +394,35 @@ class Stage:
         return self.experiment.run_folder() / self.id
 
 
+if typing.TYPE_CHECKING:
+
+    class Resolved(Experiment):
+        """An Experiment as `resolved` gives it: the preset has decided these."""
+
+        backbone: str
+        task_weights: tuple[float, ...]
+        pos_embed: bool
+        preset: str
+        epochs: int
+        batch_size: int
+        lr: float
+        weight_decay: float
+        dropout: float
+        drop_path: float
+        clip: float
+        image_size: int
+        patch_size: int
+        factored_heads: bool
+        image_crop: str
+        flip: bool
+else:
+    Resolved = Experiment
+
+
 def _find_weights(e: Experiment) -> Path:
     """The file that init_from names: a stage's id, its folder, or a .safetensors file."""
-    tried = (e.run_folder() / e.init_from, resolve(e.init_from))
+    named = str(e.init_from)
+    tried = (e.run_folder() / named, resolve(named))
     for path in tried:
         file = path / "model.safetensors" if path.is_dir() else path
         if file.is_file():

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import threading
+from typing import Any
 
 ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 """Of a scheduler, and of a terminal that was closed (there is none on Windows)."""
@@ -31,7 +32,7 @@ class Signals:
 
     def __enter__(self) -> "Signals":
         self.received: int | None = None
-        self.before: dict[int, object] = {}
+        self.before: dict[int, Any] = {}
         self.ended = threading.Event()
         if threading.current_thread() is threading.main_thread():
             for number in (*ENDING, signal.SIGINT):
@@ -39,7 +40,7 @@ class Signals:
                     self.before[number] = signal.signal(number, self._note)
         self.watcher = sys.modules.get("ipykernel.parentpoller")
         if self.watcher is not None:
-            self.watcher.os = _PatientOs(self)
+            vars(self.watcher)["os"] = _PatientOs(self)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -47,7 +48,8 @@ class Signals:
             signal.signal(number, handler)
         self.before = {}
         if self.watcher is not None:
-            self.watcher.os, self.watcher = os, None
+            vars(self.watcher)["os"] = os
+            self.watcher = None
         self.ended.set()
 
     def parent_is_gone(self) -> None:

@@ -172,6 +172,13 @@ class RunFolder:
         value = read(file, RESULT, AGAIN)
         return _has_seal(file, value, value is None or "weights" not in value)
 
+    def ended(self) -> dict:
+        """result.json of a stage that has ended. Raises RelvitError where it has not, or where it is damaged."""
+        found = self.result()
+        if found is None:
+            raise RelvitError(f"{self.path} holds no finished stage: run its experiment to the end first")
+        return found
+
     def metrics(self, epochs: int | None = None) -> list[dict]:
         """The lines of metrics.jsonl, [] where there is none. epochs: how many there have to be. Raises RelvitError
         where they are damaged."""
@@ -193,9 +200,7 @@ class RunFolder:
     def finished(self) -> tuple[dict, list[dict], dict]:
         """(about, metrics, result) of a stage that has ended. Raises RelvitError where it has not, or where anything
         that it left is damaged or missing."""
-        ended, about = self.result(), self.about()
-        if ended is None:
-            raise RelvitError(f"{self.path} holds no finished stage: run its experiment to the end first")
+        ended, about = self.ended(), self.about()
         if about is None or not (self.path / "model.safetensors").exists():
             raise RelvitError(f"{self.path} has a result, but not all of its files: {AGAIN}")
         wrong = misfit(ended, WHOLE)
@@ -231,9 +236,9 @@ class RunFolder:
 
 def _has_seal(file: Path, value: dict | None, older: bool) -> dict | None:
     """The value. older: of a version that sealed nothing, so that it need not have a sha256."""
-    if not older and not is_sealed(value):
-        raise Damaged(file, "it has lost its sha256", AGAIN)
-    return value
+    if value is None or older or is_sealed(value):
+        return value
+    raise Damaged(file, "it has lost its sha256", AGAIN)
 
 
 def sha256(file: Path) -> str:

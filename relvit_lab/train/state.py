@@ -28,7 +28,7 @@ from relvit_lab.train.profile import Profile
 from relvit_lab.train.stage_folder import RunFolder
 
 
-def same_data(digest: str, dataset: data.Dataset, folder: RunFolder) -> None:
+def same_data(digest: str | None, dataset: data.Dataset, folder: RunFolder) -> None:
     if digest != dataset.digest:
         raise RelvitError(
             f"the data set {dataset.name} has changed since {folder.path} was made: fresh=True trains on it as it is"
@@ -42,7 +42,8 @@ class Training:
         self.stage, self.device, self.dataset = stage, device, dataset
         e = stage.experiment
         self.train = train_feed(stage, dataset, device.torch)
-        self.test, self.val = (split and SplitFeed(split, device.torch) for split in (dataset.test, dataset.val))
+        self.test = SplitFeed(dataset.test, device.torch)
+        self.val = SplitFeed(dataset.val, device.torch) if dataset.val else None
         self.batch_size = min(e.batch_size, len(self.train))
         self.steps_per_epoch = math.ceil(len(self.train) / self.batch_size)
         self.steps = e.epochs * self.steps_per_epoch
@@ -165,20 +166,20 @@ class Training:
         return said
 
     def _losses(
-        self, logits: Tensor | None, tokens: Tensor, batch: Batch, draws: BatchGenerator
+        self, logits: Tensor | None, tokens: Tensor, batch: Batch, draws: torch.Generator
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """What is minimised, and what is reported beside it: its parts, unweighted, and the accuracy in %."""
         with self.device.autocast():
             losses = self.model.task_losses(tokens, batch.permutation, draws)
         losses = {task: loss.float() for task, loss in losses.items()}
         weights = self._weights_now()
-        total = sum(weights[task] * loss for task, loss in losses.items())
+        parts = [weights[task] * loss for task, loss in losses.items()]
         values = dict(losses)
         if logits is not None:
             values["classification"] = F.cross_entropy(logits.float(), batch.labels)
-            total = total + values["classification"]
+            parts.append(values["classification"])
             values["accuracy"] = 100 * (logits.argmax(1) == batch.labels).float().mean()
-        return total, values
+        return sum(parts[1:], start=parts[0]), values
 
     def part(self, name: str) -> AbstractContextManager:
         return nullcontext() if self.profile is None else self.profile.part(name)
@@ -204,13 +205,14 @@ class Training:
         e = self.stage.experiment
         train = {name: float(value) / self.seen for name, value in self.sums.items()}
         seconds = clock.epoch_seconds()
-        test, val = (
-            split and evaluate(self.model, self.pipeline, split, e.batch_size, self.weights, self.device)
-            for split in (self.test, self.val)
-        )
+
+        def evaluated(split: SplitFeed) -> dict[str, float]:
+            return evaluate(self.model, self.pipeline, split, e.batch_size, self.weights, self.device)
+
+        test, val = evaluated(self.test), evaluated(self.val) if self.val else None
         timing = {"seconds": clock.epoch_seconds(), "images_per_second": self.seen / seconds}
         rate = learning_rate(self.step - 1, self.steps, e.lr, e.recipe)
-        line = {"epoch": epoch, "step": self.step, "lr": rate, "train": train, "test": test, "timing": timing}
+        line: dict = {"epoch": epoch, "step": self.step, "lr": rate, "train": train, "test": test, "timing": timing}
         if val:
             line["val"] = val
         self.history.append(line)

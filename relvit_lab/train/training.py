@@ -4,7 +4,7 @@ for event in run(experiment): ...
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 
 from torch import Tensor
@@ -49,7 +49,7 @@ def run(experiment: Experiment) -> Iterator[Event]:
         raise
 
 
-def _run(experiment: Experiment, stages: tuple[Stage, ...], device: Device) -> Iterator[Event]:
+def _run(experiment: Experiment, stages: tuple[Stage, ...], device: Device) -> Generator[Event, None, None]:
     loaded: list[data.Dataset] = []
 
     def dataset() -> data.Dataset:
@@ -89,7 +89,7 @@ def run_stage(
             if device.is_main:
                 own = RunFolder(stage.folder)
                 yield from add_probes(stage, own, device, dataset)
-                yield StageFinished(stage.name, stage.id, own.path, own.result())
+                yield StageFinished(stage.name, stage.id, own.path, own.ended())
             return
     if device.is_main:
         yield from replay(stage, RunFolder(stage.folder), device, dataset)  # another process was faster
@@ -125,7 +125,7 @@ def replay(stage: Stage, folder: RunFolder, device: Device, dataset: Callable[[]
     if missing:
         with folder.lock(wait=True):
             yield from add_probes(stage, folder, device, dataset)
-    yield StageFinished(stage.name, stage.id, folder.path, folder.result(), replayed=True)
+    yield StageFinished(stage.name, stage.id, folder.path, folder.ended(), replayed=True)
 
 
 def _may_have_changed(e: Experiment, described: dict) -> bool:
@@ -134,10 +134,11 @@ def _may_have_changed(e: Experiment, described: dict) -> bool:
     return now is not None and now != described["data"].get("stamp")
 
 
-def train_stage(training: Training, folder: RunFolder, notes: tuple[str, ...] = ()) -> Iterator[Event]:
-    """From the checkpoint where there is one. Leaves result.json; on any exit before, a checkpoint if it can."""
+def train_stage(training: Training, folder: RunFolder, before: tuple[str, ...] = ()) -> Iterator[Event]:
+    """From the checkpoint where there is one. Leaves result.json; on any exit before, a checkpoint if it can. before:
+    notes that come first."""
     e = training.stage.experiment
-    notes = [*notes, *training.dataset.notes, *filter(None, [training.start_note])]
+    notes = [*before, *training.dataset.notes, *filter(None, [training.start_note])]
     if training.batch_size < e.batch_size:
         notes.append(f"batch_size {e.batch_size} is more than there are images: clipped to {training.batch_size}")
     resumed = training.resume(folder, notes)
@@ -180,7 +181,7 @@ def train_stage(training: Training, folder: RunFolder, notes: tuple[str, ...] = 
                         count = min(training.batch_size, len(training.train) - number * training.batch_size)
                         training.train_step(images, labels, count)
                         if training.profile and training.profile.step_done(len(labels)):
-                            yield Note(_profiled(training, folder, clock))
+                            yield Note(_profiled(training, training.profile, folder, clock))
                         yield from clock.after_step(training.step, epoch + 1)
                         asked = training.device.agree(signals.received)
                         if asked or clock.checkpoint_is_due():
@@ -215,9 +216,9 @@ def _fetched(training: Training, batches: Iterator[tuple[Tensor, Tensor]]) -> It
         yield batch
 
 
-def _profiled(training: Training, folder: RunFolder, clock: Clock) -> str:
+def _profiled(training: Training, measured: Profile, folder: RunFolder, clock: Clock) -> str:
     """Write what was measured, once. Returns it in a line."""
     began = time.perf_counter()
-    found, training.profile = training.profile.write(folder, training.stage, training.model), None
+    found, training.profile = measured.write(folder, training.stage, training.model), None
     clock.skip(time.perf_counter() - began)
     return f"{profile_table(found).caption[1]}; profile.json and trace.json.gz say where the time goes"

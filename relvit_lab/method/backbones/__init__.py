@@ -20,23 +20,23 @@ from torch import Tensor, nn
 
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.registry import Registry
-from relvit_lab.method.backbones.base import Backbone, default_patch
+from relvit_lab.method.backbones.base import Backbone, TokenBackbone, default_patch
 from relvit_lab.method.backbones.weights import backbone_weights, read_weights, resized_pos_embed
 
 
-def _vit(**options) -> nn.Module:
+def _vit(**options) -> TokenBackbone:
     from relvit_lab.method.backbones.vit import ViT  # here, not above: timm and torchvision take seconds to import
 
     return ViT(**options)
 
 
-def _swin(**options) -> nn.Module:
+def _swin(**options) -> TokenBackbone:
     from relvit_lab.method.backbones.swin import Swin
 
     return Swin(**options)
 
 
-def _t2t(**options) -> nn.Module:
+def _t2t(**options) -> TokenBackbone:
     from relvit_lab.method.backbones.t2t import T2T
 
     return T2T(**options)
@@ -95,7 +95,7 @@ def create_backbone(
     patch: int | None = None,
     checkpoint: str | Path | None = None,
     **options,
-) -> nn.Module:
+) -> TokenBackbone:
     """Build a backbone without classification head, with fresh weights or those of a file.
 
     name: as `get` takes it. image_size: the side of its (square) images, None for Table 1's. patch: vit_nano only, None
@@ -118,7 +118,7 @@ def create_backbone(
     return backbone
 
 
-def load_weights(backbone: nn.Module, state_dict: Mapping[str, Tensor]) -> tuple[str, ...]:
+def load_weights(backbone: TokenBackbone, state_dict: Mapping[str, Tensor]) -> tuple[str, ...]:
     """Section 4.2: give a backbone every weight of another, CLS token included, as fine-tuning does.
 
     The positional embedding ("pos_embed") is inherited where state_dict has one (of another image size: resampled, as

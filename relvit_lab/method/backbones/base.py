@@ -1,11 +1,27 @@
-"""Table 1: what a backbone's entry says without building it, its sizes among it."""
+"""Table 1: what every backbone has, and what its entry says without building it, its sizes among it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from torch import nn
+from torch import Tensor, nn
 
 from relvit_lab.common.errors import RelvitError
+
+
+class TokenBackbone(nn.Module):
+    """Images (B, 3, H, W), float, normalised, to `(feature, tokens)`. For the reader and for types: a backbone has all
+    this, of this class or not; those of timm's parts are of timm's classes."""
+
+    dim: int  # D
+    image_size: int  # in pixels, as the next
+    patch: int
+    side: int  # N = side * side
+    task_side: int  # of the grid that the tasks use
+    timm_state_dict: Callable[[], dict[str, Tensor]]
+    # Swin has these besides
+    before_norm: Callable[[Tensor], tuple[Tensor, Tensor]]
+    norm: nn.Module
+    from_published: Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -20,7 +36,7 @@ class Backbone:
     """
 
     name: str
-    build: Callable[..., nn.Module]
+    build: Callable[..., TokenBackbone]
     image_size: int
     patch: int
     label: str
