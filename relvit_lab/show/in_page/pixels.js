@@ -1,4 +1,4 @@
-// From a file to what a model sees, in the numbers of show/seen.py and method/resample.py: the centre square, resized
+// From a file to what a model sees, in the numbers of show/model_input.py and method/resample.py: the centre square, resized
 // (bilinear, antialias; a canvas has its own way), normalised. Planes are (3,H,W) Float32Arrays in [0, 1].
 
 const STRIP = 256; // rows that are read at a time: a telephone's photograph is never held whole
