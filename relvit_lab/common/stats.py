@@ -41,7 +41,7 @@ def paired_p(differences: Sequence[float]) -> float | None:
 
     if len(differences) < 2:
         return None
-    mean, sd = mean_sd(differences)
+    mean, sd = statistics.mean(differences), statistics.stdev(differences)
     if sd <= 1e-12 * abs(mean):  # equal, up to rounding
         return None
     return float(2 * stdtr(len(differences) - 1, -abs(mean) * math.sqrt(len(differences)) / sd))
@@ -57,11 +57,11 @@ def half_width(values: Sequence[float], spread: float | None, runs: int = PAPER_
     from scipy.special import stdtrit
 
     n = len(values)
-    if n == 0 or (n == 1 and spread is None):
-        return None
-    sd = mean_sd(values)[1]
+    sd = statistics.stdev(values) if n > 1 else None
     if sd is None:
-        variance, freedom = spread**2 * (1 + 1 / runs), runs - 1
+        if n == 0 or spread is None:
+            return None
+        variance, freedom = spread**2 * (1 + 1 / runs), float(runs - 1)
     elif spread is None:
         variance, freedom = sd**2 * (1 / n + 1), n - 1
     else:
