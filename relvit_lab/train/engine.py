@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 LONGEST_WRITTEN_OUT = 257  # tokens: beyond, the maps (B, heads, T, T) take more memory than they save time
 COMPILING = "compiling, about 20 s; a few where this was compiled before"
 # What a stage has to cost on a CPU, in floating point operations, for `compile auto`: a third of its time in bf16 is
-# then some four times what compiling takes. float32 is never worth it: 1.03 and 1.05 times as fast, with a tenth more
-# (benchmarks/RESULTS.md), and not to the bit what the records are.
+# then some four times what compiling takes. float32 is never worth it: 1.05 times as fast for ViT-nano and 1.03 for
+# ViT-S/4 (benchmarks/engine.py with compile=true, AMD EPYC without bf16), and not to the bit what the records are.
 WORTH_COMPILING = 1e14
 WORTH_COMPILING_STEPS = 5_000  # on a GPU, where small steps wait for launches; not measured
 BACKEND = "inductor"
