@@ -6,6 +6,7 @@ SHELL := bash
 
 VENV := .venv
 RUN := $(VENV)/bin/python
+WORKERS := -n 2 --dist loadgroup
 STAMP := $(VENV)/.installed
 UNFINISHED := $(VENV)/.installing
 SUPPORTED := import sys; sys.exit(sys.version_info < (3, 11))
@@ -25,11 +26,11 @@ demo: $(STAMP)  ## train on handwritten digits and compare three scenarios (at m
 lab: $(STAMP)  ## open the notebooks in JupyterLab, on this machine only
 	$(RUN) -m jupyterlab --ip=127.0.0.1 $(if $(filter 0,$(shell id -u)),--allow-root) notebooks
 
-test: $(STAMP)  ## run the tests, without the slow ones and those in a browser (under 10 minutes, offline)
-	$(RUN) -m pytest -m "not slow and not browser"
+test: $(STAMP)  ## run the tests, without the slow ones and those in a browser (under 5 minutes on two cores, offline)
+	$(RUN) -m pytest $(WORKERS) -m "not slow and not browser"
 
-test-all: $(STAMP)  ## run all tests
-	$(RUN) -m pytest
+test-all: $(STAMP)  ## run all tests (under 30 minutes on two cores)
+	$(RUN) -m pytest $(WORKERS)
 
 figures: $(STAMP)  ## draw figures/ again
 	$(RUN) -m relvit_lab figures
@@ -38,7 +39,7 @@ tables: $(STAMP)  ## write the paper's tables with the runs in runs/ beside them
 	$(RUN) -m relvit_lab tables
 
 report: $(STAMP)  ## write report.html: tables, figures, deviations from the paper and cost of the runs in runs/
-	$(RUN) -m relvit_lab page
+	$(RUN) -m relvit_lab report
 
 site: $(STAMP)  ## write the notebooks as pages without kernel and network into site/ (under 10 minutes the first time)
 	$(RUN) -m relvit_lab site
@@ -50,7 +51,7 @@ class: $(STAMP)  ## copies of the notebooks for a class: make class DIR=path
 	@if [ -z "$(DIR)" ]; then echo "say where to: make class DIR=path" >&2; exit 1; fi
 	$(RUN) -m relvit_lab class "$(DIR)"
 
-bench: $(STAMP)  ## measure speed and memory, ours beside the usual way, into benchmarks/RESULTS.md (about 20 minutes)
+bench: $(STAMP)  ## measure speed and memory, ours beside the usual way, into benchmarks/RESULTS.md (about 25 minutes)
 	$(RUN) benchmarks/all.py
 
 lint: $(STAMP)  ## check code and notebooks with ruff

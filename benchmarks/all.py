@@ -2,7 +2,7 @@
 
     python benchmarks/all.py [--only input_pipeline,bf16_step] [--quick]     (make bench)
 
-About 20 minutes on two cores. A row that was measured earlier stays in RESULTS.md until it is measured again on the
+About 25 minutes on two cores. A row that was measured earlier stays in RESULTS.md until it is measured again on the
 same machine; rows of another machine are dropped. --quick: one turn each, to see that everything runs; writes nothing.
 """
 
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import measure
 
-from relvit_lab.train.device import commit
+from relvit_lab.train.environment import commit
 
 HERE = Path(__file__).parent
 RESULTS, ROWS = HERE / "RESULTS.md", HERE / "results.json"
@@ -28,6 +28,7 @@ SCRIPTS = (
     ("input_pipeline", "--usual", "pil"),
     ("training_step",),
     ("bf16_step",),
+    ("engine",),
     ("epoch",),
     ("pair_memory",),
     ("packed_store",),

@@ -16,9 +16,9 @@ import torch
 from training_step import bare_steps
 
 from relvit_lab.train.build import load_data
-from relvit_lab.train.device import pick_device
+from relvit_lab.train.choose_device import pick_device
 from relvit_lab.train.experiment import Experiment
-from relvit_lab.train.training import Training
+from relvit_lab.train.state import Training
 
 LEAST = 1.8
 
@@ -38,7 +38,7 @@ def main() -> int:
             dataset=str(Path(folder, "noise.npz")), preset="paper", backbone="vit_s_4", batch_size=o.batch
         )
         stage = experiment.stages()[0]
-        training = Training(stage, pick_device("cpu"), load_data(stage.experiment))
+        training = Training(stage, pick_device("cpu", "float32"), load_data(stage.experiment))
         batch = training.pipeline.train(*next(training.train.batches(None, o.batch)))
 
         def rate(precision: str) -> float:

@@ -31,10 +31,12 @@ import torch
 from relvit_lab.common.randomness import epoch_order
 from relvit_lab.show.follow import follow
 from relvit_lab.train.build import load_data
-from relvit_lab.train.device import Device, pick_device
+from relvit_lab.train.choose_device import pick_device
+from relvit_lab.train.device import Device
 from relvit_lab.train.experiment import Experiment
 from relvit_lab.train.profile import profile_table, read_profile
-from relvit_lab.train.training import Training, run
+from relvit_lab.train.state import Training
+from relvit_lab.train.training import run
 
 WARM_UP, FAST, SHARE, AUGMENTATION, END_TO_END = 10, 25_000, 0.6, 0.1, 480
 
@@ -145,7 +147,7 @@ def main() -> int:
             labels = np.arange(o.images) % 10
             np.savez(Path(folder, "noise.npz"), x_train=images, y_train=labels, x_test=images[:64], y_test=labels[:64])
             given = {"dataset": str(Path(folder, "noise.npz"))}
-        e = Experiment(**given, preset="paper", backbone="vit_s_4", batch_size=o.batch, run_dir=folder)
+        e = Experiment(**given, preset="paper", backbone="vit_s_4", batch_size=o.batch, run_dir=folder, compile=False)
         dataset = load_data(e.stages()[0].experiment)
 
         def make(**more) -> Training:

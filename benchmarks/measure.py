@@ -13,6 +13,8 @@ from pathlib import Path
 
 import torch
 
+from relvit_lab.train.engine import cpu_flags, multiplies_bf16
+
 
 @dataclass
 class Row:
@@ -103,11 +105,7 @@ def processor() -> str:
 
 def has_bf16() -> bool:
     """Whether the processor multiplies bfloat16 by itself."""
-    try:
-        flags = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return False
-    return "avx512_bf16" in flags or "amx_bf16" in flags or " bf16" in flags
+    return multiplies_bf16(cpu_flags())
 
 
 def machine() -> str:

@@ -1,10 +1,14 @@
 """RelViT: vision transformers trained on the relations between image patches. Learn it, teach it, reproduce it."""
 
 import importlib
+import sys
 
 from relvit_lab.common.memory import keep_memory
+from relvit_lab.common.printing import spell_out
 
 keep_memory()
+spell_out(sys.stdout)  # what we show, a table of a user's own print() too, ends nothing in a terminal that is not UTF-8
+spell_out(sys.stderr)
 
 __version__ = "0.1.0"
 

@@ -1,58 +1,80 @@
 """python -m relvit_lab train | demo | runs | fetch | figures | record | ...: the same runs without a notebook."""
 
-import dataclasses
 import itertools
 import sys
 from collections.abc import Sequence
 
-from relvit_lab.common.errors import RelvitError, nearest
+from relvit_lab import __version__
+from relvit_lab.common.errors import RelvitError, explain, nearest
 from relvit_lab.common.options import only_options, split
+from relvit_lab.common.printable import printable
+from relvit_lab.common.printing import tolerant_output
 from relvit_lab.common.processes import processes
+from relvit_lab.common.shortages import shortages_explained
+from relvit_lab.common.values import PLAIN
 from relvit_lab.publish.classroom.commands import class_copies, grade
 from relvit_lab.publish.site.command import site
 
-USAGE = """python -m relvit_lab COMMAND [--field value ...]
+HELP = {
+    "train": """train one experiment; takes every field of Experiment, for example
+        train --dataset cifar10 --data-dir data --preset demo --tasks sprel,abspos""",
+    "demo": """supervised, supervised for twice as long, and downstream-only, on digits (--seed S)""",
+    "runs": """list what is in the run folder, newest last (--run-dir D); `runs ID ID ...` compares""",
+    "merge": """copy finished stages from elsewhere into the run folder: merge FROM ... (--run-dir D)""",
+    "fetch": """download a data set ahead: fetch cifar10 --data-dir D""",
+    "figures": """draw the files in figures/ again""",
+    "tables": """write the paper's tables with our runs beside them, and say what is missing:
+        tables [table2 ...] --out tables --run-dir runs,more (--preset, --recipes, --seeds 0,1);
+        --plan: what is left to run, --plan --cells by cell (--tflops: of your GPU)""",
+    "report": """run notebook 07 on the runs, and write it as one HTML page: tables, figures, deviations from the paper,
+        cost: report [table2 ...] --out report.html, and the options of tables""",
+    "site": """execute the notebooks and write them as pages that need no kernel and no network: site DIR
+        (site/ by default; --notebooks FOLDER; what was executed is kept in --cache .site_cache)""",
+    "class": """copies of the notebooks for a class, the student's without solutions, the teacher's solved:
+        class DIR (--notebooks 01,03, --no-hints, --force)""",
+    "grade": """check again what students handed in, and count points: grade FOLDER ... --csv points.csv
+        (--seconds 60 for an exercise, --jobs 2 students at once); it runs their code: see docs/security.md""",
+    "small": """print the commands of the runs in results/ on a small part of CIFAR-10, one a line""",
+    "whole": """print the commands of the larger study, on the whole of CIFAR-10; --search: of the search of its rate
+        and batch; --models: those that make its finished runs the models of the package""",
+    "hold_back": """write data_dir/NAME_held_back.npz, whose test images are training images, to choose settings on:
+        hold_back cifar10 --images 5000 --data-dir data""",
+    "record": """keep the finished stages of run folders as results/<id>.json: record [runs ...] (--to results)""",
+    "readme": """write results/README.md again from its template and the records""",
+    "rerun": """train a record's run again and compare its metrics: rerun ID --data-dir D""",
+    "asset": """keep a finished stage as a model of the package: asset ID NAME (--run-dir D)""",
+    "app": """serve the explorers without code, on this machine alone: app --port 8866 (--ip, --no-browser)""",
+}
+GROUPS = (
+    ("train", "demo", "runs", "merge", "fetch", "figures", "tables", "report", "site"),
+    ("class", "grade", "app"),
+    ("small", "whole", "hold_back", "record", "readme", "rerun", "asset"),
+)
+WITH_FIELDS = ("train", "demo", "tables", "report")  # commands that take fields of Experiment
 
-  train    train one experiment; takes every field of Experiment, for example
-           train --dataset cifar10 --data-dir data --preset demo --tasks sprel,abspos
-  demo     supervised, supervised for twice as long, and downstream-only, on digits (--seed S)
-  runs     list what is in the run folder, newest last (--run-dir D); `runs ID ID ...` compares
-  merge    copy finished stages from elsewhere into the run folder: merge FROM ... (--run-dir D)
-  fetch    download a data set ahead: fetch cifar10 --data-dir D
-  figures  draw the files in figures/ again
-  tables   write the paper's tables with our runs beside them, and say what is missing: tables [table2 ...] --out tables
-           --run-dir runs,more (--preset, --recipes, --seeds 0,1); --plan: what is left to run, --plan --cells by cell
 
-  page     write tables, figures, deviations from the paper, environment and cost of the runs into one HTML page:
-           page --out report.html, and the options of tables
+def usage() -> str:
+    groups = ("\n".join(f"  {name:<8} {HELP[name].replace(8 * ' ', 11 * ' ')}" for name in group) for group in GROUPS)
+    return "\n\n".join(
+        (
+            "python -m relvit_lab COMMAND [--field value ...]",
+            *groups,
+            "`python -m relvit_lab COMMAND --help` says more of one, train's lists the fields; --version.",
+        )
+    )
 
-  site     execute the notebooks and write them as pages that need no kernel and no network: site DIR (site/ by default;
-           --notebooks FOLDER; what was executed is kept in --cache .site_cache)
 
-  class    copies of the notebooks for a class, the student's without solutions, the teacher's solved:
-           class DIR (--notebooks 01,03, --no-hints, --force)
-  grade    check again what students handed in, and count points: grade FOLDER ... --csv points.csv
-           (--seconds 60 for an exercise, --jobs 2 students at once); it runs their code: see docs/teaching.md
-
-  laptop   print the commands of the runs in results/, one a line
-  record   keep the finished stages of run folders as results/<id>.json: record [runs ...]
-  report   write results/README.md again from its template and the records
-  rerun    train a record's run again and compare its metrics: rerun ID --data-dir D
-  asset    keep a finished stage as a model of the package: asset ID NAME
-
-  app      serve the explorers without code, on this machine alone: app --port 8866
-
-`python -m relvit_lab train --help` lists the fields.
-"""
+def help_of(command: str) -> str:
+    text = f"python -m relvit_lab {command}: {HELP[command]}"
+    if command not in WITH_FIELDS:
+        return text
+    return f"{text}\n\nfields of an experiment, as --field value (a None is filled in by the preset):\n{_fields()}"
 
 
 def train(words: Sequence[str]) -> None:
     from relvit_lab.train.experiment import Experiment
 
-    if set(words) & {"-h", "--help"}:
-        print("fields of an experiment, as --field value (a None is filled in by the preset):\n" + _fields())
-        return
-    experiment = Experiment.create(only_options(words, Experiment.names()))
+    experiment = Experiment.create(only_options(words, Experiment.settings()))
     finished = _follow(experiment)
     if experiment.profile:
         from relvit_lab.train.profile import profile_table, read_profile
@@ -67,7 +89,7 @@ def demo(words: Sequence[str]) -> None:
     from relvit_lab.common.words import human_time
     from relvit_lab.train.experiment import Experiment
 
-    given = {"dataset": "digits", "preset": "demo"} | only_options(words, Experiment.names())
+    given = {"dataset": "digits", "preset": "demo"} | only_options(words, Experiment.settings())
     epochs = Experiment.create(given).resolved().epochs
     settings = {
         "supervised": {"scenario": "supervised"},
@@ -85,7 +107,8 @@ def demo(words: Sequence[str]) -> None:
         rows.append(finished.result | {"label": label})
     print("\nThe same small ViT, learning rate and schedule; what differs is what it learns from.\n")
     print(compare(rows, columns))
-    print("\nOne seed; `--seed 1` shows what chance does. notebooks/04_train.ipynb says what longer training changes.")
+    print("\nIn joint training SpRel and AbsPos are read off the positional embeddings: 100 % is no feat (notebook 5).")
+    print("One seed; `--seed 1` shows what chance does. Whether it helps elsewhere: notebooks/04_train.ipynb.")
 
 
 def runs(words: Sequence[str]) -> None:
@@ -96,7 +119,10 @@ def runs(words: Sequence[str]) -> None:
 
     options, ids = split(words, ("run_dir",))
     folder = resolve(options.get("run_dir", "runs"))
-    found = [run for run in find_runs(folder) if not ids or any(run["id"].startswith(name) for name in ids)]
+    problems: list[str] = []
+    found = [run for run in find_runs(folder, problems) if not ids or any(run["id"].startswith(name) for name in ids)]
+    for problem in problems:
+        print(f"left out: {problem}")
     if not found:
         print(f"no runs {' '.join(ids)} in {folder}: `python -m relvit_lab train` makes one")
         return
@@ -104,11 +130,12 @@ def runs(words: Sequence[str]) -> None:
     own = {task for row in rows for task in _tasks(row) or ()} - {"sprel", "dist", "ang", "abspos"}
     columns = [
         ("Stage", "id"), ("scenario", "experiment.scenario"), ("backbone", "experiment.backbone"), ("tasks", _tasks),
-        ("seed", "experiment.seed"), ("epochs", lambda row: f"{len(row['lines'])}/{row['experiment']['epochs']}"),
+        ("seed", "experiment.seed"),
+        ("epochs", lambda row: f"{len(row['lines'])}/{row['experiment'].get('epochs', '?')}"),
         ("accuracy", "metrics.accuracy"), ("best", "metrics.best_accuracy"), ("SpRel", "metrics.sprel"),
         ("Dist", "metrics.dist"), ("Ang", "metrics.ang"), ("AbsPos", "metrics.abspos"),
         *((name, f"metrics.{name}") for name in sorted(own)),
-        ("time", lambda row: human_time(row["timing"]["seconds"]) if "timing" in row else "not finished"),
+        ("time", lambda row: human_time(row["timing"].get("seconds")) if "timing" in row else "not finished"),
     ]  # fmt: skip
     print(compare(rows, columns, (str(folder),)))
 
@@ -148,13 +175,10 @@ def figures(words: Sequence[str]) -> None:
 def tables(words: Sequence[str]) -> None:
     from relvit_lab.paper.plan import cells as plan
     from relvit_lab.paper.tables import files as tables_files
-    from relvit_lab.train.experiment import Experiment
 
     flags = {word for word in words if word in ("--plan", "--cells")}
-    fields = [name for name in Experiment.names() if name not in plan.FIXED]
-    options, names = split(
-        [word for word in words if word not in flags], [*fields, "out", "recipes", "seeds", "tflops"]
-    )
+    own = dict.fromkeys(("out", "recipes", "seeds", "tflops"), PLAIN)
+    options, names = split([word for word in words if word not in flags], plan.OPEN | own)
     out, tflops = options.pop("out", "tables"), options.pop("tflops", None)
     runs, cells = tables_files.choose(names=names, **options)
     if flags:
@@ -170,22 +194,10 @@ def tables(words: Sequence[str]) -> None:
     if made:
         print(tables_files.inventory(made))
     for said in dict.fromkeys([*(note for table in made for note in table.notes), *runs.unreadable, *missing]):
-        print(f"\n{said}")
+        print(f"\n{printable(said)}")
     print(f"\nwritten to {written[0].parent}:" if written else "\nnothing to write")
     for stem, paths in itertools.groupby(sorted(written), key=lambda path: path.stem):
         print(f"  {stem} {' '.join(path.suffix for path in paths)}")
-
-
-def page(words: Sequence[str]) -> None:
-    import shlex
-
-    from relvit_lab.paper.page.build import COMMAND, write_page
-    from relvit_lab.paper.plan import cells as plan
-    from relvit_lab.train.experiment import Experiment
-
-    fields = [name for name in Experiment.names() if name not in plan.FIXED]
-    options, names = split(words, [*fields, "out", "recipes", "seeds"])
-    print(write_page(names=names, command=shlex.join([*COMMAND.split(), *words]), **options))
 
 
 def _number(name: str, text: str) -> float:
@@ -195,26 +207,53 @@ def _number(name: str, text: str) -> float:
         raise RelvitError(f"--{name} takes a number, not '{text}'") from None
 
 
-def laptop(words: Sequence[str]) -> None:
+def small(words: Sequence[str]) -> None:
     from relvit_lab.paper.records.settings import commands
 
     only_options(words, ())
     print("\n".join(commands()))
 
 
+def whole(words: Sequence[str]) -> None:
+    from relvit_lab.paper.records import whole
+
+    options, others = split(words, (), ("search", "models"))
+    only_options(others, ())
+    listed = {"search": whole.search_commands, "models": whole.model_commands}
+    for lines in [listed[name] for name in options] or [whole.commands]:
+        print("\n".join(lines()))
+
+
+def hold_back(words: Sequence[str]) -> None:
+    from relvit_lab.data.hold_back import hold_back
+
+    options, names = split(words, ("images", "data_dir"))
+    if len(names) != 1 or "images" not in options:
+        raise RelvitError("hold_back takes a data set and a number: hold_back cifar10 --images 5000")
+    if not options["images"].isdigit():
+        raise RelvitError(f"--images takes a whole number, not '{options['images']}'")
+    print(hold_back(names[0], int(options.pop("images")), **options))
+
+
 def record(words: Sequence[str]) -> None:
     from relvit_lab.paper.records.store import write_records
 
-    _, folders = split(words, ())
-    for path in write_records(folders or ["runs"]):
+    options, folders = split(words, ("to",))
+    for path in write_records(folders or ["runs"], **options):
         print(path)
 
 
-def report(words: Sequence[str]) -> None:
-    from relvit_lab.paper.records.report import write_report
+def readme(words: Sequence[str]) -> None:
+    from relvit_lab.paper.records.report import write_readme
 
     only_options(words, ())
-    print(write_report())
+    print(write_readme())
+
+
+def report(words: Sequence[str]) -> None:
+    from relvit_lab.publish import report as page  # late: it loads nbconvert
+
+    page.report(words)
 
 
 def rerun(words: Sequence[str]) -> None:
@@ -247,9 +286,10 @@ def app(words: Sequence[str]) -> None:
 
 
 COMMANDS = {
-    "train": train, "demo": demo, "runs": runs, "fetch": fetch, "figures": figures, "laptop": laptop, "record": record,
-    "report": report, "rerun": rerun, "asset": asset, "merge": merge,
-    "tables": tables, "page": page, "class": class_copies, "grade": grade, "app": app, "site": site,
+    "train": train, "demo": demo, "runs": runs, "fetch": fetch, "figures": figures, "small": small, "record": record,
+    "whole": whole, "hold_back": hold_back,
+    "report": report, "readme": readme, "rerun": rerun, "asset": asset, "merge": merge,
+    "tables": tables, "class": class_copies, "grade": grade, "app": app, "site": site,
 }  # fmt: skip
 
 
@@ -265,31 +305,50 @@ def _follow(experiment, show_summary: bool = True) -> list:
 
 
 def _fields() -> str:
-    from relvit_lab.common.values import CHOICES
     from relvit_lab.train.experiment import Experiment
 
-    lines = []
-    for field in dataclasses.fields(Experiment):
-        choices = f"  {' | '.join(CHOICES[field.name])}" if field.name in CHOICES else ""
-        default = "+".join(field.default) if isinstance(field.default, tuple) else field.default
-        lines.append(f"  --{field.name.replace('_', '-'):<20} {default!s:<18}{choices}".rstrip())
+    plain, lines = Experiment(), []
+    for name, field in Experiment.settings().items():
+        default = getattr(plain, name)
+        default = "+".join(default) if isinstance(default, tuple) else default
+        lines.append(f"  --{name.replace('_', '-'):<20} {default!s:<18}  {field.help}".rstrip())
+        if any(choice not in field.help for choice in field.choices):
+            lines.append(f"{'':<43}  {' | '.join(field.choices)}")
     return "\n".join(lines)
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run a command. Returns the exit code: 0, 1 for a mistake that the user can mend, 130 on Ctrl-C; 75 on SIGTERM."""
     words = list(sys.argv[1:] if words is None else words)
+    with tolerant_output():
+        return _run(words)
+
+
+def _run(words: list[str]) -> int:
     try:
         if not words or words[0] in ("-h", "--help", "help"):
-            print(USAGE)
+            print(help_of(words[1]) if words[1:] and words[1] in COMMANDS else usage())
+            return 0
+        if words[0] in ("-V", "--version", "version"):
+            print(f"relvit_lab {__version__}")
             return 0
         if words[0] not in COMMANDS:
             raise RelvitError(f"unknown command '{words[0]}': {nearest(words[0], COMMANDS)}")
+        if set(words[1:]) & {"-h", "--help"}:
+            print(help_of(words[0]))
+            return 0
         if processes()[1] > 1 and words[0] != "train":
             raise RelvitError(f"only train runs on several devices: start {words[0]} without torchrun")
-        return COMMANDS[words[0]](words[1:]) or 0
+        with shortages_explained():
+            return COMMANDS[words[0]](words[1:]) or 0
     except RelvitError as error:
-        _say(f"error: {error}")
+        _say(f"error: {printable(error)}")
+        return 1
+    except OSError as error:
+        _say(f"error: {printable(explain(error))}")
+        return 1
+    except MemoryError as error:
+        _say(f"error: {printable(error) or 'there is not enough memory'}")
         return 1
     except KeyboardInterrupt:
         _say("\nstopped; the same command goes on from the last checkpoint")

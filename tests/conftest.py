@@ -39,6 +39,15 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ[name] = str(home / name.lower())  # whatever the user has set up is neither read nor changed
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """For `-n 2 --dist loadgroup`: the tests of a file go to one worker, which makes the file's fixtures once, but for
+    those that name a group of their own."""
+    for item in items:
+        if not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
 @pytest.fixture(autouse=True)
 def own_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Relative paths (runs, data) are taken from the test's own temporary folder."""
@@ -68,6 +77,14 @@ def no_network(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if offline.attempts and "network_attempts" not in request.fixturenames:
         pytest.fail(f"this test asked for the network: {', '.join(sorted(set(offline.attempts)))}")
+
+
+@pytest.fixture(scope="session")
+def smoke(tmp_path_factory: pytest.TempPathFactory):
+    """Finished and stopped runs to begin with, see smoke_runs.py."""
+    from smoke_runs import SmokeRuns
+
+    return SmokeRuns(tmp_path_factory.mktemp("smoke"))
 
 
 @pytest.fixture(scope="session")

@@ -4,15 +4,13 @@ They are started once for many tests. A job is a function of this module and its
 return is the answer.
 """
 
-import contextlib
-import json
 import os
 import signal
 import socket
-import subprocess
-import sys
-import threading
+from multiprocessing.connection import Connection
 from pathlib import Path
+
+import forked
 
 PATIENCE = 180  # seconds for a job
 
@@ -22,33 +20,30 @@ class Pair:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        environment = os.environ | {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+        shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
         self.said = [folder / f"said-{rank}.txt" for rank in range(2)]
-        self.processes = [
-            subprocess.Popen(
-                [sys.executable, __file__], env=environment | {"RANK": str(rank)}, text=True, stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE, stderr=self.said[rank].open("w"),
-            )
-            for rank in range(2)
-        ]  # fmt: skip
+        self.parts = [
+            forked.begin(serve, environment=shared | {"RANK": str(rank)}, said=self.said[rank]) for rank in range(2)
+        ]
 
     def __call__(self, job: str, **arguments) -> list:
         """The answers of rank 0 and rank 1."""
-        for process in self.processes:
-            process.stdin.write(json.dumps({"job": job, **arguments}) + "\n")
-            process.stdin.flush()
-        watch = threading.Timer(PATIENCE, lambda: [process.kill() for process in self.processes])
-        watch.start()
-        lines = [process.stdout.readline() for process in self.processes]
-        watch.cancel()
-        assert all(lines), [file.read_text()[-2000:] for file in self.said]
-        return [json.loads(line) for line in lines]
+        for _, connection in self.parts:
+            connection.send((job, arguments))
+        try:
+            assert all(connection.poll(PATIENCE) for _, connection in self.parts)
+            return [connection.recv() for _, connection in self.parts]
+        except (AssertionError, EOFError):  # no answer in time, or a process that has ended
+            for process, _ in self.parts:
+                process.kill()
+            raise AssertionError([file.read_text()[-2000:] for file in self.said]) from None
 
     def close(self) -> None:
-        for process in self.processes:
-            process.stdin.close()
-        for process in self.processes:
-            process.wait(timeout=30)
+        for _, connection in self.parts:
+            connection.close()
+        for process, _ in self.parts:
+            process.join(30)
+            assert process.exitcode is not None
 
 
 def train(home: str, terminate: int | None = None, at: int = 0, **fields) -> list:
@@ -57,8 +52,9 @@ def train(home: str, terminate: int | None = None, at: int = 0, **fields) -> lis
     Returns what is yielded, by the names of the types, or the step after which it was terminated.
     """
     from relvit_lab.train.experiment import Experiment
-    from relvit_lab.train.pace import Terminated
-    from relvit_lab.train.training import Training, run
+    from relvit_lab.train.signals import Terminated
+    from relvit_lab.train.state import Training
+    from relvit_lab.train.training import run
 
     os.environ["RELVIT_HOME"] = home
     train_step, steps = Training.train_step, []
@@ -82,7 +78,7 @@ def command(words: list[str], fails: int, at: int) -> int:
     """python -m relvit_lab, where a step of the rank `fails` goes wrong. Returns the exit code. The last job."""
     from relvit_lab.__main__ import main
     from relvit_lab.common.errors import RelvitError
-    from relvit_lab.train.training import Training
+    from relvit_lab.train.state import Training
 
     train_step = Training.train_step
 
@@ -92,17 +88,18 @@ def command(words: list[str], fails: int, at: int) -> int:
             raise RelvitError("this device is unhappy")
 
     Training.train_step = step
-    with contextlib.redirect_stdout(sys.stderr):
+    try:
+        return main(words)
+    except SystemExit as end:
+        return end.code
+
+
+def serve(connection: Connection) -> None:
+    """Do one job after another, until the tests hang up."""
+    job = ""
+    while job != "command":  # after which its process would end: the other notices by that
         try:
-            return main(words)
-        except SystemExit as end:
-            return end.code
-
-
-if __name__ == "__main__":
-    for line in sys.stdin:
-        words = json.loads(line)
-        job = words.pop("job")
-        print(json.dumps(globals()[job](**words)), flush=True)
-        if job == "command":
-            break  # as its process does: the other notices by that
+            job, arguments = connection.recv()
+        except EOFError:
+            return
+        connection.send(globals()[job](**arguments))

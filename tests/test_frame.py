@@ -10,7 +10,6 @@ import sys
 import tomllib
 import urllib.request
 from pathlib import Path
-from statistics import median
 
 import pytest
 import yaml
@@ -67,15 +66,11 @@ def test_import_loads_nothing_heavy():
     assert [name for name in HEAVY if name in loaded] == []
 
 
-def test_import_is_as_quick_as_torch():
-    """At most half a second more: medians of three, alternated. A busy machine gets two more chances."""
-    code = "import time; start = time.perf_counter(); import {}; print(time.perf_counter() - start)"
-    for _ in range(3):
-        rounds = [[float(python(code.format(name))) for name in ("torch", "relvit_lab")] for _ in range(3)]
-        torch, ours = (median(seconds) for seconds in zip(*rounds, strict=True))
-        if ours <= torch + 0.5:
-            return
-    pytest.fail(f"import relvit_lab takes {ours:.2f} s, import torch {torch:.2f} s")
+@pytest.mark.xdist_group("timing")
+def test_import_takes_hardly_longer_than_torchs():
+    """At most half a second more, of the processor's time: whatever else this machine does."""
+    code = "import time, torch; start = time.process_time(); import relvit_lab; print(time.process_time() - start)"
+    assert float(python(code)) < 0.5
 
 
 # What is declared
@@ -257,7 +252,7 @@ def test_make_help_lists_every_target():
 def test_make_demo_and_test_set_up_first(project: Path):
     asked = make(project, "-n", "demo").stdout
     assert asked.index("constraints.txt") < asked.index("-m relvit_lab demo")
-    assert '-m pytest -m "not slow and not browser"' in make(project, "-n", "test").stdout
+    assert '-m pytest -n 2 --dist loadgroup -m "not slow and not browser"' in make(project, "-n", "test").stdout
 
 
 # The tests themselves

@@ -1,4 +1,4 @@
-"""Where things are: relative paths are taken from the project root, wherever a command or notebook was started."""
+"""Where things are: folders that are written lie in the project root; what a person names is sought where they are."""
 
 import os
 from pathlib import Path
@@ -21,3 +21,9 @@ def resolve(path: str | Path) -> Path:
     """The absolute form of a path that a user gave."""
     path = Path(path).expanduser()
     return path if path.is_absolute() else project_root() / path
+
+
+def places(path: str | Path) -> tuple[Path, ...]:
+    """Where something that a person gave to be read may be: seen from the working directory, then the project root."""
+    path = Path(path).expanduser()
+    return (path,) if path.is_absolute() else tuple(dict.fromkeys((Path.cwd() / path, project_root() / path)))

@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from relvit_lab.common.printable import printable
+
 Column = tuple[str, str | Callable[[Any], Any]]
 
 
@@ -17,14 +19,14 @@ class Table:
     caption: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        lines = [self.headers, *self.rows]
+        lines = [tuple(map(printable, line)) for line in (self.headers, *self.rows)]
         widths = [max(map(len, column)) for column in zip(*lines)]
         right = [self._is_number(k) for k in range(len(self.headers))]
         text = [
             "  ".join(cell.rjust(w) if r else cell.ljust(w) for cell, w, r in zip(line, widths, right)).rstrip()
             for line in lines
         ]
-        return "\n".join([*self.caption, text[0], "  ".join("-" * w for w in widths), *text[1:]])
+        return "\n".join([*map(printable, self.caption), text[0], "  ".join("-" * w for w in widths), *text[1:]])
 
     __repr__ = __str__
 

@@ -1,56 +1,62 @@
 """Values as papermill and a shell hand them over, brought to the type of their field and checked."""
 
+import ast
 import json
 import math
 import re
 import types
 import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from relvit_lab.common.errors import RelvitError, nearest
 
-CHOICES = {
-    "scenario": ("supervised", "pretrain_finetune", "downstream_only"),
-    "recipe": ("paper", "released"),
-    "preset": ("paper", "demo", "smoke"),
-    "image_crop": ("resized", "padded", "none"),
-    "stop_after": ("pretrain", "finetune", "supervised", "supervised2", "joint"),
-    "precision": ("auto", "float32", "bf16"),
-    "data_source": ("packed", "files"),
-    "train_on": ("train", "train+val"),
-    "pair_head": ("scores", "mlp"),
-    "drloc_form": ("paper", "released"),
-}
-RANGES = {  # inclusive
-    "mega_patches": (1, 1024), "supervised_stages": (1, 2), "epochs": (1, 100_000), "batch_size": (1, 1_000_000),
-    "lr": (0.0, 10.0), "weight_decay": (0.0, 10.0), "dropout": (0.0, 0.99), "drop_path": (0.0, 0.99),
-    "clip": (0.0, 1e9), "train_images": (1, 10**9), "test_images": (1, 10**9), "image_size": (1, 4096),
-    "patch_size": (1, 4096),
-    "seed": (0, 2**31 - 1), "checkpoint_minutes": (0.0, 5.0), "label_fraction": (1e-9, 1.0),
-    "knn": (1, 10_000),
-}  # fmt: skip
+
+@dataclass(frozen=True)
+class Setting:
+    """What is known of a value beside its type.
+
+    help: its unit and meaning. choices: the words that it may be. range: the least and the largest number. none:
+    another word for None. flag: on a command line it may stand without a value, and is true then. words: what people
+    type for its name, other programs' names among it.
+    """
+
+    help: str = ""
+    choices: tuple[str, ...] = ()
+    range: tuple[float, float] | None = None
+    none: str | None = None
+    flag: bool = False
+    words: str = ""
 
 
-def coerce(name: str, value: object, hint: object) -> object:
+PLAIN = Setting()
+
+
+def nearest_field(name: str, fields: Mapping[str, Setting]) -> str:
+    """`nearest`, for the name of a field: it knows what other programs call it."""
+    meant = {word: field for field, setting in fields.items() for word in setting.words.split()}
+    return nearest(name.strip("-").replace("-", "_").lower(), fields, meant)
+
+
+def coerce(name: str, value: object, hint: object, setting: Setting = PLAIN) -> object:
     """The value in the field's type. Raises RelvitError where it cannot be meant."""
     optional = typing.get_origin(hint) in (typing.Union, types.UnionType)
     if optional:
         hint = typing.get_args(hint)[0]
         if value is None:
             return None
-        if (
-            isinstance(value, str)
-            and value.strip().lower() in ("", "none", "null")
-            and value not in CHOICES.get(name, ())
-        ):
+        if isinstance(value, str) and value.strip().lower() in ("", "none", "null") and value not in setting.choices:
             return None
-        if name == "mega_patches" and str(value) == "0":
+        if setting.none is not None and str(value) == setting.none:
             return None
     try:
         if hint is bool:
             return _boolean(value)
         if typing.get_origin(hint) is tuple:
             return tuple(coerce(name, item, typing.get_args(hint)[0]) for item in _items(value))
+        if "true" in setting.choices:  # a choice beside yes and no
+            return value if value in setting.choices else _said(value)
         if isinstance(value, bool):
             raise ValueError
         if hint is int:
@@ -79,8 +85,18 @@ def _boolean(value: object) -> bool:
     return words[text]
 
 
+def _said(value: object) -> str:
+    """ "true" or "false", where a value can be meant so; else as it is, for check to name the nearest."""
+    try:
+        return str(_boolean(value)).lower()
+    except ValueError:
+        if isinstance(value, str):
+            return value.strip()
+        raise
+
+
 def _items(value: object) -> list:
-    """A list from a list, a JSON list, or names joined by commas or plus signs."""
+    """A list from a list, a list as JSON or Python writes it, or names joined by commas, plus signs or spaces."""
     if isinstance(value, (list, tuple)):
         return list(value)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -89,13 +105,24 @@ def _items(value: object) -> list:
         raise ValueError
     text = value.strip()
     if text.startswith("["):
-        return list(json.loads(text))
-    return [item.strip() for item in re.split(r"[,+]", text) if item.strip()]
+        try:
+            return list(json.loads(text))
+        except ValueError:
+            pass
+    try:
+        found = ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        found = None
+    if isinstance(found, list | tuple):
+        return list(found)
+    bare = text[1:-1] if text[:1] + text[-1:] in ("[]", "()") else text  # [sprel, dist]
+    return [item.strip("\"'") for item in re.split(r"[,+;\s]+", bare) if item.strip("\"'")]
 
 
-def check(name: str, value: object) -> None:
-    if name in CHOICES and value is not None and value not in CHOICES[name]:
-        raise RelvitError(f"unknown {name} '{value}': {nearest(value, CHOICES[name])}")
-    if name in RANGES and value is not None and not RANGES[name][0] <= value <= RANGES[name][1]:
-        low, high = RANGES[name]
+def check(name: str, value: object, setting: Setting) -> None:
+    """Raises RelvitError for a value that is none of the choices, or out of range."""
+    if setting.choices and value is not None and value not in setting.choices:
+        raise RelvitError(f"unknown {name} '{value}': {nearest(value, setting.choices)}")
+    if setting.range and value is not None and not setting.range[0] <= value <= setting.range[1]:
+        low, high = setting.range
         raise RelvitError(f"{name} is {value}, but must be from {low:g} to {high:g}")

@@ -1,36 +1,24 @@
 """§4 (data sets): images and labels by name, from a folder, or from an .npz.
 
 A further set is one entry: a `Source` with its `Info` and a function that reads it, or lists its files, added to
-DATASETS.
+DATASETS (catalog.py).
 """
 
-import re
 from dataclasses import replace
 from pathlib import Path
 
 from relvit_lab.common.errors import RelvitError, nearest
 from relvit_lab.common.paths import resolve
-from relvit_lab.common.registry import Registry
-from relvit_lab.data import cifar, digits, flower102, folder, imagenet100, npz, packed, svhn, tiny_imagenet
+from relvit_lab.data import folder, npz, packed
 from relvit_lab.data.base import Dataset, Files, FileSet, Info, Source, Split, make_dataset
+from relvit_lab.data.catalog import DATASETS, find, identity, of_files, spelling, stamp
+from relvit_lab.data.packed import stored_side
 from relvit_lab.data.subsets import label_subset, subset, subset_files
 
 __all__ = [
-    "DATASETS", "Dataset", "Info", "Source", "Split", "describe", "fetch", "label_subset", "load", "make_dataset",
-    "subset",
+    "DATASETS", "Dataset", "Info", "Source", "Split", "describe", "fetch", "identity", "label_subset", "load",
+    "make_dataset", "of_files", "spelling", "stamp", "stored_side", "subset",
 ]  # fmt: skip
-
-DATASETS: Registry[Source] = Registry(
-    "data set",
-    (
-        digits.SOURCE, cifar.CIFAR_10.source(), cifar.CIFAR_100.source(), svhn.SVHN_DIGITS.source(), flower102.SOURCE,
-        tiny_imagenet.SOURCE, imagenet100.SOURCE,
-    ),
-)  # fmt: skip
-SPELLINGS = {  # other names that people write, in the form of _plain
-    "flowers102": "flower102", "oxfordflowers102": "flower102", "oxford102flowers": "flower102",
-    "tinyimagenet200": "tiny_imagenet", "streetviewhousenumbers": "svhn",
-}  # fmt: skip
 
 
 def load(
@@ -50,14 +38,15 @@ def load(
     where it takes more than two seconds, False never. source "files": training crops each original anew (image files
     only). train_on "train+val": the validation images are trained on too. train_images, test_images: use a fixed subset
     of that size (`subset`, keys "train" and "test"; a further val split is cut down to test_images too); of image files
-    nothing else is decoded. Relative paths are taken from the project root, then from data_dir. Raises RelvitError.
+    nothing else is decoded. Relative paths are looked for in the working directory, the project root, then data_dir.
+    Raises RelvitError.
     """
     if image_size is not None and (isinstance(image_size, bool) or int(image_size) != image_size or image_size < 1):
         raise RelvitError(f"image_size is {image_size!r}, but must be a whole number of pixels, 1 or more")
     for what, value, known in (("source", source, ("packed", "files")), ("train_on", train_on, ("train", "train+val"))):
         if value not in known:
             raise RelvitError(f"unknown {what} '{value}': {nearest(value, known)}")
-    found = _find(name, data_dir)
+    found = find(name, data_dir)
     data_dir = resolve(data_dir)
     fileset = None
     if isinstance(found, Source):
@@ -82,7 +71,7 @@ def load(
 
 def describe(name: str | Path, data_dir: str | Path = "data") -> Info:
     """What is known of a data set without reading its images. Raises RelvitError where there is none of that name."""
-    found = _find(name, data_dir)
+    found = find(name, data_dir)
     if isinstance(found, Source):
         return found.info
     return folder.describe(found, str(name)) if found.is_dir() else npz.describe(found, str(name))
@@ -90,41 +79,12 @@ def describe(name: str | Path, data_dir: str | Path = "data") -> Info:
 
 def fetch(name: str | Path, data_dir: str | Path = "data", progress: bool | None = None) -> str:
     """Download a data set ahead of a run and verify it. Returns what is where, in a line or more, or RelvitError."""
-    found = _find(name, data_dir)
+    found = find(name, data_dir)
     if isinstance(found, Path):
         return f"nothing to download: {found} is on this machine"
     if found.fetch is None:
         return f"nothing to download: {found.name} comes with the installation"
     return found.fetch(resolve(data_dir), progress)
-
-
-def _find(name: str | Path, data_dir: str | Path) -> Source | Path:
-    """The entry of that name however it is spelt, else the folder or .npz of that path."""
-    if name in DATASETS:
-        return DATASETS.get(name)
-    plain = _plain(name)
-    for entry in DATASETS:
-        if plain and plain in (_plain(entry.name), *(other for other, own in SPELLINGS.items() if own == entry.name)):
-            return entry
-    if str(name).strip():  # "" would be the project root
-        tried = dict.fromkeys((resolve(name), resolve(data_dir) / name))
-    else:
-        tried = {}
-    for path in tried:
-        if path.is_dir() or (path.suffix == ".npz" and path.is_file()):
-            return path
-        if path.is_file():
-            raise RelvitError(f"{path} is no data set: a folder of images or an .npz is needed")
-    places = " or ".join(map(str, tried))
-    message = f"unknown data set '{name}': {nearest(name, DATASETS.names())}"
-    raise RelvitError(f"{message}; and there is no folder or .npz at {places}" if places else message)
-
-
-def _plain(name: str | Path) -> str:
-    """ "CIFAR-100" and "cifar_100" -> "cifar100". "" for what can only be a path."""
-    if not isinstance(name, str) or not re.fullmatch(r"[\w -]+", name):
-        return ""
-    return re.sub(r"[\W_]", "", name).lower()
 
 
 def _cut_files(fileset: FileSet, train_on: str, train_images: int | None, test_images: int | None) -> FileSet:

@@ -19,8 +19,8 @@ class ArraySet:
     """What such a set is, and how its own files are had.
 
     title: as people write its name. normalisation: (mean, std); at_224: as in Source. images: how many training and
-    test images were published. amiss(folder), and get(folder, data_dir, progress), as in download_once. split(folder,
-    train): a split from verified files.
+    test images were published. fault(folder), and get(folder, data_dir, progress), as in download_once. split(folder,
+    train): a split from verified files. own: the files or folders of data_dir that these are.
     """
 
     name: str
@@ -29,13 +29,15 @@ class ArraySet:
     normalisation: tuple[tuple[float, float, float], tuple[float, float, float]]
     at_224: tuple[tuple[float, float, float], tuple[float, float, float]]
     images: tuple[int, int]
-    amiss: Callable[[Path], str]
+    fault: Callable[[Path], str]
     get: Callable[[Path, Path, bool | None], None]
     split: Callable[[Path, bool], Split]
+    own: tuple[str, ...]
 
     def source(self) -> Source:
         info = Info(self.name, image_size=32, paper=True, backbone="vit_s_4", flip=True)
-        return Source(info, partial(read, self), partial(fetch, self), at_224=self.at_224)
+        kept_in = (f"{self.name}.npz", *self.own)
+        return Source(info, partial(read, self), partial(fetch, self), kept_in=kept_in, at_224=self.at_224)
 
 
 def read(this: ArraySet, data_dir: Path, image_size: int, progress: bool | None) -> Dataset:
@@ -66,7 +68,7 @@ def fetch(this: ArraySet, data_dir: Path, progress: bool | None = None) -> str:
     def get(folder: Path) -> None:
         this.get(folder, data_dir, progress)
 
-    fresh = download_once(this.name, data_dir, this.amiss, get, otherwise, progress)
+    fresh = download_once(this.name, data_dir, this.fault, get, otherwise, progress)
     return f"{this.name} is {'now in' if fresh else 'there already:'} {data_dir}"
 
 

@@ -109,14 +109,16 @@ class Source:
 
     read(data_dir, image_size, progress) -> Dataset. files(data_dir, progress) -> FileSet. Both download what is missing
     where they can. fetch(data_dir, progress) downloads what is missing, verifies what is there, and returns what
-    to tell a person, a line or more; None where there is nothing to download. at_224: the (mean, std) of its small
-    images upscaled to 224 px, by which the released code normalises those.
+    to tell a person, a line or more; None where there is nothing to download. kept_in: the files or folders of data_dir
+    that it is read from, an .npz that replaces the others first; none where it comes with the installation. at_224: the
+    (mean, std) of its small images upscaled to 224 px, by which the released code normalises those.
     """
 
     info: Info
     read: Callable[[Path, int, bool | None], Dataset] | None = None
     fetch: Callable[[Path, bool | None], str] | None = None
     files: Callable[[Path, bool | None], FileSet] | None = None
+    kept_in: tuple[str, ...] = ()
     at_224: tuple[tuple[float, float, float], tuple[float, float, float]] | None = None
 
     @property
@@ -135,7 +137,18 @@ def make_dataset(
 ) -> Dataset:
     """A Dataset with its digest and, where `normalisation` is None, the mean and std of its training images."""
     mean, std = normalisation or mean_std(train.images)
+    notes += blank_note(name, train.images) or blank_note(name, test.images)
     return Dataset(name, train, test, tuple(classes), mean, std, test_split, digest(train, test), notes)
+
+
+def blank_note(name: str, images: Tensor) -> tuple[str, ...]:
+    """() or a note where uint8 images (n, C, H, W) have next to no content. Up to 64 of them are looked at."""
+    seen = images[:: (len(images) - 1) // 64 + 1].double() / 255
+    deviation = seen.std(correction=0)
+    if deviation * 255 >= 2:
+        return ()
+    found = f"mean {seen.mean():.4f}, standard deviation {deviation:.4f}, where white is 1"
+    return (f"{Path(name).name}: the images are all but empty ({found}): were they divided by 255 twice?",)
 
 
 def mean_std(images: Tensor) -> tuple[tuple[float, float, float], tuple[float, float, float]]:

@@ -34,7 +34,7 @@ def _torchvision(name: str) -> "type[CIFAR10]":
     return getattr(datasets, name)
 
 
-def _amiss(kind: str, folder: Path) -> str:
+def _fault(kind: str, folder: Path) -> str:
     from torchvision.datasets.utils import check_integrity
 
     theirs = _torchvision(kind)
@@ -56,16 +56,18 @@ def _split(kind: str, folder: Path, train: bool) -> Split:
     return Split(images, torch.tensor(whole.targets))
 
 
-def _set(name: str, title: str, kind: str, classes: tuple[str, ...], normalisation: tuple, at_224: tuple) -> ArraySet:
-    parts = (partial(part, kind) for part in (_amiss, _get, _split))
-    return ArraySet(name, title, classes, normalisation, at_224, (50_000, 10_000), *parts)
+def _set(
+    name: str, title: str, kind: str, own: str, classes: tuple[str, ...], normalisation: tuple, at_224: tuple
+) -> ArraySet:
+    parts = (partial(part, kind) for part in (_fault, _get, _split))
+    return ArraySet(name, title, classes, normalisation, at_224, (50_000, 10_000), *parts, (own,))
 
 
 CIFAR_10 = _set(
-    "cifar10", "CIFAR-10", "CIFAR10", CLASSES_10,
+    "cifar10", "CIFAR-10", "CIFAR10", "cifar-10-batches-py", CLASSES_10,
     ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)), ((0.4914, 0.4822, 0.4465), (0.2413, 0.2378, 0.2564)),
 )  # fmt: skip
 CIFAR_100 = _set(
-    "cifar100", "CIFAR-100", "CIFAR100", CLASSES_100,
+    "cifar100", "CIFAR-100", "CIFAR100", "cifar-100-python", CLASSES_100,
     ((0.5071, 0.4866, 0.4409), (0.2673, 0.2564, 0.2761)), ((0.5070, 0.4865, 0.4409), (0.2622, 0.2513, 0.2714)),
 )  # fmt: skip

@@ -82,4 +82,4 @@ def _once(data_dir: Path, progress: bool | None) -> tuple[FileSet, bool]:
     return files_once(INFO.name, data_dir / ROOT, list_files, get, OTHERWISE, progress)
 
 
-SOURCE = Source(INFO, fetch=fetch, files=files)
+SOURCE = Source(INFO, fetch=fetch, files=files, kept_in=(ROOT,))

@@ -1,16 +1,15 @@
 """§4 (data sets): images in a folder, one folder a class (torchvision's ImageFolder layout)."""
 
 import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.data.base import Files, FileSet, Info
+from relvit_lab.data.split_names import kinds_of, splits
+from relvit_lab.data.walk import LAYOUT, Walk, class_folders, left_out
 
 IMAGE_SIZE = 64  # where the caller names none
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
-LAYOUT = "train/<class>/<image> with val/ or test/ beside train/, or <class>/<image> alone"
 TEST_SHARE = 0.2  # of each class, where the folder has no splits
 
 
@@ -55,48 +54,60 @@ def list_images(root: Path) -> Listing:
 
 
 def _list_images(root: Path) -> Listing:
-    folders = _folders(root)
+    folders = class_folders(root)
     if not folders:
         raise RelvitError(f"{root} holds no folders of images: {LAYOUT} is needed")
-    if "train" in folders:
-        return _given_splits(root, folders)
-    if set(folders) <= {"val", "test"}:
-        raise RelvitError(f"{root} has {' and '.join(folders)} but no train: {LAYOUT} is needed")
-    for folder in folders:
-        if "train" in _folders(root / folder):
-            raise RelvitError(f"{root}: the data set seems to be a level further down, in {root / folder}")
-    return _hashed_splits(root, folders)
+    found = splits(root, folders)
+    if found:
+        return _given_splits(root, found, [name for name in folders if name not in found.values()])
+    inner = {name: class_folders(root / name) for name in folders}
+    deeper = [name for name in folders if "train" in kinds_of(inner[name]).values()]
+    if len(deeper) > 1:
+        raise RelvitError(f"{root}: {_some(deeper)} hold a train folder each: {LAYOUT} is needed")
+    if len(folders) == 1 and inner[folders[0]]:
+        deeper = folders
+    if deeper:
+        raise RelvitError(f"{root}: the data set seems to be a level further down: take {root / deeper[0]}")
+    return _hashed_splits(root)
 
 
-def _given_splits(root: Path, folders: list[str]) -> Listing:
+def _given_splits(root: Path, found: dict[str, str], others: list[str]) -> Listing:
+    """found: {"train": its folder, ...}, others: the names of further folders."""
+    train, test_split = found["train"], "test" if "test" in found else "val"
+    test = found[test_split]
     notes = ()
-    test_split = "test" if "test" in folders else "val"
-    if test_split not in folders:
-        raise RelvitError(
-            f"{root} has train but neither val nor test. Add one, or give {root / 'train'} as the data set: "
-            "it is then split for you"
-        )
-    if "val" in folders and test_split == "test":
-        if _folders(root / "test"):
-            notes = ("folder: the numbers are on test; val is left aside",)
+    if {"val", "test"} <= found.keys():
+        val = found["val"]
+        if class_folders(root / test):
+            notes = (f"folder: the numbers are on {test}; {val} is left aside",)
         else:  # many public sets keep the labels of their test images back
-            test_split = "val"
-            notes = ("folder: test has no class folders, so the numbers are on val",)
-    train, test = _by_class(root, "train"), _by_class(root, test_split)
-    if train.keys() != test.keys():
+            notes = (f"folder: {test} has no class folders, so the numbers are on {val}",)
+            test_split, test = "val", val
+    if others:
+        notes += (f"folder: beside {' and '.join(found.values())}, {_some(others)} is left aside",)
+    walks = {"train": Walk(root), test_split: Walk(root)}
+    parts = {split: walk.by_class(found[split]) for split, walk in walks.items()}
+    if twice := walks["train"].seen.keys() & walks[test_split].seen.keys():
+        one, other = (walks[split].seen[min(twice)] for split in ("train", test_split))
+        raise RelvitError(
+            f"{root}: the same files are in {train} and {test} ({len(twice):,}, such as {one} and {other}), so the "
+            "numbers would be on training images: take them out of one of the two"
+        )
+    if parts["train"].keys() != parts[test_split].keys():
+        ours, theirs = parts["train"].keys(), parts[test_split].keys()
         odd = [
-            f"{', '.join(sorted(a - b)[:5])} only in {where}"
-            for a, b, where in ((train.keys(), test.keys(), "train"), (test.keys(), train.keys(), test_split))
+            f"{_some(sorted(a - b))} only in {where}"
+            for a, b, where in ((ours, theirs, train), (theirs, ours, test))
             if a - b
         ]
-        raise RelvitError(f"{root}: train and {test_split} need the same class folders, but {'; '.join(odd)}")
-    return Listing(train, test, test_split, notes)
+        raise RelvitError(f"{root}: {train} and {test} need the same class folders, but {'; '.join(odd)}")
+    return Listing(parts["train"], parts[test_split], test_split, notes + left_out(*walks.values()))
 
 
-def _hashed_splits(root: Path, folders: list[str]) -> Listing:
+def _hashed_splits(root: Path) -> Listing:
     """In each class, the fifth of the images whose names hash lowest: the same on every machine, in any order."""
-    train, test = {}, {}
-    for name, images in _by_class(root, "").items():
+    train, test, walk = {}, {}, Walk(root)
+    for name, images in walk.by_class("").items():
         if len(images) < 2:
             raise RelvitError(f"{root}: class {name} has one image, but needs two or more to be split for testing")
         ranked = sorted(images, key=lambda image: hashlib.sha256(image.encode("utf-8", "surrogateescape")).digest())
@@ -105,40 +116,10 @@ def _hashed_splits(root: Path, folders: list[str]) -> Listing:
     counts = [sum(map(len, part.values())) for part in (train, test)]
     note = (
         f"folder: no splits in it, so each class was split 80/20 by a hash of the file names ({counts[0]:,} training "
+        f"and {counts[1]:,} test images)"
     )
-    return Listing(train, test, "test", (f"{note}and {counts[1]:,} test images)",))
+    return Listing(train, test, "test", (note, *left_out(walk)))
 
 
-def _by_class(root: Path, split: str) -> dict[str, list[str]]:
-    """{class: sorted names relative to root} of one split ("" where there is none)."""
-    base = root / split
-    found = {name: _images_under(base / name, root) for name in _folders(base)}
-    if not found:
-        raise RelvitError(f"{base} holds no class folders: {LAYOUT} is needed")
-    empty = [name for name, images in found.items() if not images]
-    if empty:
-        raise RelvitError(
-            f"{base}: no images in class folder {', '.join(empty[:5])} (known endings: {' '.join(EXTENSIONS)})"
-        )
-    return found
-
-
-def _folders(path: Path) -> list[str]:
-    return sorted(entry.name for entry in path.iterdir() if _shown(entry.name) and entry.is_dir())
-
-
-def _images_under(folder: Path, root: Path) -> list[str]:
-    """As ImageFolder: at any depth, links followed."""
-    names = []
-    for place, inner, files in os.walk(folder, followlinks=True, onerror=_raise):
-        inner[:] = filter(_shown, inner)
-        names += [Path(place, file) for file in files if _shown(file) and file.lower().endswith(EXTENSIONS)]
-    return sorted(name.relative_to(root).as_posix() for name in names)
-
-
-def _shown(name: str) -> bool:
-    return not name.startswith(".") and name != "__MACOSX"
-
-
-def _raise(error: OSError) -> None:
-    raise error
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")

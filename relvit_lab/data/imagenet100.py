@@ -136,4 +136,4 @@ def _odd_classes(wnids: Sequence[str], part: Files, split: str) -> tuple[str, ..
     return (f"{INFO.name}: {len(odd)} classes have other than {EACH[split]:,} {split} images: {some(odd)}",)
 
 
-SOURCE = Source(INFO, fetch=fetch, files=files)
+SOURCE = Source(INFO, fetch=fetch, files=files, kept_in=(ROOT,))

@@ -14,6 +14,10 @@ from relvit_lab.common.errors import RelvitError
 from relvit_lab.data.base import Dataset, Info, Split, make_dataset
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
+NAMES = {  # what people call them, in lower case; the second is MedMNIST's
+    "x": ("x_{0}", "{0}_images", "{0}_x", "images_{0}", "x{0}"),
+    "y": ("y_{0}", "{0}_labels", "{0}_y", "labels_{0}", "y{0}"),
+}
 FORM = "images as (n, H, W), (n, H, W, 1 or 3) or (n, 1 or 3, H, W)"
 
 
@@ -35,6 +39,9 @@ def read(path: Path, name: str) -> Dataset:
     classes, train, test = _number(labels, path)
     splits = Split(images["x_train"], train), Split(images["x_test"], test)
     notes = () if images["x_train"].shape[1] == 3 else (f"{path.name}: grey images, so none is flipped",)
+    with _opened(path) as archive:
+        if val := _member(archive, "x_val") or _member(archive, "x_valid"):
+            notes += (f"{path.name}: the numbers are on {_member(archive, 'x_test')}; {val} is left aside",)
     return make_dataset(name, *splits, classes, notes=notes)
 
 
@@ -74,10 +81,11 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
 
 def _header(archive: zipfile.ZipFile, key: str, path: Path) -> tuple[tuple[int, ...], np.dtype]:
     """Shape and dtype of an array, held against the size of its member: a damaged header must not cost memory."""
-    if f"{key}.npy" not in archive.namelist():
+    name = _member(archive, key)
+    if name is None:
         present = ", ".join(name.removesuffix(".npy") for name in archive.namelist()) or "nothing"
         raise RelvitError(f"{path} has no {key}: it needs {', '.join(KEYS)}, and has {present}")
-    member = archive.getinfo(f"{key}.npy")
+    member = archive.getinfo(f"{name}.npy")
     with archive.open(member) as stream:
         version = np.lib.format.read_magic(stream)
         parse = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
@@ -95,9 +103,22 @@ def _header(archive: zipfile.ZipFile, key: str, path: Path) -> tuple[tuple[int, 
     return shape, dtype
 
 
+def _member(archive: zipfile.ZipFile, key: str) -> str | None:
+    """The name in the file of x_train, say, by any of its usual names; None where there is none."""
+    kind, split = key.split("_")
+    there = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+    for form in NAMES[kind]:
+        if key in there:
+            return key
+        for name in there:
+            if name.lower() == form.format(split):
+                return name
+    return None
+
+
 def _array(archive: zipfile.ZipFile, key: str, path: Path) -> np.ndarray:
     _header(archive, key, path)
-    with archive.open(f"{key}.npy") as stream:
+    with archive.open(f"{_member(archive, key)}.npy") as stream:
         array = np.lib.format.read_array(stream, allow_pickle=False)
         stream.read(1)  # zipfile compares the checksum where a read meets the end
     return array
@@ -131,7 +152,9 @@ def _images(array: np.ndarray, what: str) -> Tensor:
     if array.dtype.kind == "f":
         array = _from_floats(array, what)
     elif array.dtype != np.uint8:
-        raise RelvitError(f"{what} is {array.dtype}, but images are uint8 (0..255) or floats in [0, 1]")
+        fits = array.dtype.kind in "iu" and array.min() >= 0 and array.max() <= 255
+        to_do = f": save {what.split()[-1]}.astype('uint8')" if fits else ""
+        raise RelvitError(f"{what} is {array.dtype}, but images are uint8 (0..255) or floats in [0, 1]{to_do}")
     images = torch.from_numpy(array)
     if layout == "grey":
         images = images.unsqueeze(1)  # (n,H,W) -> (n,1,H,W)
@@ -145,19 +168,41 @@ def _from_floats(array: np.ndarray, what: str) -> np.ndarray:
     for start in range(0, len(array), 1024):  # by pieces: a float copy of the whole may not fit
         piece = array[start : start + 1024]
         if not (piece.min() >= 0 and piece.max() <= 1):  # false for NaN too
-            raise RelvitError(f"{what} has floats outside [0, 1] (or NaN): divide by 255, or save uint8")
+            raise RelvitError(f"{what} has floats outside [0, 1] (or NaN){_advice(array)}")
         levels[start : start + 1024] = np.rint(piece * 255)
     return levels
+
+
+def _advice(array: np.ndarray) -> str:
+    """What to do about floats that are not in [0, 1]."""
+    low, high = float(np.min(array)), float(np.max(array))
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return ": it holds NaN or infinite values, so look at how it was made"
+    found = f", in [{low:.3g}, {high:.3g}]"
+    if low >= 0 and high <= 255:
+        return f"{found}: divide by 255, or save uint8"
+    if -1 <= low and high <= 1:
+        return f"{found}: they seem to be scaled to [-1, 1], so save (x + 1) / 2, or uint8"
+    if -20 < low < 0 and high < 20:
+        return f"{found}: they seem to be standardised, so save them as they were before that (training does it itself)"
+    return f"{found}: save the pixels as uint8 (0..255)"
 
 
 def _labels(array: np.ndarray, what: str) -> np.ndarray:
     """(n,) from (n,) or (n, 1)."""
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
+    name = what.split()[-1]
     if array.ndim != 1:
-        raise RelvitError(f"{what} has shape {array.shape}, but one label an image is needed: (n,)")
+        to_do = ""
+        if array.ndim == 2 and array.dtype.kind in "iubf":
+            one_hot = ((array == 0) | (array == 1)).all() and (array.sum(1) == 1).all()
+            to_do = f". It is one-hot: save {name}.argmax(1)" if one_hot else ". Several labels an image cannot be used"
+        raise RelvitError(f"{what} has shape {array.shape}, but one label an image is needed: (n,){to_do}")
     if array.dtype.kind not in "iubUS":
-        raise RelvitError(f"{what} is {array.dtype}, but labels are whole numbers or strings")
+        whole = array.dtype.kind == "f" and np.isfinite(array).all() and (array == np.rint(array)).all()
+        to_do = f": save {name}.astype(int)" if whole else ""
+        raise RelvitError(f"{what} is {array.dtype}, but labels are whole numbers or strings{to_do}")
     return array
 
 
@@ -169,7 +214,9 @@ def _number(labels: dict[str, np.ndarray], path: Path) -> tuple[tuple[str, ...],
     strangers = [value for value in found if value not in place]
     if strangers:
         shown = ", ".join(map(repr, strangers[:5])) + (", ..." if len(strangers) > 5 else "")
-        raise RelvitError(f"{path}: y_test has labels that are not in y_train: {shown}")
+        kinds = ["text" if isinstance(one[0], str) else "numbers" for one in (values, found)]
+        why = "" if len(set(kinds)) == 1 else f" (y_train holds {kinds[0]}, y_test {kinds[1]}: save both as the same)"
+        raise RelvitError(f"{path}: y_test has labels that are not in y_train: {shown}{why}")
     places = torch.tensor([place[value] for value in found])
     return tuple(map(str, values)), torch.from_numpy(train), places[torch.from_numpy(test)]
 

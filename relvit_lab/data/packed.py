@@ -21,11 +21,11 @@ import torch
 from torch import Tensor
 
 from relvit_lab.common.errors import RelvitError
-from relvit_lab.common.locks import alone
-from relvit_lab.data.base import Dataset, Files, FileSet, Split
+from relvit_lab.common.files import one_at_a_time
+from relvit_lab.data.base import Dataset, Files, FileSet, Split, blank_note
 from relvit_lab.data.packing import MANY_BROKEN, Job, explained, intact, pack, read_json, take_over
 
-DECODING = 1  # counts up where images are decoded in another way: older stores are then not used
+DECODING = 2  # counts up where images are decoded in another way: older stores are then not used
 
 
 def stored_side(image_size: int) -> int:
@@ -49,7 +49,7 @@ def load(
     that cannot be read, a full disk, and a data_dir that cannot be written.
     """
     side = stored_side(image_size)
-    splits = {"train": fileset.train, "test": fileset.test} | ({"val": fileset.val} if fileset.val else {})
+    splits = _splits(fileset)
     if source == "files" and fileset.normalisation is not None:
         del splits["train"]
     listing, digest = _listing(fileset.root, splits)
@@ -92,7 +92,7 @@ def load(
         std,
         fileset.test_split,
         _digest(pixels, *found.values()),
-        fileset.notes,
+        fileset.notes + blank_note(fileset.name, images),
         found.get("val"),
         centre=image_size if side > image_size else None,
         files=fileset if source == "files" else None,
@@ -114,9 +114,18 @@ def _packed(job: Job, about: dict, like: str, progress: bool | None, workers: in
             job.folder.parent.mkdir(parents=True, exist_ok=True)
             take_over(job, like)
             job.folder.mkdir(exist_ok=True)
-        with alone(job.folder / "lock", f"packs {job.name}", progress):
+        with one_at_a_time(job.folder / "lock", f"packs {job.name}", progress):
             index = _whole(job, about["listing"], progress)
             return index or pack(job, about, progress, workers)
+
+
+def _splits(files: FileSet) -> dict[str, Files]:
+    return {"train": files.train, "test": files.test} | ({"val": files.val} if files.val else {})
+
+
+def listing_digest(files: FileSet) -> str:
+    """A sha256 of the names, labels, sizes and times of all images. Raises RelvitError where files are missing."""
+    return _listing(files.root, _splits(files))[1]
 
 
 def _listing(root: Path, splits: dict[str, Files], times: bool = True) -> tuple[tuple[str, ...], str]:

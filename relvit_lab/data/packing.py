@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.files import locked, write_whole
 from relvit_lab.data.base import bar
 from relvit_lab.data.images import decode_image
 
@@ -115,16 +116,15 @@ def pack(job: Job, index: dict, progress: bool | None, workers: int | None = Non
 def take_over(job: Job, like: str) -> None:
     """Go on with an unfinished store of that pattern that nobody works at: what was packed before a damaged image was
     mended serves again. Its chunks of other files are decoded anew."""
-    from filelock import FileLock, Timeout
-
     for folder in sorted(job.folder.parent.glob(like)):
         if (folder / "index.json").exists() or not (folder / "chunks.jsonl").exists():
             continue
         try:
-            with FileLock(folder / "lock", timeout=0):
-                os.replace(folder, job.folder)
-            return
-        except (OSError, Timeout):  # another process was faster, or holds it
+            with locked(folder / "lock", timeout=0) as held:
+                if held:
+                    os.replace(folder, job.folder)
+                    return
+        except OSError:  # another process was faster
             continue
 
 
@@ -148,7 +148,7 @@ def _chunk(job: Job, chunk: int, done: dict | None) -> dict:
         try:
             image[...] = decode_image(path, job.side)
         except MemoryError:
-            raise
+            raise RelvitError(f"there is not enough memory to read {path}: shrink it, or leave it out") from None
         except Exception as error:  # a damaged file can make Pillow raise nearly anything
             broken.append(f"{path} ({str(error) or type(error).__name__})")
             if len(broken) == MANY_BROKEN:
@@ -291,12 +291,7 @@ def read_json(path: Path) -> dict | None:
 
 
 def write_json(path: Path, value: dict) -> None:
-    partial = path.with_name(path.name + ".partial")
-    with open(partial, "w", encoding="utf-8") as file:
-        json.dump(value, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    write_whole(path, json.dumps(value, indent=1))
 
 
 def _sync(path: Path) -> None:

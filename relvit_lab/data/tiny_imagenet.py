@@ -9,7 +9,7 @@ from relvit_lab.data.download import files_once, obtain_archive
 from relvit_lab.data.wnids import check_wnids, class_files, image_names, read_lines, short_names, some
 
 ROOT = "tiny-imagenet-200"
-URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"  # 248,100,043 bytes
+URL = "https://cs231n.stanford.edu/tiny-imagenet-200.zip"  # 248,100,043 bytes
 MD5 = "90528d7ca1a48142e341f4ef8d21d0de"
 NORMALISATION = (0.4802, 0.4481, 0.3975), (0.2770, 0.2691, 0.2821)
 PUBLISHED = {"training": 100_000, "val": 10_000}
@@ -79,4 +79,4 @@ def _once(data_dir: Path, progress: bool | None) -> tuple[FileSet, bool]:
     return files_once(INFO.name, data_dir / ROOT, list_files, get, OTHERWISE, progress)
 
 
-SOURCE = Source(INFO, fetch=fetch, files=files)
+SOURCE = Source(INFO, fetch=fetch, files=files, kept_in=(ROOT,))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.data.base import Files
-from relvit_lab.data.folder import EXTENSIONS
+from relvit_lab.data.walk import EXTENSIONS
 
 SHOWN = 5  # so many of a long list are named
 

@@ -52,6 +52,8 @@ class RelViT(nn.Module):
             )
         self.tasks = tuple(tasks)
         self.before_norm = hasattr(backbone, "before_norm") and any(task.before_norm for task in self.tasks)
+        self.losses = {task.name: task.loss for task in self.tasks}  # engine.py compiles them
+        self.compiled = False
         self.heads = nn.ModuleDict()
         for task in self.tasks:
             self.heads[task.name] = _make_head(task, backbone.dim, self.side, factored, pair_head)
@@ -82,7 +84,7 @@ class RelViT(nn.Module):
     ) -> dict[str, Tensor]:
         """The unweighted loss of each task (eq. 10-13) from all output tokens (B, N, D)."""
         return {
-            task.name: task.loss(
+            task.name: self.losses[task.name](
                 self.heads[task.name], self.tokens_for(task, tokens), self.targets(task, permutation), generator
             )
             for task in self.tasks

@@ -23,9 +23,12 @@ def learning_rate(step: int, steps: int, peak: float, recipe: str = "paper") -> 
     return peak * 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, steps - warm_up)))
 
 
-def make_optimizer(model: nn.Module, weight_decay: float, recipe: str = "paper") -> torch.optim.AdamW:
+def make_optimizer(
+    model: nn.Module, weight_decay: float, recipe: str = "paper", fused: bool | None = None
+) -> torch.optim.AdamW:
     """AdamW. Recipe "released" decays every parameter; "paper" (0 unless set) spares biases, norms, and what the
-    model's backbone names in no_weight_decay(): CLS and PE, Swin's relative positions."""
+    model's backbone names in no_weight_decay(): CLS and PE, Swin's relative positions. fused: one kernel for all, which
+    rounds otherwise on a CPU; None: on a GPU."""
     parameters = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     backbone = getattr(model, "backbone", None)
     named = backbone.no_weight_decay() if hasattr(backbone, "no_weight_decay") else ()
@@ -36,5 +39,6 @@ def make_optimizer(model: nn.Module, weight_decay: float, recipe: str = "paper")
     groups = [{"params": [p for _, p in parameters if id(p) not in ids], "weight_decay": weight_decay}]
     if spared:
         groups.append({"params": spared, "weight_decay": 0.0})
-    fused = parameters[0][1].device.type == "cuda"
+    if fused is None:
+        fused = parameters[0][1].device.type == "cuda"
     return torch.optim.AdamW(groups, lr=0.0, weight_decay=weight_decay, fused=fused)

@@ -62,7 +62,7 @@ def ours(
     """Our own accuracies after fine-tuning, by row of Table 4 ("Supervised" too) and seed: last epoch, test images.
 
     Of finished stages in run_dirs, and of what stands in the records only. Rows without any are left out. Raises
-    RelvitError for a preset or recipe that is none.
+    RelvitError for a preset or recipe that is none, and where they were trained on several data sets of one name.
     """
     from relvit_lab.common.paths import resolve
     from relvit_lab.paper.plan import cells as plan
@@ -72,6 +72,7 @@ def ours(
     runs = tables_runs.collect([resolve(folder) for folder in run_dirs])
     kept = results.read_records(records)
     found: dict[str, dict[int, float]] = {}
+    data: dict[str, str] = {}  # digests, and where the first of each is from
     for cell in plan.cells("table4", recipe, seeds, columns="Finetuning", preset=preset):
         for seed in cell.seeds:
             stage = cell.stages(seed)[-1]
@@ -79,6 +80,11 @@ def ours(
             one = run.result if run else results.find_record(kept, stage)
             if one is not None:
                 found.setdefault(cell.row, {})[seed] = one["metrics"]["accuracy"]
+                digest = run.digest if run else one["data"]["digest"]
+                data |= {digest: str(run.folder if run else f"the record {one['id']}")} if digest else {}
+    if len(data) > 1:
+        raise RelvitError(f"{' and '.join(data.values())} were trained on different images under one name: run those "
+                          "of the wrong data again with fresh=True")  # fmt: skip
     return found
 
 

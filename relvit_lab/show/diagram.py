@@ -27,6 +27,7 @@ PAIRS = ((BLUE, SOLID), (VERMILLION, DASHED))
 def sheet(width: int, height: int) -> tuple[Drawing, Axes]:
     """An empty drawing of so many pixels, and the one axes that covers it."""
     drawing = Drawing(figsize=(width / DPI, height / DPI))
+    drawing.math = True
     ax = drawing.add_axes((0, 0, 1, 1))
     ax.set(xlim=(0, width), ylim=(height, 0))
     ax.set_axis_off()

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from IPython.display import DisplayHandle, display
 
 from relvit_lab.show import viz, wording
-from relvit_lab.show.follow import Face
+from relvit_lab.show.faces import Face
 from relvit_lab.train.events import EpochDone, StageFinished, StageStarted, StepDone
 
 REDRAW = 1.0  # seconds between two drawings of the plot, at least
@@ -88,12 +88,17 @@ class Live(Face):
         begun = time.monotonic()
         if not final and begun < self._next_drawing:
             return
-        bundle, metadata = viz.curves([(self.stage.name, self._lines)], self.units)._repr_mimebundle_()
+        self._undrawn = False
+        try:
+            bundle, metadata = viz.curves([(self.stage.name, self._lines)], self.units)._repr_mimebundle_()
+        except Exception as error:  # a picture never ends a run
+            self._next_drawing = float("inf")
+            self.note(f"the curves cannot be drawn ({type(error).__name__}: {error})")
+            return
         if self._plot is None:
             self._plot = display(bundle, raw=True, metadata=metadata, display_id=True)
         else:
             self._plot.update(bundle, raw=True, metadata=metadata)
-        self._undrawn = False
         ended = time.monotonic()
         self._next_drawing = begun + max(REDRAW, (ended - begun) / SHARE)
 

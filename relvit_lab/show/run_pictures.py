@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.readable import readable_names
 from relvit_lab.method.tasks import DRLOC_FORMS, RELVIT, Task
 from relvit_lab.show import viz
 from relvit_lab.show.curves import Drawing
@@ -26,7 +27,7 @@ def run_predictions(finished: Sequence[StageFinished], images: int = 4) -> list[
 
     Empty where no stage had tasks (supervised training). A task of your own has a picture where explorers can show it.
     """
-    about = [(stage, RunFolder(stage.folder).read_json("experiment.json")) for stage in finished]
+    about = [(stage, RunFolder(stage.folder).about()) for stage in finished]
     with_tasks = [stage for stage, said in about if said["fields"].get("tasks")]
     if not with_tasks:
         return []
@@ -34,7 +35,8 @@ def run_predictions(finished: Sequence[StageFinished], images: int = 4) -> list[
     test = load_data(trained.experiment).test
     batch = trained.pipeline.evaluate(test.images[:images], test.labels[:images])
     shown = _for_the_eye(trained, batch.images)
-    titles = [trained.classes[label] for label in batch.labels]
+    classes = readable_names(trained.classes)
+    titles = [classes[label] for label in batch.labels]
     return [
         figure for task in trained.model.tasks for figure in _task_figures(trained, task, batch.images, shown, titles)
     ]

@@ -11,10 +11,13 @@ from collections.abc import Callable
 import matplotlib.style
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backend_bases import RendererBase
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.readable import readable
+from relvit_lab.show.lettering import letter, without_glyph_warnings
 
 BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILLION, PURPLE = (
     "#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7",
@@ -43,9 +46,26 @@ STYLE = {
 
 
 class Drawing(Figure):
-    """A matplotlib Figure with `alt`, a text for those who do not see it. A notebook shows it without pyplot."""
+    """A matplotlib Figure with `alt`, a text for those who do not see it. A notebook shows it without pyplot.
 
-    alt: str = ""
+    math: whether $...$ in its texts is mathtext. In most drawings it is part of a name, and drawn as it stands.
+    """
+
+    math: bool = False
+    _alt: str = ""
+
+    @property
+    def alt(self) -> str:
+        return self._alt
+
+    @alt.setter
+    def alt(self, text: str) -> None:
+        self._alt = readable(text)
+
+    def draw(self, renderer: RendererBase) -> None:
+        letter(self, self.math)
+        with without_glyph_warnings():
+            super().draw(renderer)
 
     def png(self, dpi: float = 100) -> bytes:
         """The picture as a PNG file's bytes."""

@@ -57,20 +57,29 @@ def format_loss(train: Mapping[str, float]) -> str:
 def head_line(stage: StageStarted) -> str:
     """What a stage is about to do, in one line."""
     return (
-        f"{stage.name}: {plural(stage.epochs, 'epoch')} of {plural(stage.steps_per_epoch, 'step')}, "
-        f"{stage.train_images:,} training and {stage.test_images:,} test images, "
+        f"{stage.name}: {_data(stage)}, {plural(stage.epochs, 'epoch')} of {plural(stage.steps_per_epoch, 'step')}, "
         f"{human_count(stage.parameters)} parameters, {stage.device}, {stage.precision}"
+        f"{', compiled' if stage.compiled else ''}"
     )
 
 
-def epoch_line(record: EpochDone, units: Mapping[str, str], left: float | None = None) -> str:
+def _data(stage: StageStarted) -> str:
+    """ "2 classes (cat, dog), 40 + 10 images of 32 px": what is trained on, and tested on."""
+    names = [name if name.isprintable() else repr(name)[1:-1] for name in stage.classes]
+    of = f"({', '.join(names[:4])}{', ...' if len(names) > 4 else ''})"
+    classes = f"{len(names)} class{'es' * (len(names) != 1)} {of}, " if names else ""
+    size = f" of {stage.image_size} px" if stage.image_size else ""
+    return f"{classes}{stage.train_images:,} + {stage.test_images:,} images{size}"
+
+
+def epoch_line(epoch: EpochDone, units: Mapping[str, str], left: float | None = None) -> str:
     """One epoch in one line: losses, metrics on the test images, speed, time to the stage's end (if any is left)."""
-    train, test = record.metrics.get("train", {}), record.metrics.get("test", {})
-    digits = len(str(record.epochs))
-    parts = [f"epoch {record.epoch:{digits}}/{record.epochs}", format_loss(train)]
+    train, test = epoch.metrics.get("train", {}), epoch.metrics.get("test", {})
+    digits = len(str(epoch.epochs))
+    parts = [f"epoch {epoch.epoch:{digits}}/{epoch.epochs}", format_loss(train)]
     parts += [format_metric(name, value, units, width=4) for name, value in test.items() if name != "loss"]
-    speed = human_rate(record.metrics.get("timing", {}).get("images_per_second"))
-    if record.epoch < record.epochs:
+    speed = human_rate(epoch.metrics.get("timing", {}).get("images_per_second"))
+    if epoch.epoch < epoch.epochs:
         speed += f"  ETA {human_time(left)}"
     return "  ".join([*parts, "|", speed])
 

@@ -1,7 +1,5 @@
 """§4.2: what a stage is made of: its data, the path of its images, its model and the weights that it starts from."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 import torch
@@ -9,22 +7,29 @@ from torch import nn
 
 from relvit_lab import data
 from relvit_lab.common.errors import RelvitError
-from relvit_lab.method.backbones import create_backbone, load_weights
+from relvit_lab.method.backbones import create_backbone, load_weights, of_another_size
 from relvit_lab.method.backbones.weights import backbone_weights, read_weights
 from relvit_lab.method.model import RelViT
 from relvit_lab.method.pipeline import Pipeline
 from relvit_lab.method.tasks import get as get_task
 from relvit_lab.train.experiment import Experiment, Stage
 from relvit_lab.train.feed import Feed, FileFeed, SplitFeed
+from relvit_lab.train.stage_folder import RunFolder
 
 
 def load_data(e: Experiment) -> data.Dataset:
     """The data set of a resolved experiment, cut down to its train_images and test_images. Recipe released normalises
-    small images upscaled to 224 px by statistics of their own."""
+    small images upscaled to 224 px by statistics of their own. RelvitError where it has one class and a stage is to
+    tell classes apart."""
     loaded = data.load(
         e.dataset, e.data_dir, e.image_size, source=e.data_source, train_on=e.train_on, train_images=e.train_images,
         test_images=e.test_images,
     )  # fmt: skip
+    if len(loaded.classes) < 2 and any(stage.classifies for stage in e.stages()):
+        raise RelvitError(
+            f"{e.dataset} has one class ({', '.join(loaded.classes)}), and every answer would be right: give a folder "
+            "with a folder a class, or pre-train on it alone (stop_after=pretrain)"
+        )
     own = statistics_at_224(e)
     return loaded if own is None else replace(loaded, mean=own[0], std=own[1])
 
@@ -86,37 +91,24 @@ def _initialise_as_released(model: RelViT) -> None:
         model.classifier.reset_parameters()  # nn.Linear's own
 
 
-def compiled(model: nn.Module) -> nn.Module:
-    """The model by torch.compile, in code of its own for each size of batch. It shares the weights."""
-    return torch.compile(model, dynamic=False)
-
-
-@contextmanager
-def compiler_explained() -> Iterator[None]:
-    """What a compiler says that is missing or fails, in words that say what to do."""
-    try:
-        yield
-    except RuntimeError as error:
-        if not type(error).__module__.startswith(("torch._inductor", "torch._dynamo")):
-            raise
-        reason = (str(error).splitlines() or [""])[0][:120]
-        raise RelvitError(f"compile=True does not work here ({reason}): leave compile out") from error
-
-
-def load_start(model: RelViT, stage: Stage) -> None:
+def load_start(model: RelViT, stage: Stage) -> str:
     """§4.2: a second supervised stage takes all weights of the first, classifier included; any other stage with a
-    parent or init_from takes the backbone's, CLS included, and begins with fresh heads. Raises RelvitError."""
+    parent or init_from takes the backbone's, CLS included, and begins with fresh heads. Returns a note, or "".
+    Raises RelvitError."""
     if stage.parent is None and stage.init is None:
-        return
+        return ""
     file = stage.init or stage.parent.folder / "model.safetensors"
     try:
-        weights = read_weights(file)
+        weights = RunFolder(file.parent).weights() if file.name == "model.safetensors" else read_weights(file)
     except RelvitError as error:
         raise RelvitError(f"{error}; fresh=True trains the stage that it belongs to anew") from None
     if stage.name == "supervised2":
         model.load_state_dict(weights)
-        return
+        return ""
     own = backbone_weights(weights)
     if not own:
         raise RelvitError(f"the weights {file} are empty")
     load_weights(model.backbone, own)
+    if of_another_size(model.backbone, own):
+        return f"{file.name} is of another image size: its positional embeddings were resampled, as timm does"
+    return ""

@@ -1,24 +1,25 @@
-"""Where a stage computes, at which precision, and what is recorded of it.
+"""Where a stage computes, and at which precision.
 
 The loop talks to a Device. One device needs nothing more; of several, each in a process of its own that torchrun has
 started, every process has a distributed.Devices, which does the same for its share of each batch.
 """
 
-import functools
-import platform
-import subprocess
-import sys
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from relvit_lab.common.errors import RelvitError
-from relvit_lab.common.processes import processes
 from relvit_lab.common.randomness import WHOLE, Share
+from relvit_lab.train.engine import auto_precision
 from relvit_lab.train.stage_folder import RunFolder
+
+Value = TypeVar("Value")
+NAMES = "auto, cpu, cuda, cuda:N or mps"
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,11 @@ class Device:
         return nullcontext()
 
     @property
+    def sums(self) -> torch.dtype:
+        """In which means over many images are summed: float64, which Apple's GPUs do not have."""
+        return torch.float32 if self.torch.type == "mps" else torch.float64
+
+    @property
     def waits(self) -> bool:
         """Whether reading a value waits for the device, so that the loop should do it rarely."""
         return self.torch.type != "cpu"
@@ -50,6 +56,8 @@ class Device:
     def description(self) -> str:
         if self.torch.type == "cuda":
             return torch.cuda.get_device_name(self.torch)
+        if self.torch.type == "mps":
+            return "mps"
         threads = torch.get_num_threads()
         return f"cpu ({threads} thread{'s' if threads > 1 else ''})"
 
@@ -69,6 +77,10 @@ class Device:
         """Sums over all devices."""
         return values
 
+    def from_main(self, get: Callable[[], Value]) -> Value:
+        """What `get` gives, in the main process where there are several."""
+        return get()
+
     def agree(self, asked: int | None) -> int | None:
         """What any device asks for (a signal's number), the same on all of them; None: nothing."""
         return asked
@@ -81,18 +93,9 @@ class Device:
         """After a run, however it ended. Raises LostPeer where the error only says that another process has failed."""
 
 
-def pick_device(name: str = "auto", precision: str = "auto") -> Device:
-    """auto: the GPU where there is one, else the CPU; bf16 on a GPU that has it. Under torchrun each process gets a GPU
-    of its own. Raises RelvitError."""
-    if processes()[1] > 1:
-        from relvit_lab.train.distributed import join  # only here: one device needs none of it
-
-        return join(name, precision)
-    return one_device(name, precision)
-
-
 def one_device(name: str, precision: str) -> Device:
-    """pick_device for this process alone."""
+    """The device of that name, for this process alone; auto and precision as pick_device (choose_device.py) takes them.
+    Raises RelvitError."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -100,42 +103,7 @@ def one_device(name: str, precision: str) -> Device:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError, ValueError) as error:
         reason = (str(error).splitlines() or [""])[0][:120]
-        raise RelvitError(f"device '{name}' cannot be used here ({reason}): take auto, cpu, cuda or cuda:N") from None
-    if device.type not in ("cpu", "cuda"):
-        raise RelvitError(f"device '{name}' is not supported: take auto, cpu, cuda or cuda:N")
-    if precision == "auto":
-        precision = "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"
-    return Device(device, precision)
-
-
-@functools.cache
-def commit() -> str | None:
-    """The git commit of this library's checkout, with + where files differ from it; None outside a checkout."""
-
-    def git(*words: str) -> str:
-        folder = Path(__file__).parents[1]  # the whole package
-        return subprocess.run(
-            ["git", *words], cwd=folder, capture_output=True, text=True, check=True, timeout=10
-        ).stdout.strip()
-
-    try:
-        changed = git("status", "--porcelain", "--untracked-files=no", "--", ".")
-        return git("rev-parse", "HEAD")[:12] + ("+" if changed else "")
-    except (OSError, subprocess.SubprocessError):
-        return None
-
-
-def environment(device: Device) -> dict:
-    """What a result was made with."""
-    import timm
-
-    return {
-        "commit": commit(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "timm": timm.__version__,
-        "platform": f"{sys.platform} {platform.machine()}",
-        "device": device.description,
-        "devices": device.share.world,
-        "precision": device.precision,
-    }
+        raise RelvitError(f"device '{name}' cannot be used here ({reason}): take {NAMES}") from None
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise RelvitError(f"device '{name}' is not supported: take {NAMES}")
+    return Device(device, auto_precision(device) if precision == "auto" else precision)

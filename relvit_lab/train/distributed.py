@@ -25,7 +25,7 @@ from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.processes import processes
 from relvit_lab.common.randomness import Share
 from relvit_lab.train.device import Device, one_device
-from relvit_lab.train.pace import Terminated
+from relvit_lab.train.signals import Terminated
 from relvit_lab.train.stage_folder import RunFolder
 
 PATIENCE = timedelta(days=2)  # that processes wait for one another: one may be packing a data set meanwhile
@@ -108,6 +108,9 @@ class Devices(Device):
         dist.all_reduce(sums)
         return dict(zip(values, sums.unbind()))
 
+    def from_main(self, get: Callable[[], Value]) -> Value:
+        return self.group.from_main(get)
+
     def agree(self, asked: int | None) -> int | None:
         """The answer is of one call ago, so that nobody waits for it; a signal is obeyed one step later."""
         answer = self.group.answer()
@@ -137,11 +140,11 @@ class SharedFolder(RunFolder):
         self.devices = devices
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self, wait: bool = False) -> Iterator[None]:
         if not self.devices.is_main:
             yield
             return
-        with super().lock():
+        with super().lock(wait):
             yield
 
     def clear(self) -> None:
@@ -154,6 +157,16 @@ class SharedFolder(RunFolder):
 
     def result(self) -> dict | None:
         return self.devices.group.from_main(super().result)
+
+    def fresh_since(self) -> int | None:
+        return self.devices.group.from_main(super().fresh_since)
+
+    def is_older(self, moment: int) -> bool:
+        return self.devices.group.from_main(partial(RunFolder(self.path).is_older, moment))
+
+    def begin_fresh(self, moment: int) -> None:
+        if self.devices.is_main:
+            super().begin_fresh(moment)
 
     def checkpoint(self, stage_id: str) -> dict | None:
         return self.devices.group.from_main(partial(super().checkpoint, stage_id))

@@ -12,6 +12,7 @@ from relvit_lab.method.model import RelViT
 from relvit_lab.method.pipeline import Pipeline
 from relvit_lab.method.tasks import Task
 from relvit_lab.train.device import Device
+from relvit_lab.train.engine import whole_batches_only
 from relvit_lab.train.feed import Feed, SplitFeed
 
 
@@ -42,7 +43,7 @@ def evaluate(
             count = min(batch_size, len(feed) - first)
             batch = pipeline.evaluate(images, labels, first + device.share.rows(count).start)
             draws = BatchGenerator(images.device).of(count, device.share).manual_seed(first)
-            with device.autocast():
+            with whole_batches_only(model, count == batch_size), device.autocast():
                 logits, tokens = model(batch.images)
                 losses = model.task_losses(tokens, generator=draws)
                 values = model.task_metrics(tokens)
@@ -51,7 +52,7 @@ def evaluate(
                 loss = loss + F.cross_entropy(logits.float(), labels)
                 values["accuracy"] = 100 * (logits.argmax(1) == labels).float().mean()
             for name, value in {"loss": loss, **values}.items():
-                sums[name] = sums.get(name, 0) + value.double() * device.share.images(count)
+                sums[name] = sums.get(name, 0) + value.to(device.sums) * device.share.images(count)
     model.train(was_training)
     return {name: float(value) / len(split) for name, value in device.summed(sums).items()}
 

@@ -81,7 +81,8 @@ class SplitFeed(Feed):
         self.images = split.images
         there, image = self.images.device == self.device, self.images[0].nbytes
         if resident is None:
-            resident = image < SMALL if self.device.type == "cpu" else there or fits(len(self) * image, self.device)
+            on_gpu = self.device.type not in ("cpu", "mps")  # a Mac's GPU shares the memory
+            resident = there or fits(len(self) * image, self.device) if on_gpu else image < SMALL
         self.resident = resident
         if resident and not there:
             chosen = self.images if rows is None else self.images[rows]
@@ -138,7 +139,7 @@ class FileFeed(Feed):
                 else:
                     pixels = decode_window(path, side, lambda height, width: self._window(height, width, epoch, row))
             except MemoryError:
-                raise
+                raise RelvitError(f"there is not enough memory to read {path}: shrink it, or leave it out") from None
             except Exception as error:  # a damaged file can make Pillow raise nearly anything
                 raise RelvitError(f"cannot read the image {path} ({str(error) or type(error).__name__})") from error
             image.numpy()[...] = pixels
@@ -189,7 +190,7 @@ def _filled(filling: Filling, copies: "torch.cuda.Stream | None", device: torch.
     for task in tasks:
         task.result()
     if copies is None:
-        return batch
+        return batch.to(device)
     with torch.cuda.stream(copies):  # beside what the device is computing, not after it
         sent = batch.to(device, non_blocking=True)
     current = torch.cuda.current_stream(device)

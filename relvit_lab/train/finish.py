@@ -1,29 +1,27 @@
 """What a stage leaves: what it is (experiment.json), what came out (result.json), and its weights."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING
+import hashlib
 
-from relvit_lab.train.device import environment
-
-if TYPE_CHECKING:
-    from relvit_lab.train.training import Training
+from relvit_lab import data
+from relvit_lab.train.environment import environment, several
+from relvit_lab.train.state import Training
 
 
-def about(training: "Training") -> dict:
+def about(training: Training) -> dict:
     """experiment.json."""
     d, stage = training.dataset, training.stage
     described = {
         "name": d.name, "digest": d.digest, "classes": list(d.classes), "mean": list(d.mean), "std": list(d.std),
-        "test_split": d.test_split,
+        "test_split": d.test_split, "stamp": data.stamp(stage.experiment.dataset, stage.experiment.data_dir),
     }  # fmt: skip
     return {
         "experiment": stage.experiment.as_dict(), "stage": _names(training), "fields": stage.fields,
-        "data": described, "environment": environment(training.device),
+        "data": described, "environment": environment(training.device, training.model.compiled),
     }  # fmt: skip
 
 
-def result(training: "Training") -> dict:
-    """result.json of a stage whose epochs are done."""
+def result(training: Training, weights: bytes) -> dict:
+    """result.json of a stage whose epochs are done. weights: what model.safetensors holds."""
     stage, history = training.stage, training.history
     metrics = {"accuracy": None, "best_accuracy": None, "best_epoch": None} | history[-1]["test"]
     if stage.classifies:
@@ -44,21 +42,25 @@ def result(training: "Training") -> dict:
             "steps_per_epoch": training.steps_per_epoch, "train_images": count, "test_images": len(training.test),
             "parameters": sum(p.numel() for p in training.model.parameters()),
         },
-        "environment": environment(training.device),
-        "timing": {"seconds": training.seconds, "images_per_second": stage.experiment.epochs * count / spent},
+        "data": {"name": training.dataset.name, "digest": training.dataset.digest},
+        "weights": {"sha256": hashlib.sha256(weights).hexdigest()},
+        "environment": environment(training.device, training.model.compiled) | several(training.versions),
+        "timing": {
+            "seconds": training.seconds, "compiling": training.compiling,
+            "images_per_second": stage.experiment.epochs * count / spent,
+        },
     }  # fmt: skip
 
 
-def write_weights(training: "Training", path: Path) -> None:
+def weights(training: Training) -> bytes:
     """model.safetensors: the last epoch's weights, or the best one's where the stage keeps that."""
     from safetensors.torch import save
 
-    weights = training.best["model"] if training.best else training.model.state_dict()
-    weights = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
-    path.write_bytes(save(weights, {"stage": training.stage.id}))
+    kept = training.best["model"] if training.best else training.model.state_dict()
+    return save({name: value.detach().cpu().contiguous() for name, value in kept.items()}, {"stage": training.stage.id})
 
 
-def _names(training: "Training") -> dict:
+def _names(training: Training) -> dict:
     stage = training.stage
     return {"name": stage.name, "id": stage.id, "parent": stage.parent.id if stage.parent else None}
 

@@ -45,6 +45,11 @@ def stage_flops(stage: Stage) -> Flops:
     return total
 
 
+def backbone_flops(name: str, image_size: int, patch: int) -> Flops:
+    """What one image costs in a backbone alone."""
+    return _backbone(name, image_size, patch)[0]
+
+
 @lru_cache
 def _backbone(name: str, image_size: int, patch: int) -> tuple[Flops, int, int]:
     """Also its dim and the side of the tasks' grid."""

@@ -57,7 +57,8 @@ def resolve(given: Mapping[str, Any]) -> dict[str, Any]:
     # §4.2: off in pre-training, on elsewhere; Swin-T and T2T-ViT always know where a token lies
     defaults["pos_embed"] = given["scenario"] != "pretrain_finetune" or not spec.is_vit
     chosen = {name: value for name, value in defaults.items() if given[name] is None}
-    names = {"dataset": info.name, "preset": preset, "backbone": spec.name}
+    dataset = data.spelling(given["dataset"], given["data_dir"])
+    names = {"dataset": dataset, "preset": preset, "backbone": spec.name}
     sizes = {"image_size": image_size, "patch_size": patch_size}
     tasks, weights = _order(given["tasks"], given["task_weights"], spec.name)
     resolved = {**given, **chosen, **names, **sizes, "tasks": tasks, "task_weights": weights}

@@ -5,7 +5,6 @@ times are between events in its own queue: nothing waits for it until the timed 
 """
 
 import gzip
-import json
 import statistics
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from pathlib import Path
 import torch
 from torch.profiler import ProfilerActivity, profile, record_function
 
+from relvit_lab.common.sealed import NUMBER, read
 from relvit_lab.common.table import Table
 from relvit_lab.method.model import RelViT
 from relvit_lab.train.device import Device
@@ -34,6 +34,12 @@ PEAKS = {  # dense TFLOP/s by NVIDIA's data sheets: of bf16 on tensor cores, of 
     "L40S": {"bf16": 362.0, "float32": 91.6},
     "L4": {"bf16": 121.0, "float32": 30.3},
 }
+SHAPE = {
+    "stage": str, "device": str, "precision": str, "images": int, "steps": int, "milliseconds": {"*": NUMBER},
+    "images_per_second": NUMBER, "gflop_per_image": NUMBER, "tflops": NUMBER,
+    "product": {"shape": list, "tflops": NUMBER, "share": NUMBER}, "peak": (dict, type(None)),
+    "peak_memory_mib": (*NUMBER, type(None)),
+}  # fmt: skip
 
 Stamp = "float | torch.cuda.Event"
 
@@ -186,9 +192,8 @@ def peak_memory(device: Device) -> float | None:
 
 
 def read_profile(folder: Path) -> dict | None:
-    """What a stage's profile.json holds; None where it has none."""
-    file = Path(folder, FILE)
-    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
+    """What a stage's profile.json holds; None where it has none. Raises RelvitError where it is damaged."""
+    return read(Path(folder, FILE), SHAPE)
 
 
 def profile_table(found: dict) -> Table:

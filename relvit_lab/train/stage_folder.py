@@ -5,155 +5,274 @@
 result.json comes last, and its presence is the only sign of success.
 """
 
-import errno
-import json
+import hashlib
 import os
-import pickle
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
+from torch import Tensor
 
 from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.files import locked, write_whole
+from relvit_lab.common.regular import read_regular
+from relvit_lab.common.sealed import NUMBER, OPTIONAL, Damaged, is_sealed, misfit, parse, read, sealed
+from relvit_lab.common.shortages import write_explained
+from relvit_lab.train.checkpoints import ANEW, load_state, save_state
 
 STAGE_FILES = (
     "result.json", "checkpoint.pt", "metrics.jsonl", "model.safetensors", "experiment.json", "profile.json",
     "trace.json.gz",
 )  # fmt: skip
+FRESH = "fresh"  # when the run that ends with this stage was last begun anew: the file's time
+
+TEXT = (str, type(None))
+COUNT = (int, type(None))
+EXPERIMENT = {
+    "dataset?": str, "scenario?": str, "backbone?": TEXT, "recipe?": str, "preset?": TEXT, "tasks?": list, "seed?": int,
+    "epochs?": COUNT, "batch_size?": COUNT, "train_images?": COUNT, "test_images?": COUNT, "mega_patches?": COUNT,
+    "image_size?": COUNT, "label_fraction?": NUMBER, "lr?": OPTIONAL,
+}  # fmt: skip
+STAGE = {"id?": str, "name?": str, "parent?": TEXT, "kept_epoch?": int}
+DATA = {"name?": str, "digest?": str, "classes?": list, "mean?": list, "std?": list}
+TIMING = {"seconds?": NUMBER, "images_per_second?": NUMBER}
+ENVIRONMENT = {"commit?": TEXT, "device?": TEXT, "precision?": TEXT, "versions?": list}
+ABOUT = {
+    "experiment": EXPERIMENT, "stage": STAGE | {"name": str}, "fields": {"tasks?": list},
+    "data": {"name": str, "digest": str, "classes": list, "mean": list, "std": list}, "environment?": ENVIRONMENT,
+}  # fmt: skip
+RESULT = {
+    "metrics": {"*": OPTIONAL}, "experiment?": EXPERIMENT, "stage?": STAGE, "environment?": ENVIRONMENT,
+    "timing?": TIMING, "counts?": {"*": int}, "units?": {"*": str}, "test_split?": str, "data?": DATA,
+    "weights?": {"sha256": str},
+}  # fmt: skip
+WHOLE = {
+    "experiment": dict, "stage": {"id": str, "name": str}, "metrics": dict, "units": dict, "test_split": str,
+    "counts": dict.fromkeys(("steps_per_epoch", "train_images", "test_images", "parameters"), int),
+    "environment": {"commit": TEXT, "device": str, "precision": str},
+    "timing": {"seconds": NUMBER, "images_per_second": NUMBER},
+}  # fmt: skip
+"""What the result of a stage has that is whole; tables make do with less."""
+LINE = {
+    "epoch": int, "step?": int, "lr?": NUMBER, "train?": {"*": OPTIONAL}, "test?": {"*": OPTIONAL},
+    "val?": {"*": OPTIONAL}, "timing?": TIMING,
+}  # fmt: skip
+AGAIN = "fresh=True starts this stage anew"
+
+_held: set[Path] = set()  # folders whose lock this process has
+_guard = threading.Lock()
 
 
 class RunFolder:
-    """runs/<stage-id>/: atomic writes, a lock that dies with its holder, and reading back."""
+    """runs/<stage-id>/: atomic writes, a lock that dies with its holder, and reading back. What is read is whole: it
+    has the shape that is written, and the sha256 that it was written with."""
 
     def __init__(self, path: Path):
         self.path = Path(path)
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Make the folder and hold it. Raises RelvitError where another process does, or it cannot be written."""
-        from filelock import FileLock, Timeout
-
-        with _explained(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.path / "lock")
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:
+    def lock(self, wait: bool = False) -> Iterator[None]:
+        """Make the folder and hold it. wait: until another process has let it go. Raises RelvitError where another
+        holds it (wait: another thread of this process), or it cannot be written."""
+        place = self.path.resolve()
+        with _guard:
+            if place in _held:
+                wait = False  # whoever holds it may be waiting for this thread
+        with ExitStack() as stack:
+            with write_explained(self.path):
+                self.path.mkdir(parents=True, exist_ok=True)
+                held = stack.enter_context(locked(self.path / "lock", -1 if wait else 0))
+            if not held:
                 raise RelvitError(
                     f"another process is training in {self.path}: wait for it (the same command then returns its "
                     "result), or give this run another run_dir"
-                ) from None
+                )
+            with _guard:
+                _held.add(place)
+            try:
+                for leftover in self.path.glob("*.partial"):  # of a process that was killed while it wrote
+                    leftover.unlink(missing_ok=True)
+                yield
+            finally:
+                with _guard:
+                    _held.discard(place)
+
+    def is_busy(self) -> bool:
+        """Whether another process holds the lock now."""
+        if not (self.path / "lock").exists() or self.path.resolve() in _held:
+            return False
         try:
-            for leftover in self.path.glob("*.partial"):  # of a process that was killed while it wrote
-                leftover.unlink(missing_ok=True)
-            yield
-        finally:
-            lock.release()
+            with locked(self.path / "lock", timeout=0) as held:
+                return not held
+        except OSError:  # lock() says what is wrong
+            return False
 
     def clear(self) -> None:
         """Forget the stage (fresh=True); the result first, for it is the sign of success."""
         for name in STAGE_FILES:
             (self.path / name).unlink(missing_ok=True)
 
+    # -- begun anew ------------------------------------------------------------------------------------------------
+
+    def fresh_since(self) -> int | None:
+        """When (in ns) the run that ends with this stage was begun anew, where it has not ended since; else None."""
+        begun, ended = _time(self.path / FRESH), _time(self.path / "result.json")
+        return None if begun is None or (ended is not None and ended > begun) else begun
+
+    def begin_fresh(self, moment: int) -> None:
+        """Keep that the run that ends with this stage is begun anew at a moment (in ns)."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.write(FRESH, lambda path: path.touch())
+        os.utime(self.path / FRESH, ns=(moment, moment))
+
+    def is_older(self, moment: int) -> bool:
+        """Whether what is in the folder was begun before a moment (in ns), or cannot be read back."""
+        begun = _time(self.path / "experiment.json")
+        if begun is None or begun <= moment:
+            return True
+        try:
+            self.result()
+        except RelvitError:
+            return True
+        return False
+
+    # -- writing ---------------------------------------------------------------------------------------------------
+
     def write(self, name: str, save: Callable[[Path], Any]) -> None:
         """Let `save` fill a file beside `name`, then put it in place at once. Raises RelvitError on a full disk."""
-        partial = self.path / f"{name}.partial"
-        with _explained(self.path / name):
-            try:
-                save(partial)
-                with partial.open("rb+") as f:
-                    os.fsync(f.fileno())
-                os.replace(partial, self.path / name)
-            except BaseException:
-                partial.unlink(missing_ok=True)
-                raise
+        with write_explained(self.path / name):
+            write_whole(self.path / name, save)
 
-    def write_json(self, name: str, value: Any) -> None:
-        self.write(name, lambda path: path.write_text(json.dumps(value, indent=1) + "\n"))
+    def write_json(self, name: str, value: dict) -> None:
+        """The value, which is sealed by this (sealed.py)."""
+        text = sealed(value, indent=1)
+        self.write(name, lambda path: path.write_bytes(text))
 
     def write_metrics(self, lines: list[dict]) -> None:
-        self.write("metrics.jsonl", lambda path: path.write_text("".join(json.dumps(line) + "\n" for line in lines)))
-
-    def read_json(self, name: str) -> dict | None:
-        """The file's content, None where there is none. Raises RelvitError where it is broken."""
-        file = self.path / name
-        try:
-            return json.loads(file.read_text())
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError) as error:
-            raise RelvitError(f"{file} cannot be read ({error}): fresh=True starts this stage anew") from None
-
-    def metrics(self) -> list[dict]:
-        """The lines of metrics.jsonl."""
-        file = self.path / "metrics.jsonl"
-        try:
-            return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
-        except (OSError, ValueError) as error:
-            raise RelvitError(f"{file} cannot be read ({error}): fresh=True starts this stage anew") from None
-
-    def result(self) -> dict | None:
-        return self.read_json("result.json")
+        """metrics.jsonl; each line is sealed by this."""
+        text = b"".join(map(sealed, lines))
+        self.write("metrics.jsonl", lambda path: path.write_bytes(text))
 
     def save_checkpoint(self, state: dict) -> None:
-        def save(path: Path) -> None:
-            with path.open("wb") as file:  # given a path, torch turns a full disk into another error
-                torch.save(state, file)
+        self.write("checkpoint.pt", lambda path: save_state(state, path))
 
-        self.write("checkpoint.pt", save)
+    # -- reading back ----------------------------------------------------------------------------------------------
+
+    def about(self) -> dict | None:
+        """experiment.json, None where there is none. Raises RelvitError where it is damaged."""
+        file = self.path / "experiment.json"
+        value = read(file, ABOUT, AGAIN)
+        return _has_seal(file, value, value is None or "stamp" not in value["data"])
+
+    def result(self) -> dict | None:
+        """result.json, None where there is none. Raises RelvitError where it is damaged."""
+        file = self.path / "result.json"
+        value = read(file, RESULT, AGAIN)
+        return _has_seal(file, value, value is None or "weights" not in value)
+
+    def metrics(self, epochs: int | None = None) -> list[dict]:
+        """The lines of metrics.jsonl, [] where there is none. epochs: how many there have to be. Raises RelvitError
+        where they are damaged."""
+        file = self.path / "metrics.jsonl"
+        try:
+            lines = [parse(line, LINE) for line in read_regular(file).split(b"\n") if line]
+        except FileNotFoundError:
+            lines = []
+        except ValueError as error:
+            raise Damaged(file, str(error), AGAIN) from None
+        except OSError as error:
+            raise RelvitError(f"{file} cannot be read ({error.strerror or error}): make it readable") from None
+        if len({is_sealed(line) for line in lines}) > 1:
+            raise Damaged(file, "a line has lost its sha256", AGAIN)
+        if epochs is not None and len(lines) != epochs:
+            raise Damaged(file, f"it has {len(lines)} lines for {epochs} epochs", AGAIN)
+        return lines
+
+    def finished(self) -> tuple[dict, list[dict], dict]:
+        """(about, metrics, result) of a stage that has ended. Raises RelvitError where it has not, or where anything
+        that it left is damaged or missing."""
+        ended, about = self.result(), self.about()
+        if ended is None:
+            raise RelvitError(f"{self.path} holds no finished stage: run its experiment to the end first")
+        if about is None or not (self.path / "model.safetensors").exists():
+            raise RelvitError(f"{self.path} has a result, but not all of its files: {AGAIN}")
+        wrong = misfit(ended, WHOLE)
+        if wrong:
+            raise Damaged(self.path / "result.json", wrong, AGAIN)
+        return about, self.metrics(about["experiment"].get("epochs")), ended
+
+    def weights(self) -> dict[str, Tensor]:
+        """model.safetensors, by name, on the CPU. Raises RelvitError where it is missing, damaged, or not what
+        result.json says was written."""
+        from relvit_lab.method.backbones.weights import read_weights
+
+        file, ended = self.path / "model.safetensors", self.result() or {}
+        if "weights" in ended and file.is_file() and sha256(file) != ended["weights"]["sha256"]:
+            raise Damaged(file, "it has changed since it was written: its sha256 is another", AGAIN)
+        return read_weights(file)
 
     def checkpoint(self, stage_id: str) -> dict | None:
         """The checkpoint, on the CPU, or None. Raises RelvitError where it is corrupt or another stage's."""
         file = self.path / "checkpoint.pt"
-        if not file.exists():
-            return None
-        anew = "delete the file, or pass fresh=True, to start this stage anew"
         try:
-            state = torch.load(file, map_location="cpu", weights_only=True)
-            found = state["stage"]
-        except (OSError, RuntimeError, EOFError, ValueError, KeyError, TypeError, pickle.UnpicklingError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise RelvitError(f"the checkpoint {file} is corrupt ({reason[:120]}): {anew}") from None
+            state = load_state(file)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            reason = error.strerror or error
+            raise RelvitError(f"the checkpoint {file} cannot be read ({reason}): make it readable") from None
+        found = state["stage"]
         if found != stage_id:
-            raise RelvitError(f"the checkpoint {file} belongs to another experiment ({found}, not {stage_id}): {anew}")
+            raise RelvitError(f"the checkpoint {file} belongs to another experiment ({found}, not {stage_id}): {ANEW}")
         return state
 
 
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """What the system says about a write, in words that say what to do."""
+def _has_seal(file: Path, value: dict | None, older: bool) -> dict | None:
+    """The value. older: of a version that sealed nothing, so that it need not have a sha256."""
+    if not older and not is_sealed(value):
+        raise Damaged(file, "it has lost its sha256", AGAIN)
+    return value
+
+
+def sha256(file: Path) -> str:
+    """Of a file's bytes, as 64 hexadecimal digits. Raises RelvitError where it cannot be read."""
     try:
-        yield
+        with file.open("rb") as f:
+            return hashlib.file_digest(f, "sha256").hexdigest()
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            advice = "there is no space left: free some, and the same command goes on from the last checkpoint"
-        elif error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-            advice = "it cannot be written: give a run_dir that can"
-        else:
-            advice = "writing failed"
-        raise RelvitError(f"{path}: {advice} ({error.strerror or error})") from None
+        raise RelvitError(f"{file} cannot be read ({error.strerror or error}): make it readable") from None
 
 
-def find_runs(run_dir: Path) -> list[dict]:
-    """The stages under a run folder, oldest first: {"id", "folder", "experiment.json", "metrics", "result"}.
+def _time(file: Path) -> int | None:
+    """When a file was last written, in ns; None where there is none."""
+    try:
+        return file.stat().st_mtime_ns
+    except OSError:
+        return None
 
-    "result" is None for one that has not ended; one that cannot be read is left out.
+
+def find_runs(run_dir: Path, unreadable: list[str] | None = None) -> list[dict]:
+    """The stages under a run folder, oldest first: {"id", "folder", "about", "metrics", "result"}.
+
+    "result" is None for one that has not ended. unreadable: gets a line for each that is left out, for it cannot be
+    read.
     """
+    problems = [] if unreadable is None else unreadable
     found = []
-    for file in sorted(Path(run_dir).glob("*/experiment.json"), key=lambda f: f.stat().st_mtime):
-        folder = RunFolder(file.parent)
+    for path in sorted(Path(run_dir).glob("*"), key=lambda path: (_time(path / "experiment.json") or 0, path.name)):
+        folder = RunFolder(path)
         try:
-            found.append(
-                {
-                    "id": file.parent.name,
-                    "folder": str(file.parent),
-                    "about": folder.read_json("experiment.json"),
-                    "metrics": folder.metrics(),
-                    "result": folder.result(),
-                }
-            )
-        except RelvitError:
+            there = [name for name in STAGE_FILES if (path / name).exists()]
+            about, ended = folder.about(), folder.result()
+            if about is None:
+                problems += [f"{path} has {there[0]}, but no experiment.json"] if there else []
+                continue
+            epochs = about["experiment"].get("epochs") if ended and "weights" in ended else None
+            metrics = folder.metrics(epochs)
+        except (RelvitError, OSError) as error:
+            problems.append(str(error))
             continue
+        found.append({"id": path.name, "folder": str(path), "about": about, "metrics": metrics, "result": ended})
     return found

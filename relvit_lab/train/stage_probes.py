@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 
 from relvit_lab import data
 from relvit_lab.data.base import counter
-from relvit_lab.method.backbones.weights import read_weights
 from relvit_lab.train.build import build_model, build_pipeline, train_feed
 from relvit_lab.train.device import Device
 from relvit_lab.train.events import Note
@@ -39,7 +38,7 @@ def add_probes(stage: Stage, folder: RunFolder, device: Device, dataset: Callabl
     words = " and ".join([f"{k} nearest neighbours"] * (k is not None) + ["a linear probe"] * linear)
     yield Note(f"{words} on the frozen features of {len(train):,} training and {len(test):,} test images")
     model = build_model(stage, len(whole.classes))
-    model.load_state_dict(read_weights(folder.path / "model.safetensors"))
+    model.load_state_dict(folder.weights())
     model.to(device.torch)
     pipeline = build_pipeline(stage, whole)
     with counter(len(train) + len(test), "frozen features") as count:

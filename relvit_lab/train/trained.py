@@ -1,7 +1,7 @@
 """A trained model given back: from a run folder, with its transform and its experiment."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,8 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from relvit_lab import data
 from relvit_lab.common.errors import RelvitError, nearest
 from relvit_lab.common.paths import resolve
+from relvit_lab.data import given_image
 from relvit_lab.method.backbones.weights import read_weights
 from relvit_lab.method.model import RelViT
 from relvit_lab.method.pipeline import Pipeline
@@ -43,21 +45,42 @@ class Trained:
     def transform(self, images: object) -> Tensor:
         """Images as the model takes them: (B, 3, H, W) float, normalised.
 
-        images: a PIL image, or uint8 (H, W), (H, W, C), (C, H, W) or (B, C, H, W) as an array or a tensor, C 1 or 3.
-        Another size is resized. With mega-patches the cuts are fixed by the place in the batch.
+        images: one or a list of what data.given_image takes, of any sizes: a path, a file's bytes, an upload, a PIL
+        image, an array (H, W), (H, W, C) or (C, H, W), uint8 or float in [0, 1]; or images as a data set holds them, as
+        uint8 (B, C, H, W) or (C, H, W), C 1 or 3. A file gives what the same file gives in a data set: upright, its
+        middle square, resized. With mega-patches the cuts are fixed by the place in the batch. Raises RelvitError.
         """
-        pixels = torch.as_tensor(np.array(images) if not isinstance(images, Tensor) else images)
-        if pixels.dtype != torch.uint8:
-            raise RelvitError(f"transform takes uint8 pixels in 0..255, not {pixels.dtype}")
-        if pixels.dim() == 2:
-            pixels = pixels[None]
-        if pixels.dim() == 3 and pixels.shape[0] not in (1, 3):
-            pixels = pixels.permute(2, 0, 1)  # (H,W,C) -> (C,H,W)
-        if pixels.dim() == 3:
-            pixels = pixels[None]
-        if pixels.dim() != 4 or pixels.shape[1] not in (1, 3):
-            raise RelvitError(f"transform takes images of 1 or 3 channels, not the shape {tuple(pixels.shape)}")
-        return self.pipeline.evaluate(pixels, torch.zeros(len(pixels), dtype=torch.int64)).images
+        batch = torch.cat([self._stored(one) for one in _each(images)])
+        return self.pipeline.evaluate(batch, torch.zeros(len(batch), dtype=torch.int64)).images
+
+    def _stored(self, image: object) -> Tensor:
+        """(B, C, S, S) uint8 as data.load would hold it; of a tensor in another size, the pipeline resizes it."""
+        of_files, size = data.of_files(self.experiment.dataset), self.experiment.image_size
+        side = data.stored_side(size) if of_files else size
+        if isinstance(image, (Tensor, np.ndarray)) and image.ndim == 4:
+            batch = [self._stored(one) for one in image]
+            if not batch:
+                raise RelvitError("transform takes at least one image")
+            return torch.cat(batch)
+        given = given_image.given_image(image)
+        if isinstance(given, Tensor):
+            pixels = given_image.middle(given)
+            pixels = pixels if pixels.dtype == torch.uint8 else (pixels * 255).round().byte()
+            if pixels.shape[-1] == side or (isinstance(image, Tensor) and not of_files):
+                return pixels[None]
+            given = pixels
+        return given_image.square(given, side)[None]
+
+
+def _each(images: object) -> list:
+    """The images of a list, or of an upload; anything else is one."""
+    uploads = given_image.uploaded(images)
+    several = uploads if uploads is not None else images
+    if not isinstance(several, (list, tuple)):
+        return [images]
+    if not several:
+        raise RelvitError("transform takes at least one image")
+    return list(several)
 
 
 def load(run: str | Path, run_dir: str | Path = "runs") -> Trained:
@@ -68,16 +91,14 @@ def load(run: str | Path, run_dir: str | Path = "runs") -> Trained:
     asset = assets.FOLDER / f"{run}.json"
     if str(run) in assets.names() and not (resolve(run_dir) / run).exists():
         about = json.loads(asset.read_text(encoding="utf-8"))
-        return _build(about, about["stored"]["metrics"], asset.with_suffix(".safetensors"), asset.parent)
+        return _build(about, about["stored"]["metrics"], read_weights(asset.with_suffix(".safetensors")), asset.parent)
     folder = _find(run, run_dir)
-    about, result = folder.read_json("experiment.json"), folder.result()
-    if about is None or result is None:
-        raise RelvitError(f"{folder.path} holds no finished stage: run its experiment to the end first")
+    about, _, result = folder.finished()
     about["experiment"] |= {"init_from": None, "run_dir": str(folder.path.parent)}
-    return _build(about, result["metrics"], folder.path / "model.safetensors", folder.path)
+    return _build(about, result["metrics"], folder.weights(), folder.path)
 
 
-def _build(about: dict, metrics: dict, weights: Path, folder: Path) -> Trained:
+def _build(about: dict, metrics: dict, weights: Mapping[str, Tensor], folder: Path) -> Trained:
     """about: what experiment.json says of the experiment, the stage and the data."""
     fields = about["experiment"]
     e = Experiment.create({name: value for name, value in fields.items() if name in Experiment.names()})
@@ -85,12 +106,12 @@ def _build(about: dict, metrics: dict, weights: Path, folder: Path) -> Trained:
     described = about["data"]
     model = build_model(stage, len(described["classes"]))
     try:
-        model.load_state_dict(read_weights(weights))
+        model.load_state_dict(weights)
     except RuntimeError as error:
-        raise RelvitError(f"{weights} is not this stage's ({str(error)[:200]})") from None
+        raise RelvitError(f"the weights in {folder} are not this stage's ({str(error)[:200]})") from None
     pipeline = Pipeline(
         e.image_size, e.patch_size, tuple(described["mean"]), tuple(described["std"]), e.recipe,
-        mega_patches=stage.mega_patches,
+        mega_patches=stage.mega_patches, centre=e.image_size if data.of_files(e.dataset) else None,
     )  # fmt: skip
     return Trained(model.eval(), pipeline, e, stage.name, tuple(described["classes"]), metrics, folder)
 

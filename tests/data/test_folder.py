@@ -92,6 +92,8 @@ def modes():
         "deep.png": (Image.fromarray(grey.astype(np.uint16) * 257), colours.convert("L").convert("RGB"), 0),
         "deep.tiff": (Image.fromarray(grey.astype(np.int32) * 257), colours.convert("L").convert("RGB"), 0),
         "CAPITAL.BMP": (colours, colours, 0),
+        "moving.GIF": (colours.quantize(32), colours.quantize(32).convert("RGB"), 0),
+        "browser.jfif": (colours.convert("L"), colours.convert("L").convert("RGB"), 12),
     }
 
 
@@ -148,10 +150,9 @@ def test_split_by_hash(tmp_path):
 
 def test_images_deeper_down_and_linked(tmp_path):
     root = tree(tmp_path / "set", ["a/x/1.png", "a/2.png", "b/1.png", "b/y/z/2.png"])
-    (tmp_path / "linked").mkdir()
-    tree(tmp_path / "linked", ["3.png", "4.png"])
+    tree(tmp_path, ["linked/3.png", "linked/4.png", "more/5.png", "more/6.png"])
     (root / "c").symlink_to(tmp_path / "linked", target_is_directory=True)
-    (root / "b" / "more").symlink_to(tmp_path / "linked", target_is_directory=True)
+    (root / "b" / "more").symlink_to(tmp_path / "more", target_is_directory=True)
     mine = data.load(root, image_size=8)
     assert mine.classes == ("a", "b", "c")
     assert (mine.train.labels.bincount() + mine.test.labels.bincount()).tolist() == [2, 4, 2]
@@ -214,3 +215,141 @@ def test_progress_bar(given, capsys):
     for progress in (None, False):
         data.load(given, image_size=8, progress=progress)
         assert capsys.readouterr().err == ""
+
+
+# -- which folders are splits, and which files are whose -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "train, test, split",
+    [
+        ("TRAINING", "Validate", "val"), ("train-set", "eval", "val"), ("Training Images", "Testing Images", "test"),
+        ("train2017", "val2017", "val"), ("birdsTrain", "birdsTest", "test"), ("01_train", "02_dev", "val"),
+        ("traindata", "testset", "test"), ("my-Train", "my-Evaluation", "val"), ("trn", "tst", "test"),
+    ],
+)  # fmt: skip
+def test_splits_are_known_by_all_their_names(given, train, test, split):
+    expected = data.load(given, image_size=8, progress=False)
+    (given / "train").rename(given / train)
+    (given / "test").rename(given / test)
+    mine = data.load(given, image_size=8, progress=False)
+    assert (mine.classes, mine.test_split, mine.notes) == (("ant", "cat"), split, ())
+    assert torch.equal(mine.train.images, expected.train.images) and torch.equal(mine.test.images, expected.test.images)
+
+
+@pytest.mark.parametrize("other", ["Valid", "validation", "dev_set", "eval"])
+def test_validation_images_beside_test_images_are_named(given, other):
+    tree(given, [f"{other}/ant/0.png", f"{other}/cat/0.png", "raw/x.png"])
+    notes = data.load(given, image_size=8, progress=False).notes
+    assert f"{other} is left aside" in notes[0] and "raw is left aside" in notes[1]
+
+
+@pytest.mark.parametrize(
+    "folders, words",
+    [
+        (("Train", "training", "Test"), ["Train, training", "all look like the train split"]),
+        (("cat_train", "cat_test", "dog_train", "dog_test"), ["all look like"]),
+        (("Testing", "validation"), ["Testing", "no train"]),
+        (("ant", "bee", "test"), ["test beside ant, bee", "no train"]),
+        (("TRAIN_SET",), ["neither val nor test"]),
+        (("a/Training", "a/Eval"), ["take", "further down"]),
+        (("archive/PetImages/cat", "archive/PetImages/dog"), ["take", "archive/PetImages"]),
+        (("ant/train", "ant/test", "bee/train", "bee/test"), ["ant, bee hold a train folder each"]),
+    ],
+)
+def test_splits_that_cannot_be_told_are_refused(tmp_path, folders, words):
+    names = [f"{folder}/{c}/{n}.png" for folder in folders for c in ("x", "y") for n in range(2)]
+    root = tree(tmp_path / "set", names)
+    refused(root / "archive" if folders[0].startswith("archive") else root, *words)
+
+
+def test_words_that_are_no_splits(tmp_path):
+    names = ("bullet_train", "steam train", "train", "contest", "trainer", "devil", "Valencia")
+    mine = data.load(tree(tmp_path / "set", [f"{c}/{n}.png" for c in names for n in range(3)]), image_size=8)
+    assert mine.classes == tuple(sorted(names))
+
+
+@pytest.mark.parametrize("odd", ["@eaDir", "#Recycle", "$Recycle.bin", "LOST+FOUND", "@Recently-Snapshot", ".cache"])
+def test_folders_of_the_system_are_no_classes(given, odd):
+    expected = data.load(given, image_size=8, progress=False).digest
+    tree(given, [f"{odd}/x/0.png", f"train/{odd}/0.png", f"test/cat/{odd}/0.png/SYNOPHOTO_THUMB_M.jpg"])
+    mine = data.load(given, image_size=8, progress=False)
+    assert mine.digest == expected and mine.notes == ()
+
+
+@pytest.mark.parametrize("link", ["again", "train/again", "train/cat/up", "train/cat/again/self", "train/cat/b/c/up"])
+@pytest.mark.parametrize("to", ["", "train", "train/cat"])
+def test_links_upwards_add_nothing(given, link, to):
+    if not str(given / link).startswith(str(given / to) + "/"):
+        pytest.skip("this one does not lead up")
+    expected = data.load(given, image_size=8, progress=False).digest
+    (given / link).parent.mkdir(parents=True, exist_ok=True)
+    (given / link).symlink_to(given / to, target_is_directory=True)
+    mine = data.load(given, image_size=8, progress=False)
+    assert mine.digest == expected and mine.notes == ()
+
+
+@pytest.mark.parametrize("link", ["hard", "soft", "folder"])
+def test_one_file_is_one_image(given, link):
+    def again(old, new):
+        if link == "folder":
+            (given / new).parent.mkdir(exist_ok=True, parents=True)
+            (given / new).with_suffix("").symlink_to((given / old).parent, target_is_directory=True)
+        else:
+            (given / new).hardlink_to(given / old) if link == "hard" else (given / new).symlink_to(given / old)
+
+    expected = len(data.load(given, image_size=8, progress=False).train)
+    (given / "train" / "cat" / "deep").mkdir()
+    (given / "train" / "cat" / "deep" / "own").mkdir()
+    again("train/cat/deep/own/../../0.png" if link == "folder" else "train/cat/0.png", "train/cat/deep/own/twice.png")
+    assert len(data.load(given, image_size=8, progress=False).train) == expected
+    again("train/cat/1.png", "test/cat/mine.png")
+    refused(given, "same files are in train and test", "train/cat/")
+    (given / "test/cat/mine").unlink() if link == "folder" else (given / "test/cat/mine.png").unlink()
+    again("train/cat/1.png", "train/ant/mine.png")
+    refused(given, "same file in two classes", "train/ant/", "train/cat/")
+
+
+def test_a_pipe_is_left_out_and_waits_for_nobody(given):
+    import os
+
+    expected = data.load(given, image_size=8, progress=False).digest
+    os.mkfifo(given / "train" / "cat" / "camera.png")
+    os.mkfifo(given / "pipe.png")
+    mine = data.load(given, image_size=8, progress=False)
+    assert mine.digest == expected and "no regular files" in mine.notes[0]
+
+
+def test_what_is_left_out_is_counted(given):
+    for name in ("train/cat/a.heic", "train/ant/b.HEIC", "test/cat/clip.mp4", "test/ant/README", "train/cat/Thumbs.db"):
+        (given / name).write_text("x")
+    tree(given, ["train/loose.png", "test/other.jpg", "above.png", "train/cat/fine.TIFF", "train/cat/fine.j2k"])
+    mine = data.load(given, image_size=8, progress=False)
+    note = mine.notes[-1]
+    for part in ("2 .heic", "1 .mp4", "1 without an ending", "3 images beside", "train/loose.png", "above.png"):
+        assert part in note
+    assert ".db" not in note and len(mine.train) == 8
+    (given / "train" / "bee").mkdir()
+    (given / "train" / "bee" / "raw.cr2").write_text("x")
+    refused(given, "no images in class folder bee", ".cr2")
+
+
+@pytest.mark.parametrize("grey, noted", [(0, True), (1, True), (255, True), (None, False)])
+def test_images_without_content_are_noted(tmp_path, grey, noted):
+    root = tree(tmp_path / "set", [f"{c}/{n}.png" for c in "ab" for n in range(4)])
+    for file in root.rglob("*.png"):
+        if grey is not None:
+            Image.new("RGB", (9, 9), (grey,) * 3).save(file)
+    notes = " ".join(data.load(root, image_size=8, progress=False).notes)
+    assert ("all but empty" in notes and f"mean {(grey or 0) / 255:.4f}" in notes) == noted
+
+
+def test_one_class_is_enough_for_pretraining_only(tmp_path):
+    from relvit_lab import Experiment, run
+
+    tree(tmp_path / "set", [f"cat/{n}.png" for n in range(6)])
+    own = {"dataset": tmp_path / "set", "preset": "smoke", "image_size": 16}
+    for given_fields in ({}, {"scenario": "supervised"}, {"scenario": "downstream_only"}):
+        with pytest.raises(RelvitError, match=r"one class \(cat\)"):
+            list(run(Experiment(**own, **given_fields)))
+    assert next(run(Experiment(**own, stop_after="pretrain"))).classes == ("cat",)

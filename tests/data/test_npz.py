@@ -113,15 +113,22 @@ def test_labels(tmp_path, labels, test, classes):
         ({"x_train": X.reshape(12, -1)}, ["(12, 192)"]),
         ({"x_train": X[:, :4, :4]}, ["(3, 4, 4)", "(3, 8, 8)"]),
         ({"x_train": X[..., 0]}, ["(1, 8, 8)", "(3, 8, 8)"]),
-        ({"x_train": X.astype(np.int64)}, ["int64", "uint8"]),
-        ({"x_train": X.astype(np.float32)}, ["outside [0, 1]"]),
+        ({"x_train": X.astype(np.int64)}, ["int64", "x_train.astype('uint8')"]),
+        ({"x_train": X.astype(np.int16) * 9}, ["int16", "uint8 (0..255)"]),
+        ({"x_test": X_TEST / 127.5 - 1}, ["outside [0, 1]", "[-1, 1]", "(x + 1) / 2"]),
+        ({"x_test": (X_TEST - X.mean()) / X.std()}, ["standardised", "before"]),
+        ({"x_test": X_TEST * 1e5}, ["outside [0, 1]", "save the pixels"]),
+        ({"x_train": X.astype(np.float32)}, ["outside [0, 1]", "divide by 255"]),
         ({"x_train": np.full(X.shape, np.nan)}, ["NaN"]),
         ({"x_test": X_TEST / -255.0}, ["x_test", "outside [0, 1]"]),
         ({"x_train": X.astype(str)}, ["x_train"]),
-        ({"y_train": Y.astype(float)}, ["y_train is float64"]),
-        ({"y_train": np.eye(10)[Y]}, ["one label an image"]),
+        ({"y_train": Y.astype(float)}, ["y_train is float64", "y_train.astype(int)"]),
+        ({"y_test": Y_TEST + 0.5}, ["y_test is float64", "whole numbers"]),
+        ({"y_train": np.eye(10)[Y]}, ["one label an image", "one-hot", "y_train.argmax(1)"]),
+        ({"y_test": np.eye(10, dtype=bool)[Y_TEST]}, ["one-hot", "y_test.argmax(1)"]),
+        ({"y_train": np.ones((12, 3), int)}, ["one label an image", "Several labels"]),
         ({"y_test": Y_TEST + 1}, ["not in y_train", "4, 6, 10"]),
-        ({"y_test": Y_TEST.astype(str)}, ["not in y_train", "'3'"]),
+        ({"y_test": Y_TEST.astype(str)}, ["not in y_train", "'3'", "y_test text"]),
         ({"x_train": np.array([X[0], X[1][:4]], dtype=object)}, ["Python objects"]),
         ({"y_train": np.array([3, "a"] * 6, dtype=object)}, ["y_train", "Python objects"]),
     ],
@@ -212,3 +219,32 @@ def test_paths_from_the_project_root_and_from_data_dir(tmp_path, monkeypatch):
     monkeypatch.chdir(elsewhere)
     assert data.load("mine.npz", data_dir="sets").digest == data.load("sets/mine.npz").digest
     assert data.load("sets/mine.npz").name == "sets/mine.npz"
+
+
+@pytest.mark.parametrize(
+    "form",
+    ["{0}_{1}", "{0}_{1}|upper", "{1}_images|{1}_labels", "{1}_images|{1}_labels|upper", "{1}_{0}"],
+)
+def test_other_names_of_the_arrays(tmp_path, form):
+    expected = data.load(save(tmp_path))
+    forms = form.removesuffix("|upper").split("|")
+    arrays = {}
+    for split, x, y in (("train", X, Y), ("test", X_TEST, Y_TEST), ("val", X_TEST, Y_TEST)):
+        for name, array, own in (("x", x, forms[0]), ("y", y[:, None], forms[-1])):
+            key = own.format(name, split)
+            arrays[key.upper() if form.endswith("upper") else key] = array
+    path = tmp_path / "Other.NPZ"
+    with path.open("wb") as file:
+        np.savez(file, **arrays)
+    mine = data.load(path)
+    assert (mine.digest, mine.classes) == (expected.digest, expected.classes)
+    assert len(mine.notes) == 1 and "is left aside" in mine.notes[0]
+    assert data.describe(path).image_size == 8
+
+
+@pytest.mark.parametrize("scale", [0, 1 / 255**2])
+def test_images_without_content_are_noted(tmp_path, scale):
+    notes = data.load(save(tmp_path, x_train=X * scale, x_test=X_TEST * scale)).notes
+    assert len(notes) == 1 and "all but empty" in notes[0] and "standard deviation 0.00" in notes[0]
+    assert "all but empty" in data.load(save(tmp_path, x_test=X_TEST * scale)).notes[0]
+    assert data.load(save(tmp_path)).notes == ()

@@ -5,11 +5,10 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
+import forked
 import numpy as np
 import pytest
 import torch
@@ -251,20 +250,6 @@ def test_records_full_of_rubbish(fileset, data_dir, name):
         assert load(fileset, data_dir).digest == digest
 
 
-SLOW = """
-import sys, time
-from pathlib import Path
-from relvit_lab.data import folder, packed, packing
-packing.CHUNK = 3
-decode = packing.decode_image
-def slow(path, size):
-    time.sleep(0.05)
-    return decode(path, size)
-packing.decode_image = slow
-packed.load(folder.files(Path(sys.argv[1]), "set"), Path(sys.argv[2]), 8, progress=None, workers=2)
-"""
-
-
 @pytest.fixture
 def tree(tmp_path):
     root = tmp_path / "tree"
@@ -276,7 +261,7 @@ def tree(tmp_path):
 
 
 def begin(tree, data_dir):
-    return subprocess.Popen([sys.executable, "-c", SLOW, tree, data_dir], stderr=subprocess.PIPE, text=True)
+    return forked.begin(forked.pack_slowly, tree, data_dir)[0]
 
 
 def wait_for_chunks(data_dir, count):
@@ -295,9 +280,9 @@ def test_a_killed_process_is_gone_on_from(tree, data_dir, decoded, how):
 
     process = begin(tree, data_dir)
     wait_for_chunks(data_dir, 4)
-    process.send_signal(how)
-    process.communicate(timeout=60)
-    assert process.returncode != 0 and not (store(data_dir) / "index.json").exists()
+    os.kill(process.pid, how)
+    process.join(60)
+    assert process.exitcode and not (store(data_dir) / "index.json").exists()
     dataset = load(folder.files(tree, "set"), data_dir)
     assert 0 < len(decoded) <= 60 - 4 * 3
     other = load(folder.files(tree, "set"), data_dir.parent / "other")
@@ -312,8 +297,8 @@ def test_one_process_packs_and_another_waits(tree, data_dir, decoded, capfd):
     wait_for_chunks(data_dir, 1)
     dataset = packed.load(folder.files(tree, "set"), data_dir, 8)
     assert decoded == [] and len(dataset.train) == 40
-    process.communicate(timeout=60)
-    assert process.returncode == 0 and "waiting for another process that packs set" in capfd.readouterr().err
+    process.join(60)
+    assert process.exitcode == 0 and "waiting for another process that packs set" in capfd.readouterr().err
 
 
 # -- disks -------------------------------------------------------------------------------------------------------------

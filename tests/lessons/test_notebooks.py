@@ -12,6 +12,7 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
+from papermill import execute_notebook
 
 from relvit_lab.train.experiment import Experiment
 
@@ -43,39 +44,34 @@ def outputs(path: Path) -> tuple[str, int]:
     return text, pictures
 
 
-def test_a_whole_run_through_papermill(tmp_path):
-    done = papermill(tmp_path / "out.ipynb", *set_parameters(preset="smoke", tasks="sprel+dist+ang+abspos"))
+def test_a_whole_run_through_papermill_and_again_it_returns_at_once(tmp_path):
+    """On images of one's own."""
+    x, y = np.random.default_rng(0).integers(0, 255, (40, 12, 12, 3), np.uint8), np.arange(40) % 3
+    np.savez(tmp_path / "own.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    fields = {"preset": "smoke", "dataset": "own.npz", "tasks": "sprel+dist+ang+abspos", "train_images": 20}
+    done = papermill(tmp_path / "one.ipynb", *set_parameters(**fields))
     assert done.returncode == 0, done.stderr[-3000:]
-    results = {path.parent.name: json.loads(path.read_text()) for path in (tmp_path / "runs").glob("*/result.json")}
+    results = {path: json.loads(path.read_text()) for path in (tmp_path / "runs").glob("*/result.json")}
     assert sorted(result["stage"]["name"] for result in results.values()) == ["finetune", "pretrain"]
     assert all(result["experiment"]["scenario"] == "pretrain_finetune" for result in results.values())
-    text, pictures = outputs(tmp_path / "out.ipynb")
+    assert all(result["counts"]["train_images"] == 20 for result in results.values())
+    text, pictures = outputs(tmp_path / "one.ipynb")
     assert text.count("epoch 2/2") == 2 and "accuracy" in text and str(tmp_path / "runs") in text
     assert pictures == 5  # the curves and one for each task
     assert done.stderr.count("epoch 1/2") + done.stdout.count("epoch 1/2") == 2  # a line an epoch in the log
 
-
-def test_again_it_returns_at_once_and_other_data_is_taken(tmp_path):
-    x, y = np.random.default_rng(0).integers(0, 255, (40, 12, 12, 3), np.uint8), np.arange(40) % 3
-    np.savez(tmp_path / "own.npz", x_train=x, y_train=y, x_test=x, y_test=y)
-    words = set_parameters(preset="smoke", dataset="own.npz", scenario="downstream_only", train_images=20)
-    assert papermill(tmp_path / "one.ipynb", *words).returncode == 0
-    (result,) = (tmp_path / "runs").glob("*/result.json")
-    before = result.read_bytes()
-    assert papermill(tmp_path / "two.ipynb", *words).returncode == 0
-    assert "already done, replayed" in outputs(tmp_path / "two.ipynb")[0] and result.read_bytes() == before
+    before = {path: path.read_bytes() for path in results}
+    execute_notebook(TRAIN, tmp_path / "two.ipynb", fields, progress_bar=False)
+    text, again = outputs(tmp_path / "two.ipynb")
+    assert text.count("already done, replayed") == 2 and again == pictures
+    assert {path: path.read_bytes() for path in (tmp_path / "runs").glob("*/result.json")} == before
 
 
-@pytest.mark.parametrize(
-    "fields, says",
-    [
-        ({"epoch": 3}, "unknown parameter 'epoch': did you mean 'epochs'"),
-        ({"tasks": "sprle"}, "did you mean 'sprel'"),
-    ],
-)
-def test_mistakes_stop_the_run_with_code_1(tmp_path, fields, says):
-    done = papermill(tmp_path / "out.ipynb", *set_parameters(preset="smoke", **fields))
-    assert done.returncode == 1 and says in done.stderr and not (tmp_path / "runs").exists()
+def test_a_mistake_stops_the_run_with_code_1(tmp_path):
+    """Wrong names and values of every other kind: test_experiment.py."""
+    done = papermill(tmp_path / "out.ipynb", *set_parameters(preset="smoke", epoch=3))
+    assert done.returncode == 1 and "unknown parameter 'epoch': did you mean 'epochs'" in done.stderr
+    assert not (tmp_path / "runs").exists()
 
 
 def test_the_parameters_cell_holds_the_fields_and_their_defaults():
@@ -85,6 +81,8 @@ def test_the_parameters_cell_holds_the_fields_and_their_defaults():
         assert isinstance(statement, ast.AnnAssign), "name: type = default"
         given[statement.target.id] = (ast.unparse(statement.annotation), ast.literal_eval(statement.value))
     assert tuple(given) == Experiment.names()
+    helps = [line.partition("  # ")[2] for line in cell.source.splitlines()]
+    assert helps == [field.help for field in Experiment.settings().values()]
     hints = typing.get_type_hints(Experiment)
     for field in dataclasses.fields(Experiment):
         annotation, value = given[field.name]

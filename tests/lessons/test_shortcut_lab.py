@@ -98,6 +98,7 @@ def test_the_same_seed_and_settings_give_the_same_curve_whatever_else_runs_in_th
     assert [one["number"] for one in (first, second)] == [1, 2]
 
 
+@pytest.mark.xdist_group("timing")
 def test_stop_clear_and_one_training_at_a_time():
     async def go(lab: ShortcutLab) -> None:
         lab.start()

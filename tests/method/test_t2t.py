@@ -333,8 +333,10 @@ def train_under_autocast(model, steps, batch, lr=1e-3):
 
 
 def test_no_nan_in_200_steps_under_bf16_autocast():
+    """At half the side: a quarter of the time. At 224 px: the next two."""
     torch.manual_seed(0)
-    losses = train_under_autocast(create_backbone("t2t_nano", dropout=0.1).train(), steps=200, batch=2)
+    backbone = create_backbone("t2t_nano", image_size=112, dropout=0.1).train()
+    losses = train_under_autocast(backbone, steps=200, batch=2)
     assert np.mean(losses[-20:]) < 0.7 * np.mean(losses[:20])  # it did train
 
 

@@ -7,11 +7,15 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import forked
 import nbformat
 import pytest
+import torch
 from filelock import FileLock
+from safetensors.torch import save
 
 from relvit_lab import __main__ as cli
 from relvit_lab.common.errors import RelvitError
@@ -36,7 +40,7 @@ if do == "bug":
 if do == "die":
     os.kill(os.getpid(), signal.SIGKILL)
 if do == "train":
-    from relvit_lab.train.pace import Signals, end_by
+    from relvit_lab.train.signals import Signals, end_by
     with Signals() as signals:
         (folder / "started").touch()
         while not signals.received:
@@ -77,6 +81,21 @@ def job(folder: Path, notebook: Path, do: str, attempt: int = 1, env: dict | Non
     )  # fmt: skip
 
 
+def job_here(folder: Path, notebook: Path, attempt: int = 1) -> int:
+    """The same in this process, where what the kernel does is not the point."""
+    return sweep.run_job(folder, {"folder": str(folder), "do": "finish", "device": "cpu"}, notebook, attempt)
+
+
+@pytest.fixture
+def no_kernel(monkeypatch):
+    """A notebook that ends with a result, and no kernel for it."""
+
+    def execute(notebook, out, fields, termination):
+        Path(fields["folder"], "result.json").write_text("{}")
+
+    monkeypatch.setattr(sweep, "_execute", execute)
+
+
 def ended(process: subprocess.Popen) -> tuple[int, str]:
     said, _ = process.communicate(timeout=120)
     return process.returncode, said
@@ -92,33 +111,34 @@ def wait_for(file: Path, seconds: float = 60) -> None:
 # A job
 
 
-def test_a_job_ends_with_a_result_and_does_not_run_again(folder, notebook):
+def test_a_job_ends_with_a_result_and_does_not_run_again(folder, notebook, capsys):
     (folder / "checkpoint.pt").touch()
     assert ended(job(folder, notebook, "finish"))[0] == 0
     assert (folder / "notebook.ipynb").exists() and not (folder / "failure.json").exists()
     assert not (folder / "checkpoint.pt").exists()  # it has served
-    code, said = ended(job(folder, notebook, "finish"))
-    assert code == 0 and "done already" in said
+    assert job_here(folder, notebook) == 0 and "done already" in capsys.readouterr().out
     assert len((folder / "log").read_text().splitlines()) == 1
 
 
-def test_a_failure_that_a_person_has_to_mend_keeps_its_notebook_and_is_not_tried_again_in_this_sweep(folder, notebook):
+def test_a_failure_that_a_person_has_to_mend_keeps_its_notebook_and_is_not_tried_again_in_this_sweep(
+    folder, notebook, no_kernel, capsys
+):
     code, said = ended(job(folder, notebook, "mend"))
     assert code == 1 and "there is no data set here: fetch it" in said
     failure = sweep.read_failure(folder)
     assert failure["message"] == "there is no data set here: fetch it" and failure["kind"] == "RelvitError"
     text = (folder / "notebook.ipynb").read_text()
     assert "there is no data set here" in text
-    code, said = ended(job(folder, notebook, "finish", attempt=2))
-    assert code == 1 and "not tried again" in said and (folder / "notebook.ipynb").read_text() == text
-    assert ended(job(folder, notebook, "finish"))[0] == 0  # the next sweep
+    assert job_here(folder, notebook, attempt=2) == 1 and "not tried again" in capsys.readouterr().out
+    assert (folder / "notebook.ipynb").read_text() == text
+    assert job_here(folder, notebook) == 0  # the next sweep
     assert sweep.read_failure(folder) is None
 
 
-def test_a_kernel_that_dies_is_a_failure_that_is_tried_again(folder, notebook):
+def test_a_kernel_that_dies_is_a_failure_that_is_tried_again(folder, notebook, no_kernel):
     assert ended(job(folder, notebook, "die"))[0] == 1
     assert sweep.read_failure(folder)["again"]
-    assert ended(job(folder, notebook, "finish", attempt=2))[0] == 0
+    assert job_here(folder, notebook, attempt=2) == 0
 
 
 def test_tries_come_to_an_end(folder):
@@ -149,12 +169,12 @@ def test_sigterm_reaches_the_kernel_which_writes_a_checkpoint(folder, notebook):
     assert (folder / "checkpoint.pt").exists() and not (folder / "failure.json").exists()
 
 
-def test_two_jobs_at_one_stage_take_turns(folder, notebook):
+def test_two_jobs_at_one_stage_take_turns(folder, notebook, capsys):
     first = job(folder, notebook, "finish", seconds=2)
     wait_for(folder / "log")
-    second = job(folder, notebook, "finish")
-    code, said = ended(second)
-    assert code == 0 and "another sweep is at this stage" in said and "done already" in said
+    assert job_here(folder, notebook) == 0
+    said = capsys.readouterr().out
+    assert "another sweep is at this stage" in said and "done already" in said
     assert ended(first)[0] == 0 and len((folder / "log").read_text().splitlines()) == 1
 
 
@@ -162,10 +182,12 @@ def test_a_job_waits_for_who_trains_the_stage_itself(folder, notebook):
     lock = FileLock(folder / "lock")
     with lock:
         process = job(folder, notebook, "finish")
-        time.sleep(2)
+        assert "another process is at this stage" in process.stdout.readline()
+        time.sleep(0.5)
         assert process.poll() is None and not (folder / "log").exists()
+        (folder / "result.json").write_text("{}")
     code, said = ended(process)
-    assert code == 0 and "another process is at this stage" in said
+    assert code == 0 and "done already" in said and not (folder / "log").exists()
 
 
 # Devices
@@ -246,14 +268,16 @@ def test_a_job_hands_its_device_to_the_kernel(folder, notebook, tmp_path):
 ONE = {"preset": "smoke", "dataset": "digits", "seeds": "[0]", "recipes": "released"}  # of Figure 4
 
 
-def snakemake(*words: str, cwd: Path, **config: str) -> subprocess.CompletedProcess:
+def snakemake(*words: str, cwd: Path, **config: str) -> tuple[int, str]:
+    """Run the command. Returns its exit code and all that it said."""
     config = {"notebook": ROOT / "notebooks" / "04_train.ipynb"} | config
-    command = [sys.executable, "-m", "snakemake", "-s", ROOT / "workflow" / "Snakefile", *words, "--config"]
+    command = ["-s", ROOT / "workflow" / "Snakefile", *words, "--config"]
     command += [f"{name}={value}" for name, value in config.items()]
-    return subprocess.run(
-        [*map(str, command)], cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=600,
-        env=os.environ | {"RELVIT_HOME": str(cwd)},
-    )  # fmt: skip
+    said = cwd / f"said-{len(list(cwd.glob('said-*')))}.txt"
+    home = {"RELVIT_HOME": str(cwd)}
+    process, _ = forked.begin(forked.snakemake, [*map(str, command)], environment=home, said=said, cwd=cwd)
+    process.join(600)
+    return process.exitcode, said.read_text()
 
 
 def listed(text: str) -> list[dict[str, str]]:
@@ -278,11 +302,11 @@ def test_a_dry_run_prints_jobs_with_their_resources(tmp_path, profile, threads, 
     """The executors' plugins are no dependency: the local one stands in for them."""
     path = ROOT / "workflow" / "profiles" / profile
     words = ["-n", "--executor", "local"] if profile != "gpus" else ["-n"]
-    done = snakemake("figure4", *words, "--profile", path, cwd=tmp_path, **ONE, rows='["PE off, no shuffle"]')
-    assert done.returncode == 0, done.stdout
+    code, said = snakemake("figure4", *words, "--profile", path, cwd=tmp_path, **ONE, rows='["PE off, no shuffle"]')
+    assert code == 0, said
     cells = plan.cells("figure4", ["released"], [0], rows=["PE off, no shuffle"], preset="smoke", dataset="digits")
     stages = plan.stages(cells)
-    jobs = listed(done.stdout)
+    jobs = listed(said)
     assert {one["stage"] for one in jobs} == set(stages) and len(jobs) == 2
     for one in jobs:
         assert one["threads"] == str(threads)
@@ -299,25 +323,50 @@ def test_the_profiles_name_their_executors():
 
 
 def test_a_sweep_runs_to_its_end_and_again_runs_nothing(tmp_path):
-    done = snakemake("figure4", "--cores", "2", cwd=tmp_path, **ONE, rows='["Supervised"]')
-    assert done.returncode == 0, done.stdout
-    assert f"1 of 1 stages have their result in {tmp_path / 'runs'}" in done.stdout
+    code, said = snakemake("figure4", "--cores", "2", cwd=tmp_path, **ONE, rows='["Supervised"]')
+    assert code == 0, said
+    assert f"1 of 1 stages have their result in {tmp_path / 'runs'}" in said
     (result,) = (tmp_path / "runs").glob("*/result.json")
     before = result.stat().st_mtime_ns
     os.utime(result, (1, 1))  # whatever times say
-    again = snakemake("figure4", "--cores", "2", cwd=tmp_path, **ONE, rows='["Supervised"]')
-    assert again.returncode == 0 and "1 of 1 stages" in again.stdout and "released_seed_0" not in again.stdout
+    code, said = snakemake("figure4", "--cores", "2", cwd=tmp_path, **ONE, rows='["Supervised"]')
+    assert code == 0 and "1 of 1 stages" in said and "released_seed_0" not in said
     assert result.stat().st_mtime_ns == 10**9 < before
     assert (result.parent / "notebook.ipynb").exists()
 
 
-def test_a_second_sweep_on_the_same_runs_refuses(tmp_path):
-    (tmp_path / "runs").mkdir()
-    with FileLock(tmp_path / "runs" / ".sweep.lock"):
-        done = snakemake("figure4", "--cores", "1", cwd=tmp_path, **ONE, rows='["Supervised"]')
-    assert done.returncode == 1
-    assert f"another sweep is running on {tmp_path / 'runs'}: wait until it has ended" in done.stdout
-    assert not list((tmp_path / "runs").glob("*/*"))
+WAITING = """
+import os, time
+from pathlib import Path
+home = Path(os.environ["WAITING"])
+(home / "started").touch()
+while not (home / "go").exists():
+    time.sleep(0.05)
+next((home / "runs").glob("*/job.lock")).with_name("result.json").write_text("{}")
+"""
+
+
+def test_a_second_sweep_on_the_same_runs_refuses_while_the_first_runs(tmp_path, monkeypatch):
+    """Two real sweeps, from two working folders, so that nothing but our own lock keeps them apart."""
+    monkeypatch.setenv("WAITING", str(tmp_path))
+    cells = [nbformat.v4.new_code_cell("", metadata={"tags": ["parameters"]}), nbformat.v4.new_code_cell(WAITING)]
+    metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=metadata), tmp_path / "waiting.ipynb")
+    config = ONE | {"rows": '["Supervised"]', "run_dir": str(tmp_path / "runs"), "notebook": tmp_path / "waiting.ipynb"}
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(snakemake, "figure4", "--cores", "1", cwd=tmp_path, **config)
+        try:
+            wait_for(tmp_path / "started", 240)
+            second = snakemake("figure4", "--cores", "1", cwd=elsewhere, **config)
+            assert not first.done()
+        finally:
+            (tmp_path / "go").touch()
+    assert second[0] == 1, second[1]
+    assert f"another sweep is running on {tmp_path / 'runs'}: wait until it has ended" in second[1]
+    assert first.result()[0] == 0, first.result()[1]
+    assert "1 of 1 stages have their result" in first.result()[1]
 
 
 @pytest.mark.parametrize(
@@ -402,10 +451,10 @@ def made(run_dir: Path, stage: str, accuracy: float = 50.0, finished: bool = Tru
     line = {"epoch": 1, "train": {"loss": 2.0}, "test": {"accuracy": accuracy}, "timing": {"seconds": seconds}}
     (folder / "experiment.json").write_text("{}")
     (folder / "metrics.jsonl").write_text(json.dumps(line) + "\n")
-    (folder / "model.safetensors").write_bytes(b"weights")
+    (folder / "model.safetensors").write_bytes(save({"w": torch.zeros(2)}))
     (folder / "lock").touch()
     if finished:
-        result = {"metrics": {"accuracy": accuracy}, "timing": {"seconds": seconds}}
+        result = {"stage": {"id": stage}, "metrics": {"accuracy": accuracy}, "timing": {"seconds": seconds}}
         (folder / "result.json").write_text(json.dumps(result))
     return folder
 

@@ -232,13 +232,43 @@ def test_a_copy_finds_the_records_of_the_project_from_anywhere(made):
     assert done.returncode == 0 and int(done.stdout) > 50, done.stderr
 
 
+def names(cell: nbformat.NotebookNode, context: type) -> set[str]:
+    """The names that a cell of code loads (ast.Load), or makes (ast.Store)."""
+    found = set()
+    for node in ast.walk(ast.parse(re.sub(r"(?m)^%.*$", "", cell.source))):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, context):
+            found.add(node.id)
+        elif context is ast.Store and isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif context is ast.Store and isinstance(node, ast.alias):
+            found.add((node.asname or node.name).partition(".")[0])
+    return found
+
+
+@pytest.mark.parametrize("stem", STEMS)
+def test_no_cell_of_a_students_needs_one_that_was_left_out(stem, made):
+    """So it runs as the whole notebook does (test_teaching_notebooks.py): its code is the same, but for those cells."""
+    kept = {cell.id for cell in nbformat.read(made / "student" / f"{stem}.ipynb", 4).cells}
+    missing: set[str] = set()
+    for cell in (cell for cell in book(stem).cells if cell.cell_type == "code"):
+        if cell.id in kept:
+            made_here = names(cell, ast.Store)
+            assert not (names(cell, ast.Load) - made_here) & missing, cell.id
+            missing -= made_here
+        else:
+            missing |= names(cell, ast.Store)
+    assert bool(missing) == (stem == "05_pe_shortcut")
+
+
+RUNS = [(stem, "teacher") for stem in STEMS if stem != "04_train"] + [("01_patch_relations", "student")]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["teacher", "student"])
-@pytest.mark.parametrize("stem", [stem for stem in STEMS if stem != "04_train"])  # no exercise: see test_notebooks.py
+@pytest.mark.parametrize("stem, kind", RUNS)  # 04 has no exercise: see test_notebooks.py
 def test_the_copies_run_through_from_where_they_lie(stem, kind, made, tmp_path):
     (tmp_path / "results").symlink_to(copies.NOTEBOOKS.parent / "results")
     said = run(made / kind / f"{stem}.ipynb")
-    names = [name for name in EXERCISES.names() if name.startswith(stem[:2])]
-    assert said.count({"teacher": "✓ Right.", "student": "… Not yet:"}[kind]) == len(names)
+    exercises = [name for name in EXERCISES.names() if name.startswith(stem[:2])]
+    assert said.count({"teacher": "✓ Right.", "student": "… Not yet:"}[kind]) == len(exercises)
     assert "✗" not in said
     assert (tmp_path / "progress").exists() == (kind == "teacher"), "a stub is no try"

@@ -7,10 +7,11 @@ import torch
 
 from relvit_lab.method.pipeline import Pipeline
 from relvit_lab.train.build import load_data
-from relvit_lab.train.device import pick_device
+from relvit_lab.train.choose_device import pick_device
 from relvit_lab.train.events import StageFinished
 from relvit_lab.train.experiment import Experiment
-from relvit_lab.train.training import Training, run
+from relvit_lab.train.state import Training
+from relvit_lab.train.training import run
 
 DEVICE = "cuda"
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -56,10 +57,13 @@ def test_a_seed_repeats_in_bf16():
     assert losses[0] == losses[1]
 
 
+@pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("backbone", ["vit_s_4", "vit_s_32", "swin_t", "t2t_vit_14"])
-def test_every_backbone_trains_in_bf16(backbone):
+def test_every_backbone_trains_in_bf16(backbone, compiled):
     """Full size, joint, two steps: finite losses."""
-    e = Experiment(preset="demo", dataset="digits", backbone=backbone, scenario="downstream_only", batch_size=4)
+    e = Experiment(
+        preset="demo", dataset="digits", backbone=backbone, scenario="downstream_only", batch_size=4, compile=compiled
+    )
     stage = e.stages()[0]
     training = Training(stage, pick_device(DEVICE, "bf16"), load_data(stage.experiment))
     for batch in training.train.batches(torch.arange(8), 4):

@@ -1,4 +1,4 @@
-"""profile=True: what it measures, where it writes, and that it changes nothing; compile=True; no waiting in a step."""
+"""profile=True: what it measures, where it writes, and that it changes nothing; no waiting in a step."""
 
 import gzip
 import json
@@ -12,14 +12,15 @@ from safetensors.torch import load_file
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from relvit_lab.__main__ import main
-from relvit_lab.common.errors import RelvitError
 from relvit_lab.train import profile as profiling
 from relvit_lab.train.build import load_data
-from relvit_lab.train.device import Device, pick_device
+from relvit_lab.train.choose_device import pick_device
+from relvit_lab.train.device import Device
 from relvit_lab.train.events import Note, StageFinished, StageStarted, StepDone
 from relvit_lab.train.experiment import Experiment
 from relvit_lab.train.profile import PARTS, Profile, peak_tflops, product_tflops, profile_table, read_profile
-from relvit_lab.train.training import Training, run
+from relvit_lab.train.state import Training
+from relvit_lab.train.training import run
 
 FIELDS = {"preset": "smoke", "scenario": "downstream_only", "epochs": 5, "device": "cpu"}  # 15 steps
 CPU = Device(torch.device("cpu"), "float32")
@@ -116,7 +117,7 @@ def test_a_part_is_timed_as_long_as_it_takes():
 
 def test_an_interrupt_ends_the_trace(monkeypatch):
     """Another could not begin beside it."""
-    monkeypatch.setattr("relvit_lab.train.pace.SHOW_EVERY", 0.0)
+    monkeypatch.setattr("relvit_lab.train.clock.SHOW_EVERY", 0.0)
     records = run(Experiment(profile=True, **FIELDS))
     for record in records:
         if isinstance(record, StepDone) and record.step == profiling.WARM_UP + profiling.TIMED + 1:
@@ -145,53 +146,10 @@ def test_a_product_is_measured():
     assert 1e-4 < rate < 100
 
 
-# -- compile ---------------------------------------------------------------------------------------------------------
-
-
 @contextmanager
 def training(**fields):
     stage = Experiment(**FIELDS | fields).stages()[0]
     yield Training(stage, pick_device("cpu"), load_data(stage.experiment))
-
-
-def test_compiling_goes_around_the_forward_pass_alone(monkeypatch):
-    """What the compiler makes is what is called; its weights are the model's own."""
-    called = []
-
-    def compile_(model, **options):
-        assert options == {"dynamic": False}
-        return lambda images: called.append(len(images)) or model(images)
-
-    monkeypatch.setattr(torch, "compile", compile_)
-    with training(compile=True) as one, training() as other:
-        for t in (one, other):
-            t.train_step(*next(t.train.batches(None, 8)))
-        assert called == [8]
-        assert all(torch.equal(a, b) for a, b in zip(one.model.parameters(), other.model.parameters()))
-        assert not any("_orig_mod" in name for name in one.model.state_dict())
-
-
-def test_a_missing_compiler_is_explained(monkeypatch):
-    from torch._inductor.exc import InvalidCxxCompiler
-
-    def fails(images):
-        raise InvalidCxxCompiler()
-
-    with training(compile=True) as t:
-        t.forward = fails
-        with pytest.raises(RelvitError, match=r"compile=True does not work here.*leave compile out"):
-            t.train_step(*next(t.train.batches(None, 8)))
-
-
-@pytest.mark.slow
-def test_compiled_losses_are_those_of_plain_code():
-    sums = []
-    for choice in (False, True):
-        with training(compile=choice, backbone="vit_nano", tasks="sprel,drloc", train_images=40) as t:
-            for images, labels in t.train.batches(None, 32):  # of 32 and of 8
-                t.train_step(images, labels)
-            sums.append({name: value.item() / t.seen for name, value in t.sums.items()})
-    assert sums[1] == pytest.approx(sums[0], abs=1e-4)
 
 
 # -- nothing waits for a device within a step ------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from relvit_lab import __main__ as cli
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.paths import project_root, resolve
-from relvit_lab.train.events import EpochDone, StageFinished
+from relvit_lab.train.events import EpochDone, Note, StageFinished
 from relvit_lab.train.experiment import Experiment
 from relvit_lab.train.stage_folder import RunFolder, find_runs
 from relvit_lab.train.trained import export_timm, load
@@ -30,15 +30,6 @@ def stage():
     return Experiment(**TINY).stages()[0]
 
 
-def interrupted(**fields) -> RunFolder:
-    """The folder of a stage stopped after its first epoch."""
-    records = run(Experiment(**TINY | fields))
-    for record in records:
-        if isinstance(record, EpochDone):
-            records.close()
-    return RunFolder(Experiment(**TINY | fields).stages()[0].folder)
-
-
 def files(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()} if folder.exists() else set()
 
@@ -47,8 +38,8 @@ def files(folder: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("damage", ["truncated", "garbage", "empty", "not a checkpoint", "missing keys"])
-def test_a_corrupt_checkpoint_is_named_with_the_way_out(damage):
-    folder = interrupted()
+def test_a_corrupt_checkpoint_is_named_with_the_way_out(damage, smoke):
+    folder = smoke.stopped(**TINY)
     file = folder.path / "checkpoint.pt"
     if damage == "truncated":
         file.write_bytes(file.read_bytes()[:-5000])
@@ -67,8 +58,8 @@ def test_a_corrupt_checkpoint_is_named_with_the_way_out(damage):
     assert isinstance(list(run(Experiment(fresh=True, **TINY)))[-1], StageFinished)
 
 
-def test_a_checkpoint_that_would_run_code_is_refused(stage):
-    folder = interrupted()
+def test_a_checkpoint_that_would_run_code_is_refused(stage, smoke):
+    folder = smoke.stopped(**TINY)
 
     class Trap:
         def __reduce__(self):
@@ -80,8 +71,8 @@ def test_a_checkpoint_that_would_run_code_is_refused(stage):
     assert "trap" not in files(folder.path)
 
 
-def test_a_checkpoint_of_another_experiment_is_refused():
-    other, folder = interrupted(seed=1), interrupted()
+def test_a_checkpoint_of_another_experiment_is_refused(smoke):
+    other, folder = smoke.stopped(**TINY, seed=1), smoke.stopped(**TINY)
     (folder.path / "checkpoint.pt").write_bytes((other.path / "checkpoint.pt").read_bytes())
     with pytest.raises(RelvitError, match=f"another experiment.*{other.path.name}"):
         list(run(Experiment(**TINY)))
@@ -92,7 +83,10 @@ def test_data_that_changed_is_noticed(tmp_path):
 
     x, y = np.random.default_rng(0).integers(0, 255, (40, 8, 8, 3), np.uint8), np.arange(40) % 2
     np.savez(tmp_path / "own.npz", x_train=x, y_train=y, x_test=x, y_test=y)
-    interrupted(dataset="own.npz")
+    records = run(Experiment(**TINY, dataset="own.npz"))
+    for record in records:
+        if isinstance(record, EpochDone):
+            records.close()
     np.savez(tmp_path / "own.npz", x_train=x + 1, y_train=y, x_test=x, y_test=y)
     with pytest.raises(RelvitError, match="has changed since"):
         list(run(Experiment(**TINY | {"dataset": "own.npz"})))
@@ -114,8 +108,8 @@ def test_broken_weights_of_a_parent_are_named():
 # -- folders -------------------------------------------------------------------------------------------------------
 
 
-def test_a_full_disk_keeps_the_last_checkpoint(monkeypatch, stage):
-    folder = interrupted()
+def test_a_full_disk_keeps_the_last_checkpoint(monkeypatch, stage, smoke):
+    folder = smoke.stopped(**TINY)
     before = (folder.path / "checkpoint.pt").read_bytes()
 
     def full(*_):
@@ -174,20 +168,36 @@ def test_bad_input_makes_no_run_folder(tmp_path):
 
 
 def test_two_processes_on_one_folder(stage, tmp_path):
-    """A second process is refused while the first lives, and is let in once it has been killed."""
-    hold = (
-        "import sys, time; from pathlib import Path; from relvit_lab.train.stage_folder import RunFolder\n"
-        "with RunFolder(Path(sys.argv[1])).lock(): print('held', flush=True); time.sleep(60)"
+    """A second process says that it waits while the first lives, and trains once that has been killed."""
+    hold = (  # the lock alone, without torch: a fraction of a second to start
+        "import sys, time; from filelock import FileLock\n"
+        "with FileLock(sys.argv[1]): print('held', flush=True); time.sleep(600)"
     )
-    holder = subprocess.Popen([sys.executable, "-c", hold, str(stage.folder)], stdout=subprocess.PIPE, text=True)
+    stage.folder.mkdir(parents=True)
+    command = [sys.executable, "-c", hold, str(stage.folder / "lock")]
+    holder = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert holder.stdout.readline().strip() == "held"
-        with pytest.raises(RelvitError, match="another process is training"):
-            list(run(Experiment(**TINY)))
+        with pytest.raises(RelvitError, match="another process is training"), RunFolder(stage.folder).lock():
+            pass  # merging, for one, does not wait
+        records = run(Experiment(**TINY))
+        said = next(records)
+        assert isinstance(said, Note) and "another process is training" in said.text and "waiting" in said.text
     finally:
         holder.kill()
         holder.communicate()
-    assert isinstance(list(run(Experiment(**TINY)))[-1], StageFinished)
+    assert isinstance(list(records)[-1], StageFinished)
+
+
+def test_who_waited_for_another_returns_its_result(stage, monkeypatch):
+    """One trains, and whoever waited trains nothing."""
+    records = run(Experiment(**TINY))
+    next(records)
+    busy = iter([True, True, False, False])
+    monkeypatch.setattr(RunFolder, "is_busy", lambda self: next(busy))
+    monkeypatch.setattr(time, "sleep", lambda seconds: list(records))  # meanwhile the first ends
+    waited = list(run(Experiment(**TINY)))
+    assert isinstance(waited[0], Note) and waited[-1].replayed
 
 
 def test_two_threads_on_one_folder(stage):
@@ -213,15 +223,15 @@ def test_a_half_written_file_of_a_killed_process_is_removed(stage):
     assert not [name for name in files(stage.folder) if "partial" in name]
 
 
-def test_a_result_without_its_weights_is_not_taken_for_whole(stage):
-    list(run(Experiment(**TINY)))
+def test_a_result_without_its_weights_is_not_taken_for_whole(stage, smoke):
+    smoke.finished(**TINY)
     (stage.folder / "model.safetensors").unlink()
     with pytest.raises(RelvitError, match="not all of its files"):
         list(run(Experiment(**TINY)))
 
 
-def test_the_folder_of_the_contract(stage):
-    list(run(Experiment(**TINY)))
+def test_the_folder_of_the_contract(stage, smoke):
+    smoke.finished(**TINY)
     assert files(stage.folder) - {"lock"} == {
         "experiment.json", "metrics.jsonl", "checkpoint.pt", "model.safetensors", "result.json",
     }  # fmt: skip
@@ -234,8 +244,8 @@ def test_the_folder_of_the_contract(stage):
 # -- reading back --------------------------------------------------------------------------------------------------
 
 
-def test_load_gives_the_model_its_transform_and_its_experiment(stage):
-    finished = list(run(Experiment(**TINY)))[-1]
+def test_load_gives_the_model_its_transform_and_its_experiment(stage, smoke):
+    (finished,) = smoke.finished(**TINY)
     trained = load(stage.id)
     from relvit_lab.train.build import load_data
 
@@ -251,17 +261,17 @@ def test_load_gives_the_model_its_transform_and_its_experiment(stage):
     assert torch.equal(one, trained.transform(test.images[:1]))
 
 
-def test_load_names_the_nearest_run(stage):
-    list(run(Experiment(**TINY)))
+def test_load_names_the_nearest_run(stage, smoke):
+    smoke.finished(**TINY)
     assert load(stage.id[:-3]).folder == stage.folder
     with pytest.raises(RelvitError, match=stage.id):
         load(stage.id[:-1] + "_")
 
 
-def test_export_timm(stage, tmp_path):
+def test_export_timm(stage, tmp_path, smoke):
     import timm
 
-    list(run(Experiment(**TINY)))
+    smoke.finished(**TINY)
     weights = export_timm(stage.id, tmp_path / "backbone.safetensors")
     model = timm.create_model(
         "vit_small_patch16_224", img_size=8, patch_size=2, embed_dim=96, depth=4, num_heads=3, num_classes=10
@@ -275,8 +285,8 @@ def test_export_timm(stage, tmp_path):
     assert isinstance(list(run(again))[-1], StageFinished)
 
 
-def test_find_runs_leaves_out_what_is_broken(stage):
-    list(run(Experiment(**TINY)))
+def test_find_runs_leaves_out_what_is_broken(stage, smoke):
+    smoke.finished(**TINY)
     broken = stage.folder.parent / "broken"
     broken.mkdir()
     (broken / "experiment.json").write_text("{")
@@ -321,7 +331,8 @@ def test_mistakes_end_with_one_message_and_code_1(words, says, capsys):
 def test_help_lists_every_field(capsys):
     assert cli.main(["train", "--help"]) == 0
     said = capsys.readouterr().out
-    assert all(f"--{name.replace('_', '-')}" in said for name in Experiment.names())
+    for name, field in Experiment.settings().items():
+        assert f"--{name.replace('_', '-')}" in said and all(word in said for word in (field.help, *field.choices))
 
 
 def test_relative_paths_are_from_the_project_root(monkeypatch, tmp_path):
@@ -336,8 +347,9 @@ def test_relative_paths_are_from_the_project_root(monkeypatch, tmp_path):
     assert resolve("runs") == tmp_path / "project" / "runs"
 
 
-def test_a_thousand_runs_are_read_in_seconds(stage):
-    list(run(Experiment(**TINY)))
+@pytest.mark.xdist_group("timing")
+def test_a_thousand_runs_are_read_in_seconds(stage, smoke):
+    smoke.finished(**TINY)
     about, metrics, result = (
         (stage.folder / n).read_text() for n in ("experiment.json", "metrics.jsonl", "result.json")
     )

@@ -10,16 +10,17 @@ import time
 from itertools import combinations
 from pathlib import Path
 
+import forked
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.method.tasks import RELVIT
-from relvit_lab.train import pace, training
+from relvit_lab.train import clock, state, training
 from relvit_lab.train.events import EpochDone, Note, StageFinished, StageStarted, StepDone
 from relvit_lab.train.experiment import Experiment
-from relvit_lab.train.pace import Terminated
+from relvit_lab.train.signals import Terminated
 from relvit_lab.train.stage_folder import RunFolder
 from relvit_lab.train.training import run
 
@@ -61,8 +62,8 @@ def test_the_15_task_combinations(tasks):
 
 @pytest.mark.parametrize("recipe", ["paper", "released"])
 @pytest.mark.parametrize("scenario", ["supervised", "pretrain_finetune", "downstream_only"])
-def test_scenarios_and_recipes(scenario, recipe):
-    stages = train(scenario=scenario, recipe=recipe, **TINY)
+def test_scenarios_and_recipes(scenario, recipe, smoke):
+    stages = smoke.finished(scenario=scenario, recipe=recipe, **TINY)
     names = {"supervised": ["supervised"], "pretrain_finetune": ["pretrain", "finetune"], "downstream_only": ["joint"]}
     assert [stage.name for stage in stages] == names[scenario]
     result = stages[-1].result
@@ -92,8 +93,8 @@ def _abspos(weights: dict) -> str:
     return next(name for name in weights if name.startswith("heads.abspos") and weights[name].dim() == 2)
 
 
-def test_two_supervised_stages_share_the_first():
-    once = train(scenario="supervised", **TINY)
+def test_two_supervised_stages_share_the_first(smoke):
+    once = smoke.finished(scenario="supervised", **TINY)
     first, second = train(scenario="supervised", supervised_stages=2, **TINY)
     assert first.replayed and first.id == once[0].id and not second.replayed
     assert second.result["stage"]["parent"] == first.id
@@ -106,13 +107,13 @@ def test_two_supervised_stages_share_the_first():
 def begun(monkeypatch):
     """Weights as each stage starts with them."""
     seen = {}
-    load_start = training.load_start
+    load_start = state.load_start
 
     def spy(model, stage):
         load_start(model, stage)
         seen[stage.name] = {name: value.clone() for name, value in model.state_dict().items()}
 
-    monkeypatch.setattr(training, "load_start", spy)
+    monkeypatch.setattr(state, "load_start", spy)
     return seen
 
 
@@ -159,8 +160,8 @@ def test_label_fraction_uses_fewer_images_in_fine_tuning_only():
 # -- seeds and records ---------------------------------------------------------------------------------------------
 
 
-def test_a_seed_fixes_everything_and_another_changes_it():
-    one = train(scenario="downstream_only", run_dir="a", **TINY)[0]
+def test_a_seed_fixes_everything_and_another_changes_it(smoke):
+    (one,) = smoke.finished(scenario="downstream_only", **TINY)
     same = train(scenario="downstream_only", run_dir="b", **TINY)[0]
     other = train(scenario="downstream_only", run_dir="a", seed=1, **TINY)[0]
     assert_same(one, same)
@@ -177,23 +178,23 @@ def test_records_come_in_order_and_say_what_happens():
     assert RunFolder(Path(records[0].folder)).metrics() == [r.metrics for r in epochs]
 
 
-def test_a_finished_stage_is_read_back_at_once(monkeypatch):
-    first = train(scenario="supervised", **TINY)[0]
+def test_a_finished_stage_is_read_back_at_once(monkeypatch, smoke):
+    (first,) = smoke.finished(scenario="supervised", **TINY)
     monkeypatch.setattr(training, "Training", None)  # nothing may be trained
     records = list(run(Experiment(scenario="supervised", **TINY)))
     assert all(r.replayed for r in records) and records[-1].result == first.result
     assert [type(r) for r in records] == [StageStarted, EpochDone, StageFinished]
 
 
-def test_a_result_of_another_commit_says_so(monkeypatch):
-    train(scenario="supervised", **TINY)
+def test_a_result_of_another_commit_says_so(monkeypatch, smoke):
+    smoke.finished(scenario="supervised", **TINY)
     monkeypatch.setattr(training, "commit", lambda: "another")
     started = next(run(Experiment(scenario="supervised", **TINY)))
     assert "another" in started.notes[0] and "fresh" in started.notes[0]
 
 
-def test_fresh_trains_anew():
-    train(scenario="supervised", **TINY)
+def test_fresh_trains_anew(smoke):
+    smoke.finished(scenario="supervised", **TINY)
     again = train(scenario="supervised", fresh=True, **TINY)[0]
     assert not again.replayed
 
@@ -209,8 +210,8 @@ def test_the_last_partial_batch_is_kept():
 
 
 def test_a_paper_preset_on_a_cpu_points_at_the_demo(monkeypatch):
-    monkeypatch.setattr(pace, "PATIENCE", 0.0)
-    monkeypatch.setattr(pace, "SHOW_EVERY", 0.0)
+    monkeypatch.setattr(clock, "PATIENCE", 0.0)
+    monkeypatch.setattr(clock, "SHOW_EVERY", 0.0)
     records = []
     for record in run(Experiment(preset="smoke", scenario="supervised", epochs=3)):
         records.append(record)
@@ -234,7 +235,7 @@ LONG = {"preset": "smoke", "epochs": 3, "train_images": 96, "batch_size": 16, "t
 
 @pytest.mark.parametrize("scenario, recipe", [("downstream_only", "paper"), ("pretrain_finetune", "released")])
 def test_stopped_at_any_step_it_goes_on_to_the_same_bits(monkeypatch, scenario, recipe):
-    monkeypatch.setattr(pace, "SHOW_EVERY", 0.0)  # a record after each step: a place to stop
+    monkeypatch.setattr(clock, "SHOW_EVERY", 0.0)  # a record after each step: a place to stop
     whole = train(scenario=scenario, recipe=recipe, run_dir="whole", **LONG)
     dice = random.Random(0)
     experiment = Experiment(scenario=scenario, recipe=recipe, run_dir="pieces", **LONG)
@@ -255,34 +256,27 @@ def test_stopped_at_any_step_it_goes_on_to_the_same_bits(monkeypatch, scenario, 
         assert_same(one, other)
 
 
-def command(run_dir: str, *words: str) -> list[str]:
-    return [sys.executable, "-m", "relvit_lab", "train", "--preset", "smoke", "--scenario", "downstream_only",
-            "--epochs", "12", "--dropout", "0.1", "--run-dir", run_dir, *words]  # fmt: skip
-
-
 def test_killed_three_times_it_ends_with_the_same_bits(tmp_path):
     """Each kill comes at a random moment after the first new epoch, so in the midst of training."""
-    subprocess.run(command("whole", "--epochs", "40"), check=True, capture_output=True, timeout=120)
+    fields = {"preset": "smoke", "scenario": "downstream_only", "epochs": 40, "dropout": 0.1}
+    whole = train(**fields, run_dir="whole")[0]
     dice = random.Random(1)
     for _ in range(3):
-        process = subprocess.Popen(command("pieces", "--epochs", "40"), stdout=subprocess.PIPE, text=True)
-        for line in process.stdout:
-            if line.startswith("epoch"):
-                break
+        process, said = forked.begin(forked.train, fields | {"run_dir": "pieces"})
+        said.recv()
         time.sleep(dice.uniform(0, 0.8))
         process.kill()
-        process.communicate()
-        assert process.returncode == -signal.SIGKILL
-    subprocess.run(command("pieces", "--epochs", "40"), check=True, capture_output=True, timeout=120)
-    (whole,), (pieces,) = (list((tmp_path / name).iterdir()) for name in ("whole", "pieces"))
-    assert_same(*(StageFinished("joint", f.name, f, {}) for f in (whole, pieces)))
-    assert not list(pieces.glob("*.partial"))
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
+    pieces = train(**fields, run_dir="pieces")[0]
+    assert not pieces.replayed
+    assert_same(whole, pieces)
+    assert not list(Path(pieces.folder).glob("*.partial"))
 
 
 def test_sigterm_writes_a_checkpoint_and_ends_with_75(tmp_path):
-    process = subprocess.Popen(
-        command("runs", "--epochs", "500"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    command = [sys.executable, "-m", "relvit_lab", "train", "--preset", "smoke", "--scenario", "downstream_only"]
+    process = subprocess.Popen([*command, "--epochs", "500"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     for line in process.stdout:
         if line.startswith("epoch"):
             break
@@ -294,7 +288,7 @@ def test_sigterm_writes_a_checkpoint_and_ends_with_75(tmp_path):
 
 
 def test_sigterm_in_process_is_a_system_exit(monkeypatch):
-    monkeypatch.setattr(pace, "SHOW_EVERY", 0.0)
+    monkeypatch.setattr(clock, "SHOW_EVERY", 0.0)
     with pytest.raises(Terminated) as caught:
         for record in run(Experiment(scenario="supervised", **LONG)):
             if isinstance(record, StepDone) and record.step == 4:
@@ -311,7 +305,7 @@ def test_checkpoints_come_within_an_epoch(monkeypatch):
 
 
 def test_going_on_in_another_precision_says_so(monkeypatch):
-    monkeypatch.setattr(pace, "SHOW_EVERY", 0.0)
+    monkeypatch.setattr(clock, "SHOW_EVERY", 0.0)
     records = run(Experiment(scenario="supervised", **LONG))
     for record in records:
         if isinstance(record, EpochDone):

@@ -1,7 +1,8 @@
 // A question with choices; the first choice is kept, and opens the answer with the choice beside it.
 function render({ model, el }) {
   const box = document.createElement("fieldset");
-  box.style.cssText = "border:1px solid #8A8A8A;border-radius:4px;padding:.6em 1em;max-width:60em;font-size:14px";
+  box.style.cssText = "border:1px solid #8A8A8A;border-radius:4px;padding:.6em 1em;max-width:60em;font-size:14px;" +
+    "background:var(--jp-layout-color0, transparent);color:var(--jp-content-font-color1, inherit)";
   const legend = document.createElement("legend");
   legend.textContent = "Predict";
   legend.style.fontWeight = "bold";

@@ -4,14 +4,14 @@ import html
 from collections.abc import Sequence
 from pathlib import Path
 
-import anywidget
 import traitlets
 
 from relvit_lab.lessons.ask import journal
 from relvit_lab.lessons.ask.base import Prediction
+from relvit_lab.show.still import LIFE, Widget
 
 
-class Predict(anywidget.AnyWidget):
+class Predict(Widget):
     """chosen: the choice made first, "" before; it is never overwritten, so that nobody predicts after the fact."""
 
     _esm = Path(__file__).with_name("prediction.js")
@@ -32,13 +32,18 @@ class Predict(anywidget.AnyWidget):
     def _note(self, change: dict) -> None:
         journal.add_prediction(self._name, change["new"], change["new"] == self.answer)
 
-    def _repr_mimebundle_(self, **kwargs: object) -> object:
-        """Where no browser draws the widget, its text: the question, the answer, and what was predicted."""
-        bundle = super()._repr_mimebundle_(**kwargs)
-        data = bundle[0] if isinstance(bundle, tuple) else bundle
+    def in_words(self) -> str:
+        """The question, the answer, and what was predicted."""
+        return "\n".join((self.question, f"({' / '.join(self.choices)})", self._said()))
+
+    def still_html(self) -> str:
+        """The question; the answer folded, for it may stand under a question that is still open."""
+        choices = "".join(f"<li>{html.escape(choice)}</li>" for choice in self.choices)
+        return (
+            f'<div class="relvit-still"><p><b>Predict.</b> {html.escape(self.question)}</p><ul>{choices}</ul>'
+            f"<details><summary>Answer</summary>{html.escape(self._said())}</details><p><em>{LIFE}</em></p></div>"
+        )
+
+    def _said(self) -> str:
         said = f"predicted: {self.chosen}" if self.chosen else "no prediction"
-        lines = (self.question, f"({' / '.join(self.choices)})", f"{self.answer}. {self.because} ({said})")
-        if data is not None:
-            data["text/plain"] = "\n".join(lines)
-            data["text/html"] = "<br>".join(map(html.escape, lines))
-        return bundle
+        return f"{self.answer}. {self.because} ({said})"

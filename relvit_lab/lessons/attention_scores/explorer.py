@@ -5,9 +5,7 @@ The kernel computes one order of the patches at a time and sends it whole; picki
 
 import base64
 import io
-from pathlib import Path
 
-import anywidget
 import matplotlib
 import numpy as np
 import traitlets
@@ -15,16 +13,18 @@ from matplotlib.colors import to_hex
 
 from relvit_lab.common.errors import RelvitError, nearest
 from relvit_lab.lessons.attention_scores.explorer_data import ScoresData, scores_data, with_image
+from relvit_lab.lessons.attention_scores.explorer_figure import draw_scores
+from relvit_lab.show.model_input import SHUFFLES, png
 from relvit_lab.show.relations import default_anchors
-from relvit_lab.show.seen import SHUFFLES, png
-from relvit_lab.show.style import HEAT, INK, VERMILLION
+from relvit_lab.show.still import FAINTER, HIDE, PAPER, Widget, script
+from relvit_lab.show.style import HEAT, VERMILLION, Drawing
 from relvit_lab.show.task_panels import class_colours
 
 CARRIED = 1_000_000  # bytes of scores and attention, at most, that a page without a kernel takes along
-MODULE = ("explorer_read.js", "explorer_paint.js", "explorer.js")  # one module of three files
+MODULE = ("../explorer_canvas.js", "explorer_read.js", "explorer_paint.js", "explorer.js")
 CHOICES = ("score", "softmax", "shuffle", "block", "head", "cls", "back")
 CSS = f"""
-.relvit-scores {{ background: #fff; color: {INK}; font: 14px/1.4 system-ui, sans-serif; padding: 8px;
+.relvit-scores {{ {PAPER}; font: 14px/1.4 system-ui, sans-serif; padding: 8px;
   max-width: 1560px; box-sizing: border-box }}
 .relvit-scores .bar {{ display: flex; flex-wrap: wrap; gap: 4px 16px; align-items: center; margin-bottom: 6px }}
 .relvit-scores [hidden] {{ display: none !important }}
@@ -35,7 +35,8 @@ CSS = f"""
 .relvit-scores button, .relvit-scores select {{ font: inherit; padding: 2px 8px; cursor: pointer }}
 .relvit-scores input[type="number"] {{ font: inherit; width: 3em }}
 .relvit-scores input[type="range"] {{ width: 90px }}
-.relvit-scores h4 {{ margin: 8px 0 2px; font-size: 15px; border-top: 1px solid #ddd; padding-top: 4px }}
+.relvit-scores h4 {{ margin: 8px 0 2px; font-size: 15px; padding-top: 4px;
+  border-top: 1px solid var(--jp-border-color2, #ddd) }}
 .relvit-scores h4 small {{ font-size: 13px; font-weight: 400; margin-left: 12px }}
 .relvit-scores .panels {{ display: grid; gap: 10px 14px; grid-template-columns: repeat(auto-fit, minmax(185px, 1fr)) }}
 .relvit-scores figure {{ min-width: 0; max-width: 360px; margin: 0; display: flex; flex-direction: column }}
@@ -46,20 +47,20 @@ CSS = f"""
 .relvit-scores .scale i {{ flex: 1; height: 10px }}
 .relvit-scores .chosen-pair {{ display: flex; flex-wrap: wrap; gap: 4px 20px; align-items: center; margin-top: 6px }}
 .relvit-scores .said {{ flex: 1 1 260px; font-size: 16px; min-height: 2.8em }}
-.relvit-scores .trouble {{ color: #A33B00; font-weight: 600 }}
+.relvit-scores .trouble {{ color: var(--jp-error-color1, #A33B00); font-weight: 600 }}
 .relvit-scores .many .said {{ flex-basis: 100% }}
 .relvit-scores .pair {{ overflow-x: auto; max-width: 100% }}
 .relvit-scores table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; white-space: nowrap;
   margin: 2px }}
-.relvit-scores th, .relvit-scores td {{ padding: 2px 8px; text-align: right; font-size: 14px; color: {INK} }}
+.relvit-scores th, .relvit-scores td {{ padding: 2px 8px; text-align: right; font-size: 14px }}
 .relvit-scores th:first-child, .relvit-scores td:first-child {{ text-align: left; font-weight: 600 }}
-.relvit-scores .chosen {{ outline: 2px solid {INK}; outline-offset: -2px }}
-.relvit-scores .help {{ color: #555; font-size: 12.5px; margin-top: 4px }}
+.relvit-scores .chosen {{ outline: 2px solid; outline-offset: -2px }}
+.relvit-scores .help {{ color: {FAINTER}; font-size: 12.5px; margin-top: 4px }}
 .relvit-scores :focus-visible {{ outline: 3px solid {VERMILLION}; outline-offset: 2px }}
 """
 
 
-class ScoresExplorer(anywidget.AnyWidget):
+class ScoresExplorer(Widget):
     """What `explore_scores` returns.
 
     task: a name. token: the place j from which the others are seen. score: which of the K scores, from 0. softmax: show
@@ -69,8 +70,8 @@ class ScoresExplorer(anywidget.AnyWidget):
     static figures draw them.
     """
 
-    _esm = "".join(Path(__file__).with_name(name).read_text(encoding="utf-8") for name in MODULE)
-    _css = CSS
+    _esm = script(__file__, *MODULE)
+    _css = HIDE + CSS
 
     data = traitlets.Dict().tag(sync=True)  # the image, the tasks, and the orders that are carried along
     extra = traitlets.Dict().tag(sync=True)  # the order that was asked for last: {"shuffle", "models"}
@@ -153,21 +154,20 @@ class ScoresExplorer(anywidget.AnyWidget):
     def _attention(self, model: int) -> np.ndarray | None:
         return self.shown.answers(model=model).attention
 
-    def _repr_mimebundle_(self, **kwargs: object) -> object:
-        """Where no browser draws the widget, a text."""
-        bundle = super()._repr_mimebundle_(**kwargs)
-        data = bundle[0] if isinstance(bundle, tuple) else bundle
-        if data is not None:
-            said = "; ".join(
-                f"{name}: {self.shown.verdict(self.task, self.shuffle, m)}"
-                for m, name in enumerate(self.shown.names)
-                if self.task in self.shown.answers(self.shuffle, m).said
-            )
-            data["text/plain"] = (
-                f"The attention-score explorer needs a browser: {self.shown.tasks[self.task].title} seen from token "
-                f"{self.token}; {said} (draw_scores and draw_attention draw the same data)."
-            )
-        return bundle
+    def in_words(self) -> str:
+        said = "; ".join(
+            f"{name}: {self.shown.verdict(self.task, self.shuffle, m)}"
+            for m, name in enumerate(self.shown.names)
+            if self.task in self.shown.answers(self.shuffle, m).said
+        )
+        return (
+            f"The attention-score explorer: {self.shown.tasks[self.task].title} seen from token {self.token}; {said} "
+            "(draw_scores and draw_attention draw the same data)."
+        )
+
+    def still_picture(self) -> Drawing:
+        fewer = len(self.shown.tasks[self.task].names)  # some tasks have fewer scores than others
+        return draw_scores(self.shown, self.task, self.token, min(self.score, max(fewer, 1) - 1), self.shuffle)
 
 
 def explore_scores(

@@ -1,17 +1,16 @@
 """A slider over the tokens of an image, with the picture of the token chosen below it."""
 
-import io
 from collections.abc import Callable
 from pathlib import Path
 
-import anywidget
 import traitlets
 
 from relvit_lab.common.errors import RelvitError
+from relvit_lab.show.still import Widget, in_fewer_colours
 from relvit_lab.show.style import Drawing
 
 
-class TokenSlider(anywidget.AnyWidget):
+class TokenSlider(Widget):
     """draw(token) -> Drawing, for token 0..count-1; drawn anew by the kernel whenever another token is chosen.
 
     token: the one shown first. label: what the slider is for, shown beside it. side: of the grid; the arrow keys up and
@@ -47,21 +46,11 @@ class TokenSlider(anywidget.AnyWidget):
         """Fill `pictures` and `alts`: what a page shows where no kernel draws. In fewer colours, to keep it small."""
         drawings = [self._draw(token) for token in range(self.count)]
         with self.hold_sync():
-            self.pictures = [_in_fewer_colours(drawing.png()) for drawing in drawings]
+            self.pictures = [in_fewer_colours(drawing.png()) for drawing in drawings]
             self.alts = [drawing.alt for drawing in drawings]
 
-    def _repr_mimebundle_(self, **kwargs: object) -> object:
-        """Where no browser draws the widget, what its picture says."""
-        bundle = super()._repr_mimebundle_(**kwargs)
-        data = bundle[0] if isinstance(bundle, tuple) else bundle
-        if data is not None:
-            data["text/plain"] = f"(a slider: {self.label} = {self.token}) {self.alt}"
-        return bundle
+    def in_words(self) -> str:
+        return f"(a slider: {self.label} = {self.token}) {self.alt}"
 
-
-def _in_fewer_colours(png: bytes, colours: int = 128) -> bytes:
-    from PIL import Image
-
-    data = io.BytesIO()
-    Image.open(io.BytesIO(png)).convert("RGB").quantize(colours).save(data, "PNG", optimize=True)
-    return data.getvalue()
+    def still_picture(self) -> Drawing:
+        return self._draw(self.token)

@@ -4,7 +4,7 @@ const EDGE = 22; // room for the lines' handles
 const PAUSE = 100; // milliseconds between two questions to the kernel
 const LATE = 2000; // after so long without an answer it says that it waits
 const STYLE = `
-.mega-patches { color: var(--jp-ui-font-color1, #222); font: 14px/1.45 system-ui, sans-serif; max-width: 900px; }
+.mega-patches { background: var(--jp-layout-color0, #fff); color: var(--jp-content-font-color1, #222); font: 14px/1.45 system-ui, sans-serif; max-width: 900px; }
 .mega-patches .bar { display: flex; flex-wrap: wrap; gap: .5em 1.4em; align-items: center; margin: .4em 0; }
 .mega-patches label { display: inline-flex; align-items: center; gap: .4em; cursor: pointer; }
 .mega-patches input[type=number] { width: 5em; font: inherit; }
@@ -33,7 +33,7 @@ const STYLE = `
 .mega-patches input[type=range] { width: 180px; }
 .mega-patches .tokens { margin-top: .6em; }
 .mega-patches .words { min-height: 3em; margin-top: .3em; }
-.mega-patches .note { color: var(--jp-ui-font-color2, #555); }
+.mega-patches .note { color: var(--jp-content-font-color2, #555); }
 `;
 
 const make = (tag, properties = {}, ...children) => {

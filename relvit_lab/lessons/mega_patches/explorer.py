@@ -5,28 +5,31 @@ has no kernel: carry() gives it the cells of some seeds along.
 """
 
 import dataclasses
-import html
 import io
 import itertools
-from pathlib import Path
 
-import anywidget
 import numpy as np
 import torch
 import traitlets
 
 from relvit_lab.common.errors import RelvitError
-from relvit_lab.lessons.mega_patches.explorer_figure import AUGMENTATIONS, MegaPatches, cut_into_mega_patches
+from relvit_lab.lessons.mega_patches.explorer_figure import (
+    AUGMENTATIONS,
+    MegaPatches,
+    cut_into_mega_patches,
+    mega_patches_figure,
+)
 from relvit_lab.method.augment import window_side
+from relvit_lab.show.still import Widget, script
+from relvit_lab.show.style import Drawing
 
 CARRIED_SEEDS = 10
-MODULE = ("explorer_page.js", "explorer.js")  # one module of two files
 
 
-class MegaPatchesExplorer(anywidget.AnyWidget):
+class MegaPatchesExplorer(Widget):
     """asked: what the page wants to see; shown: the kernel's answer. `data` is what is shown, for Python."""
 
-    _esm = "".join(Path(__file__).with_name(name).read_text(encoding="utf-8") for name in MODULE)
+    _esm = script(__file__, "explorer_page.js", "explorer.js")
 
     # What never changes: picture (PNG), side, patch, window (of the patch crop), note
     about = traitlets.Dict().tag(sync=True)
@@ -86,23 +89,16 @@ class MegaPatchesExplorer(anywidget.AnyWidget):
     def _cut(self, m: int, seed: int, **options: object) -> MegaPatches:
         return cut_into_mega_patches(torch.from_numpy(self.data.image), self.data.patch, m, seed, **options)
 
-    def _repr_mimebundle_(self, **kwargs: object) -> object:
-        """Where no browser draws the explorer, what it shows in words."""
-        bundle = super()._repr_mimebundle_(**kwargs)
-        data = bundle[0] if isinstance(bundle, tuple) else bundle
-        if data is not None:
-            data["text/plain"] = self.in_words()
-            data["text/html"] = html.escape(self.in_words())
-        return bundle
-
     def in_words(self) -> str:
         """What is shown, in a sentence."""
         shown = self.data
         return (
             f"Mega-patches explorer: {shown.side} x {shown.side} patches of {shown.patch} pixels, cut into "
-            f"{shown.m} x {shown.m} mega-patches (seed {shown.seed}). It needs a running kernel; "
-            "mega_patches_figure draws the same."
+            f"{shown.m} x {shown.m} mega-patches (seed {shown.seed}). mega_patches_figure draws the same."
         )
+
+    def still_picture(self) -> Drawing:
+        return mega_patches_figure(self.data)
 
 
 def _answer(data: MegaPatches, number: int) -> dict:

@@ -1,23 +1,23 @@
 """The relations explorer: hover over a patch and see where all others lie, in the image and in the N x N targets."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
-import anywidget
 import matplotlib
 import numpy as np
 import traitlets
 
 from relvit_lab.common.errors import RelvitError, nearest
 from relvit_lab.lessons.patch_relations.explorer_data import RelationsData, relations_data
+from relvit_lab.lessons.patch_relations.explorer_figure import draw_relations
+from relvit_lab.show.model_input import SHUFFLES, png
 from relvit_lab.show.relations import default_anchors
-from relvit_lab.show.seen import SHUFFLES, png
-from relvit_lab.show.style import HEAT, INK, VERMILLION
+from relvit_lab.show.still import FAINTER, HIDE, PAPER, Widget, script
+from relvit_lab.show.style import HEAT, VERMILLION, Drawing
 from relvit_lab.show.task_panels import class_colours
 from relvit_lab.show.task_views import WORDS
 
 CSS = f"""
-.relvit-relations {{ background: #fff; color: {INK}; font: 14px/1.4 system-ui, sans-serif; padding: 8px;
+.relvit-relations {{ {PAPER}; font: 14px/1.4 system-ui, sans-serif; padding: 8px;
   max-width: 1560px; box-sizing: border-box }}
 .relvit-relations .bar {{ display: flex; flex-wrap: wrap; gap: 4px 16px; align-items: center; margin-bottom: 6px }}
 .relvit-relations fieldset {{ border: 0; margin: 0; padding: 0; display: flex; flex-wrap: wrap;
@@ -35,12 +35,12 @@ CSS = f"""
 .relvit-relations figure canvas {{ width: 100%; aspect-ratio: 1; cursor: crosshair; touch-action: pan-y }}
 .relvit-relations .below {{ display: flex; flex-wrap: wrap; gap: 6px 20px; margin-top: 8px; align-items: center }}
 .relvit-relations .said {{ flex: 1 1 300px; font-size: 16px; min-height: 3em }}
-.relvit-relations .help {{ color: #555; font-size: 12.5px; margin-top: 4px }}
+.relvit-relations .help {{ color: {FAINTER}; font-size: 12.5px; margin-top: 4px }}
 .relvit-relations :focus-visible {{ outline: 3px solid {VERMILLION}; outline-offset: 2px }}
 """
 
 
-class RelationsExplorer(anywidget.AnyWidget):
+class RelationsExplorer(Widget):
     """What `explore_relations` returns. All data goes to the browser once; hovering asks nothing of the kernel.
 
     task: one of those shown. anchor: the place j from which the others are seen. shuffle: 0, or the seed of the
@@ -48,8 +48,8 @@ class RelationsExplorer(anywidget.AnyWidget):
     hold, as the static figure draws them.
     """
 
-    _esm = Path(__file__).with_name("explorer.js")
-    _css = CSS
+    _esm = script(__file__, "../explorer_canvas.js", "explorer.js")
+    _css = HIDE + CSS
 
     data = traitlets.Dict().tag(sync=True)
     task = traitlets.Unicode().tag(sync=True)
@@ -70,17 +70,15 @@ class RelationsExplorer(anywidget.AnyWidget):
             raise RelvitError(f"{name} is a whole number from 0 to {most}, not {value}")
         return value
 
-    def _repr_mimebundle_(self, **kwargs: object) -> object:
-        """Where no browser draws the widget, a text."""
-        bundle = super()._repr_mimebundle_(**kwargs)
-        data = bundle[0] if isinstance(bundle, tuple) else bundle
-        if data is not None:
-            side = self.shown.side
-            data["text/plain"] = (
-                f"The relations explorer needs a live notebook: an image in {side} x {side} patches, seen from patch "
-                f"{self.anchor} (relations_figure draws the same data)."
-            )
-        return bundle
+    def in_words(self) -> str:
+        side = self.shown.side
+        return (
+            f"The relations explorer: an image in {side} x {side} patches, seen from patch {self.anchor} "
+            "(relations_figure draws the same data)."
+        )
+
+    def still_picture(self) -> Drawing:
+        return draw_relations(self.shown, self.anchor, self.shuffle)
 
 
 def explore_relations(

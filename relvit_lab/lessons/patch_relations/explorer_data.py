@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from relvit_lab.common.errors import RelvitError
+from relvit_lab.data import given_image
 from relvit_lab.method.patches import permute
 from relvit_lab.show import own_image
-from relvit_lab.show.seen import MOST, Shuffled, as_trained, for_the_eye, seen_by, shuffles
+from relvit_lab.show.model_input import MOST, Shuffled, as_input, as_picture, as_trained, shuffles
 from relvit_lab.show.task_views import TaskView, views
 
 
@@ -49,21 +50,22 @@ def relations_data(
 ) -> RelationsData:
     """Compute everything that the explorer shows.
 
-    image: a PIL image; a path; uint8, or float in [0, 1], as an array (H, W), (H, W, C) or a tensor (C, H, W); None for
-    a photograph (for a model of digits, one of its test images). Others than squares are cropped to their centre.
+    image: what data.given_image takes: a path, bytes, an upload, a PIL image, an array, a tensor; None for a photograph
+    (for a model of digits, one of its test images). Others than squares are cropped to their centre.
     patch: P in pixels, None for the paper's at that size (32 at 224 pixels), or the model's. The grid has 2 x 2 to
     16 x 16 patches. model: as `relvit_lab.load` gives it, or a name for it; the image is then
     resized to the model's size. tasks: names of the registry, your own too; None for all that can be shown.
     Raises RelvitError, with what would do, for anything else.
     """
     trained = None if model is None else as_trained(model)
+    image = None if image is None else given_image.given_image(image)
     if trained is None:
         patch = _usual_patch(image) if patch is None else patch
         pixels, note = own_image.square_image(image, patch)
         side = pixels.shape[-1] // patch
     else:
-        seen, note = seen_by(trained, image)
-        pixels, side = for_the_eye(trained, seen), trained.model.side
+        seen, note = as_input(trained, image)
+        pixels, side = as_picture(trained, seen), trained.model.side
         own_patch = pixels.shape[-1] // side
         if patch not in (None, own_patch):
             raise RelvitError(f"this model has patches of {own_patch} pixels, not {patch!r}: leave patch out")
@@ -89,7 +91,7 @@ def _usual_patch(image: object) -> int:
     """The paper's P where it has one: 32 at 224 pixels and more, 8 at 64, 4 at 32; else about an eighth of the side."""
     if image is None:
         return 32
-    short = min(own_image.to_pixels(image).shape[-2:])
+    short = min(given_image.size(image))
     return 32 if short >= own_image.USUAL else max(1, round(short / 8)) if short >= 16 else max(1, short // 4)
 
 

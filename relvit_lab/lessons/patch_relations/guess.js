@@ -5,16 +5,16 @@ const RIGHT = "#009E73";
 const ARROWS = ["↖", "↑", "↗", "←", "", "→", "↙", "↓", "↘"];
 const TILE = 96; // CSS pixels of a cell of the compass
 const STYLE = `
-.relvit-guess { background:#fff; color:#222; font:15px/1.4 system-ui, sans-serif; padding:12px 16px; max-width:860px;
+.relvit-guess { background:var(--jp-layout-color0, #fff); color:var(--jp-content-font-color1, #222); font:15px/1.4 system-ui, sans-serif; padding:12px 16px; max-width:860px;
   border:1px solid #8A8A8A; border-radius:4px; }
 .relvit-guess .row { display:flex; flex-wrap:wrap; gap:12px 36px; align-items:flex-start; }
 .relvit-guess .score { font-weight:600; margin-bottom:8px; }
 .relvit-guess .compass { display:grid; grid-template-columns:repeat(3, ${TILE}px); gap:4px; }
 .relvit-guess .cell { width:${TILE}px; height:${TILE}px; padding:0; border:2px solid #8A8A8A; border-radius:3px;
-  background:#F4F4F4; color:#222; font:inherit; font-size:13px; cursor:pointer; position:relative; overflow:hidden; }
+  background:var(--jp-layout-color2, #F4F4F4); color:var(--jp-content-font-color1, #222); font:inherit; font-size:13px; cursor:pointer; position:relative; overflow:hidden; }
 .relvit-guess .cell .arrow { display:block; font-size:26px; line-height:1.1; }
-.relvit-guess .cell:hover:enabled { background:#DCE9F4; }
-.relvit-guess .cell:disabled { cursor:default; color:#555; }
+.relvit-guess .cell:hover:enabled { background:var(--jp-layout-color3, #DCE9F4); }
+.relvit-guess .cell:disabled { cursor:default; color:var(--jp-content-font-color2, #555); }
 .relvit-guess .cell canvas { position:absolute; inset:0; width:100%; height:100%; }
 .relvit-guess .cell .mark { position:absolute; left:2px; bottom:2px; background:#fff; color:#222; padding:0 4px;
   font-size:13px; font-weight:600; border-radius:2px; }
@@ -22,7 +22,7 @@ const STYLE = `
 .relvit-guess .cell.truth { border:4px solid ${RIGHT}; }
 .relvit-guess .cell.wrong { border:4px dashed ${I}; }
 .relvit-guess button:focus-visible, .relvit-guess select:focus-visible, .relvit-guess input:focus-visible
-  { outline:4px solid #000; outline-offset:2px; }
+  { outline:4px solid var(--jp-content-font-color1, #000); outline-offset:2px; }
 .relvit-guess .big { border:4px solid ${I}; width:${2 * TILE - 8}px; height:${2 * TILE - 8}px; display:block; }
 .relvit-guess .map { width:${2.4 * TILE}px; height:${2.4 * TILE}px; display:block; border:1px solid #8A8A8A; }
 .relvit-guess .said { min-height:1.5em; margin:10px 0; font-weight:600; }

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import anywidget
 import numpy as np
 import torch
 import traitlets
@@ -14,9 +13,10 @@ import traitlets
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.lessons.patch_relations.pictures import guessed_pairs
 from relvit_lab.method.relations import RELATION_NAMES, spatial_relations
+from relvit_lab.show.model_input import as_trained, png
 from relvit_lab.show.own_image import USUAL, square_image
 from relvit_lab.show.photographs import photograph
-from relvit_lab.show.seen import as_trained, png
+from relvit_lab.show.still import Widget
 from relvit_lab.show.style import Drawing
 
 LEVELS = {"any": "any two patches", "near": "neighbours"}
@@ -90,7 +90,7 @@ class Score:
         return f"<table><thead>{row(['who', *LEVELS.values()], 'th')}</thead><tbody>{body}</tbody></table>"
 
 
-class Guess(anywidget.AnyWidget):
+class Guess(Widget):
     """The game. answers: what was answered, in order, each {"level", "i", "j", "truth", "said", "coarse", "all"}:
     relations are 0..8, and the last two tell whether the patches were shown as the model sees them, and whether all
     others were shown, too. level: "any" or "near". shown: the data.
@@ -124,16 +124,20 @@ class Guess(anywidget.AnyWidget):
         """How the game stands now."""
         return score(self.shown, self.answers)
 
-    def _repr_mimebundle_(self, **kwargs: object) -> object:
-        """Where no browser draws the game, a text."""
-        bundle = super()._repr_mimebundle_(**kwargs)
-        data = bundle[0] if isinstance(bundle, tuple) else bundle
-        if data is not None:
-            data["text/plain"] = (
-                f"The game needs a live notebook: {len(self.pairs['any'])} pairs of patches, on which side of j does i "
-                "lie? (guess_figure draws such pairs with their answers.)"
-            )
-        return bundle
+    def in_words(self) -> str:
+        return (
+            f"The game needs a live notebook: {len(self.pairs['any'])} pairs of patches, on which side of j does i "
+            "lie? (guess_figure draws such pairs with their answers.)"
+        )
+
+    def still_picture(self) -> Drawing:
+        """Other pairs than the game's, so that it gives nothing away."""
+        played = {(i, j) for i, j, *_ in self.shown.pairs[self.level]}
+        others = [pair for pair in candidates(self.side, self.level) if pair not in played]
+        pairs = random.Random("still").sample(others, min(6, len(others)))
+        picture = torch.from_numpy(self.shown.picture).permute(2, 0, 1)  # (S,S,3) -> (3,S,S)
+        said = self.shown.said
+        return guessed_pairs(picture, self.side, [(i, j, None if said is None else int(said[i, j])) for i, j in pairs])
 
 
 def guess_relation(

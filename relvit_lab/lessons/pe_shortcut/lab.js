@@ -1,6 +1,6 @@
 // The shortcut lab. The kernel trains; this page shows its tries and sends it what is asked (start, stop, clear) and the
 // toggles. Without a kernel (a saved page) the recorded tries are shown, and that training needs one.
-const INK = "#222222";
+const INK = "currentColor";
 const W = 980, H = 468, LEFT = 58, RIGHT = 116, TOP = 80, BOTTOM = 46; // of the drawing; the page scales it
 const TOGGLES = [
   ["pos_embed", "positional embeddings (PE)"], ["shuffle", "shuffle"], ["crop", "patch crop"], ["jitter", "jitter"],
@@ -123,7 +123,7 @@ function render({ model, el }) {
   function marker(one, x, y, size = 5.5) { // hollow where recorded
     const [colour, shape] = lookOf(one), hollow = one.wide < 2;
     return drawn("path", { d: SHAPES[shape], transform: `translate(${x} ${y}) scale(${hollow ? size * 0.85 : size})`,
-      fill: hollow ? "#FFFFFF" : colour, stroke: colour, "stroke-width": 1.4, "vector-effect": "non-scaling-stroke" });
+      fill: hollow ? "var(--jp-layout-color0, #FFFFFF)" : colour, stroke: colour, "stroke-width": 1.4, "vector-effect": "non-scaling-stroke" });
   }
 
   function draw() {
@@ -133,7 +133,7 @@ function render({ model, el }) {
     plot.dataset.longest = longest;
     const parts = [text(LEFT - 50, 15, "SpRel on images that the model has not seen, unshuffled, %", { "font-weight": 600 })];
     for (const value of [0, 20, 40, 60, 80, 100])
-      parts.push(drawn("line", { x1: LEFT, x2: W - RIGHT, y1: py(value), y2: py(value), stroke: value ? "#E4E4E4" : INK }),
+      parts.push(drawn("line", { x1: LEFT, x2: W - RIGHT, y1: py(value), y2: py(value), stroke: value ? "#8884" : INK }),
         text(LEFT - 8, py(value) + 5, `${value}`, { "text-anchor": "end" }));
     const tick = [10, 20, 50, 100, 200, 500, 1000, 2000, 5000].find((each) => longest / each <= 9) ?? 10000;
     for (let step = 0; step <= longest; step += tick)
@@ -178,7 +178,7 @@ function render({ model, el }) {
   }
   const words = (one) => `${one.key}, ${one.name}: ${one.sprel.at(-1).toFixed(1)} % after step ${one.steps.at(-1)}`;
   function halo(label) {
-    label.setAttribute("style", "paint-order:stroke;stroke:#FFFFFF;stroke-width:4px");
+    label.setAttribute("style", "paint-order:stroke;stroke:var(--jp-layout-color0,#FFFFFF);stroke-width:4px");
     return label;
   }
 

@@ -7,12 +7,11 @@ import weakref
 from pathlib import Path
 from typing import Any
 
-import anywidget
 import traitlets
 
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.words import human_rate, human_time
-from relvit_lab.lessons.pe_shortcut.lab_figure import LOOKS, recorded_note
+from relvit_lab.lessons.pe_shortcut.lab_figure import LOOKS, recorded_note, tries_figure
 from relvit_lab.lessons.pe_shortcut.live_training import (
     EPOCHS,
     NAMES,
@@ -25,7 +24,8 @@ from relvit_lab.lessons.pe_shortcut.live_training import (
     marks,
     recorded,
 )
-from relvit_lab.show.style import INK, VERMILLION
+from relvit_lab.show.still import FAINTER, HIDE, PAPER, Widget
+from relvit_lab.show.style import VERMILLION, Drawing
 
 SLOW = ("relvit_lab.method.backbones.vit", "sklearn.datasets")  # modules that take seconds to import, the first time
 PAUSE = 0.005  # seconds between two steps, in which the kernel answers others
@@ -33,7 +33,7 @@ TELL = 0.25  # seconds between two lines on how far it is, at least
 _LABS: "weakref.WeakSet[ShortcutLab]" = weakref.WeakSet()
 
 CSS = f"""
-.relvit-lab {{ background: #fff; color: {INK}; font: 15px/1.4 system-ui, sans-serif; padding: 8px; max-width: 1100px;
+.relvit-lab {{ {PAPER}; font: 15px/1.4 system-ui, sans-serif; padding: 8px; max-width: 1100px;
   box-sizing: border-box }}
 .relvit-lab .bar {{ display: flex; flex-wrap: wrap; gap: 6px 18px; align-items: center; margin-bottom: 6px }}
 .relvit-lab fieldset {{ border: 0; margin: 0; padding: 0; display: flex; flex-wrap: wrap; gap: 6px 18px;
@@ -45,16 +45,16 @@ CSS = f"""
 .relvit-lab progress {{ width: 180px; height: 16px }}
 .relvit-lab .line {{ font-variant-numeric: tabular-nums; min-height: 1.4em }}
 .relvit-lab .said {{ font-weight: 600; min-height: 1.4em; margin: 2px 0 }}
-.relvit-lab .failed {{ color: #8A2A00; font-weight: 600; white-space: pre-wrap }}
+.relvit-lab .failed {{ color: var(--jp-error-color1, #8A2A00); font-weight: 600; white-space: pre-wrap }}
 .relvit-lab svg.plot {{ display: block; width: 100%; height: auto }}
 .relvit-lab ul {{ list-style: none; margin: 2px 0; padding: 0; display: flex; flex-wrap: wrap; gap: 3px 26px }}
 .relvit-lab li {{ display: inline-flex; gap: 8px; align-items: center }}
-.relvit-lab .note {{ font-size: 13.5px; color: #444 }}
+.relvit-lab .note {{ font-size: 13.5px; color: {FAINTER} }}
 .relvit-lab :focus-visible {{ outline: 3px solid {VERMILLION}; outline-offset: 2px }}
 """
 
 
-class ShortcutLab(anywidget.AnyWidget):
+class ShortcutLab(Widget):
     """What `shortcut_lab` returns. In Python: start(), stop(), clear(), `await lab.finished()`, and
 
     tries: a list of records, the running one last: {number, name, state (running, done, stopped or failed), marks, and
@@ -64,7 +64,7 @@ class ShortcutLab(anywidget.AnyWidget):
     """
 
     _esm = Path(__file__).with_name("lab.js")
-    _css = CSS
+    _css = HIDE + CSS
 
     pos_embed = traitlets.Bool(True).tag(sync=True)
     shuffle = traitlets.Bool(False).tag(sync=True)
@@ -231,14 +231,6 @@ class ShortcutLab(anywidget.AnyWidget):
 
     # -- without a browser -------------------------------------------------------------------------------------------
 
-    def _repr_mimebundle_(self, **kwargs: object) -> object:
-        """Where no browser draws the lab, its tries in words."""
-        bundle = super()._repr_mimebundle_(**kwargs)
-        data = bundle[0] if isinstance(bundle, tuple) else bundle
-        if data is not None:
-            data["text/plain"] = self.in_words()
-        return bundle
-
     def in_words(self) -> str:
         """The tries, or the recorded ones where nothing was trained, a line each."""
         shown, head = (self.tries, "tries") if self.tries else (self.about["recorded"], "recorded tries")
@@ -247,6 +239,9 @@ class ShortcutLab(anywidget.AnyWidget):
             for one in shown
         ]
         return "\n".join([f"Shortcut lab (training needs a running notebook), {head}:", *lines])
+
+    def still_picture(self) -> Drawing:
+        return tries_figure(self.tries)
 
 
 def _entry(one: Try, number: int, state: str) -> Try:

@@ -8,12 +8,11 @@ A further backbone is one file and one entry. The file defines an nn.Module that
 patch, dropout and drop_path (and pos_embed, if its entry says is_vit), and has `timm_state_dict()`, a copy of its
 weights under the names that its users know, and, if it has parameters of two dimensions and more that weight decay is
 to spare, `no_weight_decay()` that names them; see swin.py and t2t.py. The entry is a `Backbone(...)` in BACKBONES
-below, or from a notebook `BACKBONES.add(Backbone(...))`. A vision transformer of timm needs neither:
+below, or from a notebook `BACKBONES.add(Backbone(...))`. A VisionTransformer of timm needs neither:
 `timm:vit_tiny_patch16_224` is a name.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -21,62 +20,8 @@ from torch import Tensor, nn
 
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.registry import Registry
-from relvit_lab.method.backbones.weights import backbone_weights, read_weights
-
-
-@dataclass(frozen=True)
-class Backbone:
-    """One entry: what a plan or a table needs to know without building anything.
-
-    build(image_size=..., patch=..., **options) -> nn.Module. image_size, patch: Table 1's, in pixels.
-    label: for tables. batch_size: section 4.1's. any_patch: whether `patch` may be chosen (where it is None:
-    default_patch of the image size). is_vit: each token is a patch of the image and PE can be left out, so patches can
-    be shuffled, cut as mega-patches and augmented one by one. smoke: name of the small form that preset smoke trains in
-    its place. released_dropout, released_drop_path: the rates in recipe "released".
-    """
-
-    name: str
-    build: Callable[..., nn.Module]
-    image_size: int
-    patch: int
-    label: str
-    batch_size: int = 256
-    any_patch: bool = False
-    is_vit: bool = True
-    smoke: str | None = None
-    released_dropout: float = 0.0
-    released_drop_path: float = 0.1
-
-    def sizes(self, image_size: int | None = None, patch: int | None = None) -> tuple[int, int]:
-        """The image size and patch in pixels, defaults filled in. Raises RelvitError where they do not go together."""
-        image_size = self.image_size if image_size is None else image_size
-        if patch is None:
-            patch = default_patch(image_size) if self.any_patch else self.patch
-        elif patch != self.patch and not self.any_patch:
-            raise RelvitError(f"{self.name} has patches of {self.patch} pixels, not {patch}: vit_nano takes any patch")
-        if patch < 1 or image_size < patch or image_size % patch:
-            step = max(1, patch)
-            near = max(1, round(image_size / step)) * step
-            fits = [p for p in range(2, image_size // 2 + 1) if image_size % p == 0]
-            other = f"patches of {min(fits, key=lambda p: abs(p - patch))} (vit_nano)" if fits else "another patch"
-            raise RelvitError(
-                f"{self.name}: an image of {image_size} x {image_size} pixels does not divide into patches of {patch}: "
-                f"take image_size {near}, or {other}"
-            )
-        return image_size, patch
-
-
-def default_patch(image_size: int) -> int:
-    """vit_nano's patch side for an image side, both in pixels: 8 -> 2, 28 -> 4, 32 -> 4, 64 -> 8, 224 -> 28.
-
-    The divisor that gives the grid side nearest to 8, among patches of at least 2 x 2 pixels and grids of at least
-    2 x 2 patches; the larger patch (the cheaper model) of two equally near. Raises RelvitError where there is none.
-    """
-    fits = [patch for patch in range(2, image_size // 2 + 1) if image_size % patch == 0]
-    if not fits:
-        near = max(8, round(image_size / 8) * 8)
-        raise RelvitError(f"an image side of {image_size} pixels divides into no patches: take image_size {near}")
-    return min(fits, key=lambda patch: (abs(image_size // patch - 8), -patch))
+from relvit_lab.method.backbones.base import Backbone, default_patch
+from relvit_lab.method.backbones.weights import backbone_weights, read_weights, resized_pos_embed
 
 
 def _vit(**options) -> nn.Module:
@@ -103,6 +48,8 @@ _swin_nano = partial(_swin, width=16, depths=(2, 2, 2, 2), heads=(1, 2, 4, 8))
 _t2t_nano = partial(_t2t, dim=64, depth=2, heads=2, token_dim=16)
 _other = partial(Backbone, image_size=224, batch_size=64, is_vit=False)
 _t2t_entry = partial(_other, patch=16, released_dropout=0.1, released_drop_path=0.0)  # the code's rate never reaches it
+
+__all__ = ["BACKBONES", "Backbone", "create_backbone", "default_patch", "get", "load_weights", "of_another_size"]
 
 BACKBONES: Registry[Backbone] = Registry(
     "backbone",
@@ -133,6 +80,11 @@ def get(name: str) -> Backbone:
     try:
         return BACKBONES.get(name)
     except RelvitError as error:
+        from relvit_lab.method.backbones import timm_vit
+
+        if timm_vit.knows(name):
+            entry = timm_vit.entry(name)  # raises where it cannot be used, with the reason
+            raise RelvitError(f"'{name}' is a model of timm: did you mean '{entry.name}'?") from None
         raise RelvitError(f"{error}, or timm:NAME for a vision transformer of timm") from None
 
 
@@ -169,9 +121,9 @@ def create_backbone(
 def load_weights(backbone: nn.Module, state_dict: Mapping[str, Tensor]) -> tuple[str, ...]:
     """Section 4.2: give a backbone every weight of another, CLS token included, as fine-tuning does.
 
-    The positional embedding ("pos_embed") is inherited where state_dict has one, stays fresh where it has none, and is
-    dropped where this backbone has none. Returns the names left fresh: ("pos_embed",) or (). Swin's published names are
-    taken as well as timm's.
+    The positional embedding ("pos_embed") is inherited where state_dict has one (of another image size: resampled, as
+    timm does), stays fresh where it has none, and is dropped where this backbone has none. Returns the names left
+    fresh: ("pos_embed",) or (). Swin's published names are taken as well as timm's.
     Raises RelvitError, and changes nothing, where anything else is missing, left over or of another shape.
     """
     if hasattr(backbone, "from_published"):
@@ -179,6 +131,9 @@ def load_weights(backbone: nn.Module, state_dict: Mapping[str, Tensor]) -> tuple
     own = backbone.state_dict()
     given = {name: value for name, value in state_dict.items() if name in own or name != "pos_embed"}
     fresh = tuple(name for name in own if name == "pos_embed" and name not in given)
+    if of_another_size(backbone, given):
+        resized = resized_pos_embed(given["pos_embed"], backbone.side, own["pos_embed"].shape[1])
+        given |= {} if resized is None else {"pos_embed": resized}
     faults = [f"{name} is missing" for name in own if name not in given and name not in fresh]
     faults += [f"{name} is not in this backbone" for name in given if name not in own]
     faults += [
@@ -191,3 +146,11 @@ def load_weights(backbone: nn.Module, state_dict: Mapping[str, Tensor]) -> tuple
         raise RelvitError(f"these weights are of another backbone: {'; '.join(faults[:3])}{more}")
     backbone.load_state_dict(given, strict=not fresh)
     return fresh
+
+
+def of_another_size(backbone: nn.Module, state_dict: Mapping[str, Tensor]) -> bool:
+    """Whether these weights have positional embeddings of as many dimensions as this backbone's, for another grid."""
+    own, given = backbone.state_dict().get("pos_embed"), state_dict.get("pos_embed")
+    if own is None or given is None or own.ndim != 3 or given.ndim != 3:
+        return False
+    return own.shape[1] != given.shape[1] and own.shape[2] == given.shape[2]

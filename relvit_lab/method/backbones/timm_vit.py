@@ -1,4 +1,4 @@
-"""Beyond Table 1: any VisionTransformer of timm by its own name, as a backbone: `timm:vit_tiny_patch16_224`.
+"""Beyond Table 1: a VisionTransformer of timm by its own name, as a backbone: `timm:vit_tiny_patch16_224`.
 
 Nothing is downloaded: weights are fresh, or come from a file.
 """
@@ -13,7 +13,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from relvit_lab.common.errors import RelvitError
-from relvit_lab.method.backbones import Backbone
+from relvit_lab.method.backbones.base import Backbone
 
 
 class TimmViT(VisionTransformer):
@@ -62,6 +62,11 @@ def create(
     return vit
 
 
+def knows(name: str) -> bool:
+    """Whether timm has a model of that name, its tag included."""
+    return timm.is_model(name.partition(".")[0])
+
+
 @functools.cache
 def entry(model: str) -> Backbone:
     """The registry entry of timm's model of that name. Raises RelvitError for an unknown one, naming the nearest, and
@@ -84,8 +89,25 @@ def entry(model: str) -> Backbone:
     embed = getattr(vit, "patch_embed", None)
     if not isinstance(vit, VisionTransformer) or not isinstance(embed, PatchEmbed):
         raise RelvitError(
-            f"timm's '{arch}' is no VisionTransformer whose tokens are patches of the image: take another, such as "
-            "'timm:vit_tiny_patch16_224'"
+            f"timm's '{arch}' is no VisionTransformer whose tokens are patches of the image{_reason(vit)}: take "
+            "another, such as 'timm:vit_tiny_patch16_224'"
         )
     build = functools.partial(create, arch)
     return Backbone(f"timm:{arch}", build, image_size=embed.img_size[0], patch=embed.patch_size[0], label=arch)
+
+
+INSIDE = ("rel_pos", "relative_position_bias_table", "rel_pos_h")  # of attentions that know where tokens lie
+KNOWS = "so it knows where patches lie even without positional embeddings"
+
+
+def _reason(model: object) -> str:
+    """Why a model of timm cannot be used, where one can tell. model: of one block, or None where it has none."""
+    blocks = getattr(model, "blocks", None)
+    inside = (getattr(blocks[0], "attn", None) if isinstance(blocks, nn.Sequential | nn.ModuleList) else None, model)
+    if getattr(model, "rope", None) is not None:
+        return f" alone (each attention turns them by their place, RoPE, {KNOWS})"
+    if any(getattr(part, name, None) is not None for part in inside for name in (*INSIDE, "shared_rel_pos")):
+        return f" alone (each attention adds a bias for their relative positions, {KNOWS})"
+    if isinstance(model, VisionTransformer):
+        return f" (they come out of a {type(model.patch_embed).__name__}, which looks beyond each patch)"
+    return "" if model is None else f" (its class is {type(model).__name__})"

@@ -11,12 +11,15 @@ import matplotlib.style
 import numpy as np
 from matplotlib.image import AxesImage
 
-from relvit_lab.common.paths import project_root
+from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.paths import project_root, resolve
 from relvit_lab.method.relations import absolute_positions, angles, distances, spatial_relations
 from relvit_lab.paper.figures.figure_1 import tokens_figure
 from relvit_lab.paper.figures.figure_2 import architecture_figure
 from relvit_lab.paper.figures.figure_3 import mega_patches_figure
 from relvit_lab.paper.figures.figure_4 import shortcut_figure
+from relvit_lab.paper.figures.images_seen import images_seen_figure
+from relvit_lab.paper.records.store import read_records
 from relvit_lab.show.diagram import CREDITS, DPI
 from relvit_lab.show.photographs import photograph
 from relvit_lab.show.relations import mark_anchor, show_relations
@@ -87,6 +90,7 @@ FIGURES = {
     "figure_2_architecture": Plate(architecture_figure, "Figure 2: the RelViT architecture", CREDITS["china"]),
     "figure_3_mega_patches": Plate(mega_patches_figure, "Figure 3: patches and mega-patches", CREDITS["flower"]),
     "figure_4_shortcut": Plate(shortcut_figure, "Figure 4: positional embeddings and shuffling in pre-training"),
+    "images_seen": Plate(images_seen_figure, "The whole of CIFAR-10: accuracy against images seen"),
 }
 FORMATS = ("svg", "pdf", "png")
 
@@ -132,6 +136,11 @@ def _for_readers(svg: bytes, title: str, alt: str) -> bytes:
 def write_figures(folder: Path | None = None) -> list[Path]:
     """Draw all figures as SVG, PDF and PNG into `folder` (figures/ of the project where None). Returns their paths."""
     folder = folder or project_root() / "figures"
+    if not read_records():
+        raise RelvitError(
+            f"Figure 4 is drawn from the records (*.json) in {resolve('results')}, and none are there: start it in a "
+            "checkout of the project, or name one with RELVIT_HOME"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for name, plate in FIGURES.items():

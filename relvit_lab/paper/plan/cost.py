@@ -14,6 +14,7 @@ from typing import Any
 
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.paths import resolve
+from relvit_lab.common.sealed import NUMBER, misfit
 from relvit_lab.common.table import Table, compare
 from relvit_lab.common.words import plural
 from relvit_lab.data import cifar, flower102, imagenet100, svhn, tiny_imagenet
@@ -26,6 +27,10 @@ from relvit_lab.train.experiment import Experiment, Stage
 from relvit_lab.train.flops import stage_flops
 from relvit_lab.train.stage_folder import RunFolder
 
+TIMED = {
+    "experiment": {"epochs": int}, "stage": {"name": str}, "counts": {"train_images": int},
+    "environment": {"device": str}, "timing": {"images_per_second": NUMBER},
+}  # fmt: skip
 TFLOPS = 100.0  # assumed, in TFLOP/s, where nothing was measured
 MEASURABLE = 10.0  # seconds of training from which a run's rate counts: a shorter one measures its start
 IMAGES = {  # training, test, and validation images beside those
@@ -160,7 +165,7 @@ def _survey(
     own = dict.fromkeys(stage.experiment.run_folder() for stage in stages.values())
     folders = tuple(map(resolve, run_dirs)) or tuple(own)
     runs = collect(folders)
-    rates = measured_rates([*_of_runs(runs), *read_records(records).values()])
+    rates = measured_rates([*_of_runs(runs), *read_records(records, whole=False).values()])
     works = {name: _work(stage, folders, runs, rates, tflops) for name, stage in stages.items()}
     return works, tuple(_captions(works.values(), folders, runs, rates, tflops))
 
@@ -183,7 +188,10 @@ def _begun(folder: Path) -> bool:
 
 
 def _epochs(folder: Path) -> int:
-    return len(RunFolder(folder).metrics())
+    try:
+        return len(RunFolder(folder).metrics())
+    except RelvitError:  # counted as not begun: what is wrong is said where the stage goes on
+        return 0
 
 
 def training_flops(stage: Stage) -> float | None:
@@ -210,8 +218,10 @@ def measured_rates(records: Iterable[Mapping[str, Any]]) -> dict[str, Rate]:
     for record in records:
         device, cost = record["environment"]["device"], record["cost"]
         e, count = record["experiment"], record["counts"]["train_images"]
+        if device.startswith("cpu") or not cost["images_per_second"] > 0:
+            continue
         seconds = count * e["epochs"] / cost["images_per_second"]
-        if device.startswith("cpu") or seconds < MEASURABLE:
+        if seconds < MEASURABLE:
             continue
         known = {name: value for name, value in e.items() if name in Experiment.names() and name != "init_from"}
         try:
@@ -231,9 +241,10 @@ def measured_rates(records: Iterable[Mapping[str, Any]]) -> dict[str, Rate]:
 
 
 def _of_runs(runs: Runs) -> Iterator[dict[str, Any]]:
-    """Results of run folders in the form of records."""
+    """Results of run folders in the form of records, where they have all that a rate is made of."""
     for run in runs:
-        yield {**run.result, "cost": run.result["timing"]}
+        if misfit(run.result, TIMED) is None:
+            yield {**run.result, "cost": run.result["timing"]}
 
 
 def _captions(

@@ -8,6 +8,9 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.files import locked
+
 PAUSE = 0.5  # seconds between two looks for a free device
 
 
@@ -33,30 +36,37 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
+def _is_mine(folder: Path) -> bool:
+    return not hasattr(os, "getuid") or folder.stat().st_uid == os.getuid()
+
+
 @contextlib.contextmanager
 def one_device(say: Callable[[str], object] = print) -> Iterator[str | None]:
     """Hold a device that no other job of this user holds, waiting for one where all are taken; None where there is
-    no GPU. The locks are on this machine (the folder for temporary files), for so are the devices."""
-    from filelock import FileLock, Timeout
+    no GPU. The locks are on this machine (the folder for temporary files), for so are the devices.
 
+    Raises RelvitError where somebody else has made the folder of the locks.
+    """
     names, waiting = devices(), False
     if not names:
         yield None
         return
     folder = Path(tempfile.gettempdir()) / f"relvit-devices-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
-    folder.mkdir(exist_ok=True)
+    try:
+        folder.mkdir(0o700, exist_ok=True)
+        own = not folder.is_symlink() and folder.is_dir() and _is_mine(folder)
+    except OSError:
+        own = False
+    if not own:
+        raise RelvitError(
+            f"{folder}, where jobs agree on devices, is no folder of yours: remove it, or set TMPDIR to another place"
+        )
     while True:
         for name in names:
-            lock = FileLock(folder / f"{name.replace('/', '_').replace(':', '_')}.lock")
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:
-                continue
-            try:
-                yield name
-            finally:
-                lock.release()
-            return
+            with locked(folder / f"{name.replace('/', '_').replace(':', '_')}.lock", timeout=0) as held:
+                if held:
+                    yield name
+                    return
         if not waiting:
             say(f"all {len(names)} devices are taken by other jobs: waiting for one")
             waiting = True

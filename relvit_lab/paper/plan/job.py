@@ -15,14 +15,19 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
+from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.files import locked, write_whole
+from relvit_lab.common.printable import printable
+from relvit_lab.common.sealed import read
 from relvit_lab.paper.plan.gpus import one_device
 
 TERMINATED = 75
 TRIES = 3  # of a stage whose kernel died or that failed in a way that another try may mend
 NOTEBOOK, FAILURE = "notebook.ipynb", "failure.json"
+SHAPE = {"message": str, "notebook": str, "tries?": int, "again?": bool}  # of failure.json
 CHECKPOINT = "checkpoint.pt"  # has served once there is a result; 256 MB of ViT-S, times the stages of a sweep
 
 
@@ -34,14 +39,15 @@ def run_job(folder: Path, fields: Mapping[str, object], notebook: Path, attempt:
     """
     with Termination() as termination, contextlib.ExitStack() as held:
         folder.mkdir(parents=True, exist_ok=True)
-        held.enter_context(_alone(folder / "job.lock", "another sweep"))
+        held.enter_context(locked(folder / "job.lock", waiting=lambda: _waits(folder, "another sweep")))
         if not (folder / "result.json").exists():
-            with _alone(folder / "lock", "another process"):  # or the kernel of a job that was killed a moment ago
+            # another process, or the kernel of a job that was killed a moment ago
+            with locked(folder / "lock", waiting=lambda: _waits(folder, "another process")):
                 pass
         if (folder / "result.json").exists():
             return _say(folder, "done already", 0)
         before = read_failure(folder) if attempt > 1 else None
-        if before and not before["again"]:
+        if before and not before.get("again", True):
             return _say(folder, f"not tried again: {before['message']}", 1)
         (folder / FAILURE).unlink(missing_ok=True)
         device = held.enter_context(one_device(lambda text: _say(folder, text))) if _wants_gpu(fields) else None
@@ -62,12 +68,10 @@ def _judge(folder: Path, error: BaseException | None, terminated: bool, before: 
     if terminated or kind == "Terminated":
         (folder / FAILURE).unlink(missing_ok=True)
         return _say(folder, "terminated: goes on from its checkpoint", TERMINATED)
-    tries = before["tries"] + 1 if before else 1
+    tries = before.get("tries", 1) + 1 if before else 1
     again = kind != "RelvitError" and tries < TRIES  # RelvitError: something that a person has to mend
     failure = {"kind": kind, "message": message, "notebook": NOTEBOOK, "tries": tries, "again": again}
-    partial = folder / f"{FAILURE}.partial"
-    partial.write_text(json.dumps(failure, indent=1) + "\n")
-    os.replace(partial, folder / FAILURE)
+    write_whole(folder / FAILURE, json.dumps(failure, indent=1) + "\n")
     return _say(folder, f"failed: {message} (see {folder / NOTEBOOK})", 1)
 
 
@@ -82,10 +86,10 @@ def describe(error: BaseException | None) -> tuple[str, str]:
 
 
 def read_failure(folder: Path) -> dict | None:
-    """What failure.json says, None where there is none."""
+    """What failure.json says, None where there is none that can be read."""
     try:
-        return json.loads((folder / FAILURE).read_text())
-    except (OSError, ValueError):
+        return read(folder / FAILURE, SHAPE)
+    except RelvitError:
         return None
 
 
@@ -144,29 +148,16 @@ def _execute(notebook: Path, out: Path, fields: Mapping[str, object], terminatio
     return None
 
 
-@contextlib.contextmanager
-def _alone(file: Path, who: str) -> Iterator[None]:
-    """Hold the lock, waiting where another holds it."""
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(file)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        _say(file.parent, f"{who} is at this stage: waiting for it")
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
-
-
 def _wants_gpu(fields: Mapping[str, object]) -> bool:
     return fields.get("device", "auto") in ("auto", "cuda", None)
 
 
+def _waits(folder: Path, who: str) -> None:
+    _say(folder, f"{who} is at this stage: waiting for it")
+
+
 def _say(folder: Path, text: str, code: int = 0) -> int:
-    print(f"{time.strftime('%H:%M:%S')} {folder.name}: {text}", flush=True)
+    print(f"{time.strftime('%H:%M:%S')} {printable(folder.name)}: {printable(text)}", flush=True)
     return code
 
 
@@ -202,7 +193,10 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--fields", type=json.loads, required=True, help="the notebook's parameters, as JSON")
     parser.add_argument("--attempt", type=int, default=1)
     given = parser.parse_args(words)
-    return run_job(given.folder, given.fields, given.notebook, given.attempt)
+    try:
+        return run_job(given.folder, given.fields, given.notebook, given.attempt)
+    except RelvitError as error:
+        return _say(given.folder, f"error: {error}", 1)
 
 
 if __name__ == "__main__":

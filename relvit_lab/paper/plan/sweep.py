@@ -2,11 +2,14 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from relvit_lab.common.errors import RelvitError, nearest
+from relvit_lab.common.files import locked
 from relvit_lab.common.paths import resolve
+from relvit_lab.common.shortages import write_explained
 from relvit_lab.common.values import coerce
 from relvit_lab.paper.plan import cells as plan
 from relvit_lab.paper.plan import job as sweep
@@ -19,6 +22,8 @@ CHOICES = {
     "notebook": str,
 }  # fmt: skip
 """What `--config` takes beside the fields of Experiment: lists as JSON or joined by commas."""
+
+_HELD = ExitStack()  # the locks of this process, until it ends
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,18 @@ class Sweep:
         more = len({(other.key, s) for other, s in self.jobs[name].needed_by}) - 1
         also = f" and {more} more" if more else ""
         return f"{cell.table}, {cell.row}, {cell.column}, {cell.recipe}, seed {seed}{also}"
+
+    def hold(self) -> None:
+        """Keep other sweeps from the run folder, wherever they run, until this process ends. Raises RelvitError where
+        one is at it."""
+        with write_explained(self.run_dir):
+            self.run_dir.mkdir(parents=True, exist_ok=True)
+            held = _HELD.enter_context(locked(self.run_dir / ".sweep.lock", timeout=0))
+        if not held:
+            raise RelvitError(
+                f"another sweep is running on {self.run_dir}: wait until it has ended, or take another with "
+                "--config run_dir=..."
+            )
 
     def summary(self, tables: Iterable[str]) -> str:
         """What became of the stages of these tables."""

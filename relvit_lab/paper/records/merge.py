@@ -1,22 +1,32 @@
-"""§4: runs that were done elsewhere, merged by copying their folders; the same experiment run twice is noticed."""
+"""§4: runs that were done elsewhere, merged by copying their folders; the same experiment run twice is noticed.
+
+What comes from elsewhere may be anything: only regular files of a sensible size are opened, never through a link, and a
+stage is taken under the id that its own result tells, or not at all.
+"""
 
 import json
+import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from safetensors import SafetensorError, safe_open
+
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.paths import resolve
+from relvit_lab.common.printable import printable
+from relvit_lab.common.regular import open_regular
 from relvit_lab.train.stage_folder import RunFolder
 
-FILES = (
-    "experiment.json",
-    "metrics.jsonl",
-    "model.safetensors",
-    "result.json",
-)  # of a finished stage; the last comes last
-EXTRA = ("checkpoint.pt", "notebook.ipynb")  # copied where they are there
+MB, GB = 2**20, 2**30
+FILES = {  # of a finished stage, and the most that each may hold; the last comes last
+    "experiment.json": MB, "metrics.jsonl": 16 * MB, "model.safetensors": 8 * GB, "result.json": MB,
+}  # fmt: skip
+EXTRA = {"checkpoint.pt": 32 * GB, "notebook.ipynb": 100 * MB}  # copied where they are there
+MOST = EXTRA | FILES
+ID = re.compile(r"[\w.+-]{1,200}")
 
 
 @dataclass(frozen=True)
@@ -52,24 +62,53 @@ def _merge_stage(folder: Path, target: RunFolder) -> Merged:
     def merged(outcome: str, note: str = "") -> Merged:
         return Merged(folder.name, folder, outcome, note)
 
-    if not (folder / "result.json").exists():
+    if not folder.is_symlink() and not os.path.lexists(folder / "result.json"):
         return merged("unfinished")
-    lacking = [name for name in FILES if not (folder / name).exists()]
-    if lacking:
-        return merged("damaged", f"it lacks {', '.join(lacking)}")
+    try:
+        present, numbers = _looked_at(folder)
+    except _UNREADABLE as error:
+        return merged("damaged", str(error) or type(error).__name__)
     with target.lock():
-        try:
-            numbers = _numbers(RunFolder(folder))
-            if (target.path / "result.json").exists():
+        if (target.path / "result.json").exists():
+            try:
                 apart = _first_difference(_numbers(target), numbers)
-                return merged("different", apart) if apart else merged("equal")
-        except (RelvitError, KeyError, TypeError, AttributeError) as error:
-            return merged("damaged", f"it cannot be read ({error})")
+            except _UNREADABLE as error:
+                return merged("different", f"the one that was here cannot be read ({error})")
+            return merged("different", apart) if apart else merged("equal")
         target.clear()  # of an unfinished one
-        for name in (*EXTRA, *FILES):
-            if (folder / name).exists():
-                target.write(name, lambda path, name=name: shutil.copyfile(folder / name, path))
+        for name in present:
+            target.write(name, lambda path, name=name: _copy(folder / name, path, MOST[name]))
     return merged("copied")
+
+
+def _looked_at(folder: Path) -> tuple[list[str], dict[str, object]]:
+    """The files of a finished stage, and its numbers. Raises one of _UNREADABLE where it is not what it should be."""
+    if folder.is_symlink():
+        raise OSError("it is a link")
+    present = [name for name in MOST if os.path.lexists(folder / name)]
+    if lacking := [name for name in FILES if name not in present]:
+        raise OSError(f"it lacks {', '.join(lacking)}")
+    for name in present:
+        open_regular(folder / name, MOST[name], links=False).close()
+    run = RunFolder(folder)
+    try:
+        numbers, own = _numbers(run), run.result()["stage"]["id"]
+        with safe_open(folder / "model.safetensors", "pt") as weights:  # that its parts fit together
+            weights.keys()
+    except _UNREADABLE as error:
+        raise OSError(f"it cannot be read ({error})") from None
+    if own != folder.name or not ID.fullmatch(folder.name):
+        raise OSError(f"its result is of {str(own)[:200]!r}, and a folder has the name of its stage")
+    return present, numbers
+
+
+# what a reader raises on any content; RecursionError: lists within lists
+_UNREADABLE = (RelvitError, OSError, KeyError, TypeError, AttributeError, ValueError, RecursionError, SafetensorError)
+
+
+def _copy(source: Path, path: Path, most: int) -> None:
+    with open_regular(source, most, links=False) as file, path.open("wb") as copy:
+        shutil.copyfileobj(file, copy, MB)
 
 
 def _numbers(folder: RunFolder) -> dict[str, object]:
@@ -101,4 +140,4 @@ def describe(outcomes: Iterable[Merged]) -> str:
         lines.append(f"run twice: {one.stage}: {one.note}; kept the one that was here, not {one.source}")
     for one in counts["damaged"]:
         lines.append(f"damaged: {one.source}: {one.note}")
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))

@@ -1,18 +1,19 @@
-"""Real runs at laptop scale, as data: what results/README.md reports, by name. `python -m relvit_lab laptop` lists the
+"""Real runs at laptop scale, as data: what results/README.md reports, by name. `python -m relvit_lab small` lists the
 commands; with OMP_NUM_THREADS=1 a stage takes two to three minutes on one CPU core.
 
 The real CIFAR-10, cut down by preset demo to a fixed 4,000 training and 2,000 test images, and the small ViT vit_nano;
 and a few short runs of Swin-T and T2T-ViT-14 at 224 px (FULL_SIZE).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
-from relvit_lab.common.errors import RelvitError
-from relvit_lab.paper.records.store import NOTEBOOK, Record, command, find_record
-from relvit_lab.train.experiment import Experiment
+from relvit_lab.paper.plan.cells import FIGURE_4
+from relvit_lab.paper.records.store import NOTEBOOK, command
+from relvit_lab.paper.records.study import Study
 
-DATA = {"dataset": "cifar10", "preset": "demo"}
+COMPUTED = {"precision": "float32", "compile": "false"}  # as the records were; another way rounds otherwise
+DATA = {"dataset": "cifar10", "preset": "demo", **COMPUTED}
 SEEDS = (0, 1, 2)
 LONG_EPOCHS = 60  # five times those of the preset
 LABELS = (5, 10, 25)  # % of the labelled training images
@@ -27,10 +28,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "finetuned": {},
     "joint": JOINT,
     "control": {**JOINT, "task_weights": (0.0, 0.0)},
-    "pe_off": {"tasks": "sprel", "pos_embed": False},
-    "pe_off_shuffled": {"tasks": "sprel", "pos_embed": False, "shuffle": True},
-    "pe_on": {"tasks": "sprel", "pos_embed": True},
-    "pe_on_shuffled": {"tasks": "sprel", "pos_embed": True, "shuffle": True},
+    **{name: dict(curve.fields) for name, curve in FIGURE_4.items()},
     **{f"mega_{m}": {"mega_patches": m} for m in MEGA},
     **{f"supervised_{share}": {**SUPERVISED, "label_fraction": share / 100} for share in LABELS},
     **{f"finetuned_{share}": {"label_fraction": share / 100} for share in LABELS},
@@ -41,22 +39,26 @@ SETTINGS: dict[str, dict[str, Any]] = {
 LONG = ("long_twice", "long_finetuned")  # one seed
 
 # Table 3's other backbones at their full size, on a few images: that each row runs, and what it costs. One seed.
-FULL_DATA = {"dataset": "cifar10", "preset": "paper", "train_images": 320, "test_images": 200, "epochs": 3}
+FULL_DATA = {
+    "dataset": "cifar10", "preset": "paper", "train_images": 320, "test_images": 200, "epochs": 3, **COMPUTED,
+}  # fmt: skip
 FULL_SIZE: dict[str, dict[str, Any]] = {
     f"{backbone}_{name}": {"backbone": backbone, **fields}
     for backbone in ("swin_t", "t2t_vit_14")
     for name, fields in {"supervised": SUPERVISED, "joint": JOINT, "drloc": {**JOINT, "tasks": "drloc"}}.items()
 }
 
-
-def experiment(name: str, seed: int = 0) -> Experiment:
-    """The experiment of a setting."""
-    fields = {**FULL_DATA, **FULL_SIZE[name]} if name in FULL_SIZE else {**DATA, **SETTINGS[name]}
-    return Experiment.create({**fields, "seed": seed})
+STUDY = Study(
+    {name: DATA | fields for name, fields in SETTINGS.items()}
+    | {name: FULL_DATA | fields for name, fields in FULL_SIZE.items()},
+    {name: SEEDS[:1] if name in LONG or name in FULL_SIZE else SEEDS for name in (*SETTINGS, *FULL_SIZE)},
+    "python -m relvit_lab small",
+)
+experiment, find, curves = STUDY.experiment, STUDY.find, STUDY.curves
 
 
 def seeds(name: str) -> tuple[int, ...]:
-    return SEEDS[:1] if name in LONG or name in FULL_SIZE else SEEDS
+    return STUDY.seeds[name]
 
 
 def commands() -> Iterator[str]:
@@ -69,22 +71,3 @@ def commands() -> Iterator[str]:
 
 def _out(name: str, seed: int) -> str:
     return NOTEBOOK.replace("out.ipynb", f"out_{name}_{seed}.ipynb")
-
-
-def find(records: Mapping[str, Record], name: str, stage: str = "last") -> list[Record]:
-    """The records of a setting, one for each seed that has been run. stage: "first" (pre-training) or "last".
-
-    Raises RelvitError where there is none.
-    """
-    found = [
-        find_record(records, experiment(name, seed).stages()[0 if stage == "first" else -1]) for seed in seeds(name)
-    ]
-    there = [record for record in found if record is not None]
-    if not there:
-        raise RelvitError(f"no record of '{name}': run its commands (python -m relvit_lab laptop), then record")
-    return there
-
-
-def curves(records: Mapping[str, Record], name: str, stage: str, metric: str) -> list[list[float]]:
-    """A metric on the test images by epoch, a list for each seed."""
-    return [record["curves"]["test"][metric] for record in find(records, name, stage)]

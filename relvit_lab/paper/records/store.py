@@ -6,46 +6,61 @@ environment, cost}. A record holds no weights, no path and no place of the machi
 
 import json
 import shlex
-import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from relvit_lab.common.errors import RelvitError, nearest
+from relvit_lab.common.files import write_whole
 from relvit_lab.common.paths import resolve
-from relvit_lab.train.experiment import PLACES, Experiment, Stage
-from relvit_lab.train.stage_folder import RunFolder
+from relvit_lab.common.sealed import NUMBER, OPTIONAL, Damaged, read
+from relvit_lab.train.experiment import Experiment, Stage
+from relvit_lab.train.stage_folder import EXPERIMENT, WHOLE, RunFolder
 
-NOT_RECORDED = (*(name for name in PLACES if name not in ("preset", "stop_after", "knn", "linear_probe")), "init_from")
 NOTEBOOK = "papermill notebooks/04_train.ipynb out.ipynb"
 
 Record = dict[str, Any]
+SHAPE = {name: shape for name, shape in WHOLE.items() if name != "timing"} | {
+    "id": str, "command": str, "fields": dict, "data": {"name": str, "digest": str}, "curves": dict,
+    "experiment": EXPERIMENT, "metrics": {"*": OPTIONAL},
+    "cost": {"seconds": NUMBER, "images_per_second": NUMBER, "images_seen": NUMBER},
+}  # fmt: skip
+MEASURED = {
+    "id": str, "experiment": EXPERIMENT | {"epochs": int}, "stage": {"name": str}, "counts": {"train_images": int},
+    "environment": {"device": str}, "cost": {"images_per_second": NUMBER},
+}  # fmt: skip
 
 
 def make_record(folder: Path) -> Record:
     """The record of a finished stage's run folder. Raises RelvitError where it is not finished."""
-    run = RunFolder(folder)
-    about, result, lines = run.read_json("experiment.json"), run.result(), run.metrics()
-    if about is None or result is None or not lines:
-        raise RelvitError(f"{folder} holds no finished stage: run its experiment to the end first")
+    about, lines, result = RunFolder(folder).finished()
     if about["experiment"]["init_from"]:
         raise RelvitError(f"{folder} began from weights given by init_from: no command alone makes it again")
-    experiment = {name: value for name, value in about["experiment"].items() if name not in NOT_RECORDED}
+    experiment = {name: about["experiment"][name] for name, field in Experiment.settings().items() if field.recorded}
     return {
         "id": about["stage"]["id"],
-        "command": command(experiment),
+        "command": command(experiment | _computed(result["environment"])),
         "experiment": experiment,
         "stage": result["stage"],
         "fields": about["fields"],
-        "data": about["data"],
+        "data": {name: value for name, value in about["data"].items() if name != "stamp"},  # that is of the machine
         "metrics": result["metrics"],
         "units": result["units"],
         "curves": _curves(lines),
         "counts": result["counts"],
         "test_split": result["test_split"],
         "environment": result["environment"],
-        "cost": {**result["timing"], "images_seen": result["counts"]["train_images"] * len(lines)},
+        "cost": {
+            **{name: result["timing"][name] for name in ("seconds", "images_per_second")},
+            "images_seen": result["counts"]["train_images"] * len(lines),
+        },
     }
+
+
+def _computed(environment: Mapping[str, Any]) -> dict[str, str]:
+    """How a stage was computed, as fields of an experiment: left to the machine, another would round otherwise."""
+    compiled = environment.get("compiled", False)
+    return {"precision": environment["precision"], "compile": "true" if compiled else "false"}
 
 
 def _curves(lines: Sequence[Mapping[str, Any]]) -> dict:
@@ -58,7 +73,7 @@ def _curves(lines: Sequence[Mapping[str, Any]]) -> dict:
 
 def command(experiment: Mapping[str, Any]) -> str:
     """The papermill command of a resolved experiment: only what differs from the defaults of its data set."""
-    return " ".join([NOTEBOOK, *(f"-p {name} {_word(value)}" for name, value in given_fields(experiment).items())])
+    return " ".join([NOTEBOOK, *(f"-p {name} {word(value)}" for name, value in given_fields(experiment).items())])
 
 
 def given_fields(experiment: Mapping[str, Any]) -> dict[str, Any]:
@@ -74,7 +89,8 @@ def given_fields(experiment: Mapping[str, Any]) -> dict[str, Any]:
     return given
 
 
-def _word(value: Any) -> str:
+def word(value: Any) -> str:
+    """A field's value as one word of a command line."""
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return ",".join(value)
     if isinstance(value, (list, bool)) or value is None:
@@ -102,22 +118,21 @@ def write_records(run_dirs: Iterable[str | Path], to: str | Path = "results") ->
         for folder in found:
             record = make_record(folder)
             path = target / f"{record['id']}.json"
-            partial = path.with_suffix(".partial")
-            partial.write_text(json.dumps(record, separators=(",", ":")).replace(',"', ',\n"') + "\n", encoding="utf-8")
-            partial.replace(path)
+            write_whole(path, json.dumps(record, separators=(",", ":")).replace(',"', ',\n"') + "\n")
             written.append(path)
     return written
 
 
-def read_records(folder: str | Path = "results") -> dict[str, Record]:
-    """All records by id, in the order of their names. Raises RelvitError for a file that is none."""
+def read_records(folder: str | Path = "results", whole: bool = True) -> dict[str, Record]:
+    """All records by id, those of folders within it too, in the order of their names. whole: each has all that a record
+    has; else at least what a rate is measured by. Raises RelvitError for a file that is none."""
     records = {}
-    for path in sorted(resolve(folder).glob("*.json")):
+    for path in sorted(resolve(folder).rglob("*.json")):
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-            records[record["id"]] = record
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise RelvitError(f"{path} is no record of a stage ({error}): python -m relvit_lab record") from None
+            record = read(path, SHAPE if whole else MEASURED)
+        except Damaged as error:
+            raise RelvitError(f"{path} is no record of a stage ({error.why}): python -m relvit_lab record") from None
+        records[record["id"]] = record
     return records
 
 
@@ -152,7 +167,7 @@ def rerun(record: Record, data_dir: str | Path = "data", run_dir: str | Path = "
     from relvit_lab.show.follow import follow
     from relvit_lab.train.training import run
 
-    experiment = parse_command(record["command"])
+    experiment = replace(parse_command(record["command"]), **_computed(record["environment"]))
     stop = record["stage"]["name"]
     again = replace(experiment, data_dir=str(data_dir), run_dir=str(run_dir), stop_after=stop)
     now = follow(run(again))[-1].result["metrics"]
@@ -166,11 +181,3 @@ def get_record(records: Mapping[str, Record], name: str) -> Record:
         problem = f"{len(found)} records begin with" if found else "no record"
         raise RelvitError(f"{problem} '{name}': {nearest(name, [r['id'] for r in found] or records)}")
     return found[0]
-
-
-# Several seeds
-
-
-def mean_sd(values: Sequence[float]) -> tuple[float, float | None]:
-    """The mean and the sample standard deviation (n - 1), None for a single value."""
-    return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else None

@@ -3,8 +3,9 @@
 import html
 from pathlib import Path
 
+from relvit_lab.common.document import document
 from relvit_lab.paper import numbers as paper
-from relvit_lab.paper.tables.numbers import PaperTable
+from relvit_lab.paper.tables.entries import PaperTable
 from relvit_lab.paper.tables.text import (
     LINKS,
     NONE,
@@ -30,6 +31,13 @@ TITLES = {
 }
 
 
+class ShownTable(PaperTable):
+    """A table that a notebook shows as HTML."""
+
+    def _repr_html_(self) -> str:
+        return to_html(self, Path.cwd())
+
+
 def to_html(table: PaperTable, start: Path) -> str:
     """The table, its legend and footnotes. start: the folder of the page, from which run folders are linked."""
     parts = [_panel(table, columns, start, first=k == 0) for k, columns in enumerate(panels(table))]
@@ -50,10 +58,7 @@ def to_page(table: PaperTable, start: Path) -> str:
     style = (
         "body{font-family:system-ui,sans-serif;margin:1.5em;color:#222;background:#fff}table{border-collapse:collapse}"
     )
-    return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(table.title)}</title>'
-        f"<style>{style}</style></head>\n<body>{to_html(table, start)}</body></html>\n"
-    )
+    return document(table.title, to_html(table, start), style)
 
 
 def _panel(table: PaperTable, columns: tuple[str, ...], start: Path, first: bool) -> str:
@@ -93,13 +98,18 @@ def _row(table: PaperTable, row: str, columns: tuple[str, ...], start: Path) -> 
 def _own(own: Pieces | None, start: Path) -> str:
     if own is None:
         return f'<span style="{PALE}">{NONE}</span>'
-    lines = [f"<strong>{html.escape(own.mean)}</strong> {own.seeds}"] if own.mean else []
+    lines = [f"<strong>{html.escape(own.mean)}</strong> {html.escape(own.seeds)}"] if own.mean else []
     small = filter(None, (own.difference, own.headline, own.gain, own.p))
     lines += [f'<span style="{SMALL}">{_marked(text)}</span>' for text in small]
     if own.links:
-        links = " ".join(f'<a href="{relative(f, start)}" title="{f.name}">{text}</a>' for text, f in own.links)
+        links = " ".join(_link(text, folder, start) for text, folder in own.links)
         lines.append(f'<span style="{SMALL}" title="{LINKS}">seeds {links}</span>')
     return "<br>".join(lines)
+
+
+def _link(text: str, folder: Path, start: Path) -> str:
+    address, title = html.escape(relative(folder, start)), html.escape(folder.name)
+    return f'<a href="{address}" title="{title}">{html.escape(text)}</a>'
 
 
 def _marked(text: str) -> str:

@@ -4,6 +4,7 @@ What a place says (pieces) and how it is to be read (legend) are the same in all
 """
 
 import csv
+import html
 import io
 import itertools
 import os
@@ -13,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from relvit_lab.common.stats import LEVEL, PAPER_RUNS
 from relvit_lab.paper import numbers as paper
-from relvit_lab.paper.records.noise import LEVEL, PAPER_RUNS
-from relvit_lab.paper.tables.numbers import BUILT, Aggregate, Counted, Ours, PaperTable, comparison
+from relvit_lab.paper.tables.entries import BUILT, Aggregate, Counted, Ours, PaperTable, comparison
 
 SOURCES = {"released": "ours, released", "paper": "ours, paper", BUILT: "built here"}  # by recipe
 MARKS = {True: "≈", False: "≠", None: "?"}  # whether a difference lies within the noise
@@ -146,7 +147,7 @@ def legend(table: PaperTable) -> tuple[str, ...]:
 def relative(folder: Path, start: Path) -> str:
     """The address of a run folder in a file that lies in `start`."""
     try:
-        return quote(Path(os.path.relpath(folder, start)).as_posix()) + "/"
+        return quote(os.fsencode(Path(os.path.relpath(folder, start)).as_posix())) + "/"
     except ValueError:  # another drive, on Windows
         return folder.as_uri()
 
@@ -168,7 +169,7 @@ def to_markdown(table: PaperTable, start: Path) -> str:
             lines.append(_md_row([row_label(table, row), *cells]))
         lines.append("")
     links = () if table.name == "table1" else (LINKS,)
-    for line in (*legend(table), *links, *(f"**{note}**" for note in table.notes)):
+    for line in (*legend(table), *links, *(f"**{html.escape(note, quote=False)}**" for note in table.notes)):
         lines += [line, ""]
     if table.footnotes:
         lines += ["What a careful reader notes in the paper's own numbers:", ""]
@@ -228,8 +229,9 @@ def to_latex(table: PaperTable) -> str:
     for place, entry in table.entries.items():
         for source, ours in entry.ours.items():
             if isinstance(ours, Ours) and comparison(table.name, *place)[0] is None:
-                for seed, (folder, *_) in ours.like.folders.items():
-                    lines.append(f"% {place[0]} | {place[1]} | {source} | seed {seed}: {folder.name}")
+                for seed, folders in ours.like.folders.items():
+                    where = folders[0].name if folders else "a record"
+                    lines.append(f"% {place[0]} | {place[1]} | {source} | seed {seed}: {where}")
     return "\n".join(lines) + "\n"
 
 

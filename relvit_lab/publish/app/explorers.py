@@ -1,14 +1,14 @@
 """The app's page: an explorer a tab, made when it is first looked at; an image of one's own for those that take one."""
 
 import html
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import ipywidgets as w
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from relvit_lab.common.errors import RelvitError
+from relvit_lab.data import given_image
 from relvit_lab.show.own_image import USUAL
 
 MODEL = "cifar10_tasks"
@@ -77,10 +77,13 @@ TABS = (
 )
 
 
-def _large_enough(image: Image.Image) -> Image.Image:
-    """At least USUAL pixels a side, so that every explorer finds patches enough."""
-    scale = max(1, USUAL / min(image.size))
-    return image.resize([round(scale * length) for length in image.size])
+def _large_enough(content: bytes) -> object:
+    """The image, its middle enlarged to USUAL pixels a side where it has fewer, so that every explorer finds patches
+    enough. Raises RelvitError where it cannot be read, which every explorer would say otherwise."""
+    square = given_image.square(content, USUAL)
+    if min(given_image.size(content)) >= USUAL:
+        return content
+    return Image.fromarray(square.permute(1, 2, 0).numpy())  # (3,S,S) -> (S,S,3)
 
 
 class Explorers(w.VBox):
@@ -120,9 +123,8 @@ class Explorers(w.VBox):
             return
         name = files[0]["name"]
         try:
-            image = Image.open(io.BytesIO(bytes(files[0]["content"])))
-            image = _large_enough(image.convert("RGB"))
-        except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
+            image = _large_enough(given_image.given_image(files))
+        except RelvitError as error:
             self.said.value = f"<span role='alert'>{html.escape(name)} cannot be read: {html.escape(str(error))}</span>"
             return
         self._use(image, f"All but the shortcut lab now show {name}.")

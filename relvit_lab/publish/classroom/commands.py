@@ -32,7 +32,7 @@ def grade(words: Sequence[str]) -> int:
     print(grade_table.text(results))
     if "csv" in options:
         print(f"\nwritten to {grade_table.write_csv(results, options['csv'])}")
-    return 0
+    return 0 if results.results else 1  # nothing that was handed in could be read
 
 
 def _whole(name: str, text: str) -> int:

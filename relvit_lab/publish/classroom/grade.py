@@ -1,15 +1,8 @@
-"""Grading: each student's exercise cells are run again, in a process of their own, with a limit on time and memory.
+"""Grading: each student's exercise cells are run again, in a process without answers and judges, and judged from here.
 
-Stored outputs and verdicts count for nothing. The code runs with the rights of whoever grades: docs/teaching.md.
+Stored outputs, verdicts and claims count for nothing. What walls the code in: sandbox.py, docs/security.md.
 """
 
-import json
-import os
-import signal
-import subprocess
-import sys
-import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,16 +14,16 @@ from relvit_lab.lessons.ask import checking as ask
 from relvit_lab.lessons.ask.progress_view import states
 from relvit_lab.publish.classroom import submissions
 from relvit_lab.publish.classroom.copies import choose
+from relvit_lab.publish.classroom.judge import SECONDS, verdict
+from relvit_lab.publish.classroom.remote import Ended, Process
 
-SECONDS = 60  # for one exercise
-START = 300  # seconds until the judge has to be there, imports and all, on a busy machine
 RANK = {"right": 2, "mistake": 1, "not yet": 0}
 
 
 @dataclass(frozen=True)
 class Result:
     """One exercise of one student. status: "right", "mistake" or "not yet". text: the mistake. checked: whether it was
-    run again here; False: only the student's own progress file says so."""
+    run again here; False: only the student's own progress file says so, which gives no points."""
 
     student: str
     exercise: str
@@ -60,9 +53,9 @@ class Results:
         return next((r for r in self.results if (r.student, r.exercise) == (student, exercise)), None)
 
     def points(self, student: str, notebook: str = "") -> int:
-        """An exercise that is right counts as much as its difficulty, 1 to 3."""
+        """An exercise that is right counts its difficulty, 1 to 3; one that was not checked here, nothing."""
         mine = [r for r in self.results if r.student == student and r.exercise.startswith(notebook)]
-        return sum(EXERCISES.get(r.exercise).difficulty for r in mine if r.status == "right")
+        return sum(EXERCISES.get(r.exercise).difficulty for r in mine if r.status == "right" and r.checked)
 
     def most(self, notebook: str = "") -> int:
         return sum(EXERCISES.get(name).difficulty for name in self.exercises if name.startswith(notebook))
@@ -93,14 +86,15 @@ def grade(
                 missing = [n for n in expressions if n[:2] in {name[:2] for name in names} and n not in names]
                 found += [Result(handed.student, name, "not yet", "the cell is missing") for name in missing]
                 tasks.setdefault(handed.student, []).extend(
-                    {"path": str(handed.path), "name": name, "answer": expressions[name]} for name in names
+                    {"path": handed.path, "name": name, "answer": expressions[name]} for name in names
                 )
         except RelvitError as error:
             problems.append((handed.student, str(error)))
     with _bar(sum(map(len, tasks.values())), progress) as bar, ThreadPoolExecutor(jobs) as pool:
 
         def judged(student: str) -> list[Result]:
-            return list(_judge(student, tasks[student], seconds, lambda: bar.update(1)))
+            warm = _warm({task["name"][:2] for task in tasks[student]})
+            return list(_judge(student, tasks[student], seconds, warm, lambda: bar.update(1)))
 
         for results in pool.map(judged, tasks):
             found += results
@@ -129,86 +123,30 @@ def _order(result: Result) -> tuple[bool, int]:
     return result.checked, RANK[result.status]
 
 
-def _judge(student: str, tasks: Sequence[dict], seconds: float, done: Callable[[], None]) -> Iterator[Result]:
+def _judge(
+    student: str, tasks: Sequence[dict], seconds: float, warm: Sequence[str], done: Callable[[], None]
+) -> Iterator[Result]:
     """One student's exercises, in as many processes as it takes."""
     left = list(tasks)
     while left:
-        for line in _lines(left, seconds):
-            yield Result(student, line["name"], line["status"], line["text"] * (line["status"] == "mistake"))
-            left.pop(0)
-            done()
+        with Process(warm) as process:
+            while left:
+                task, ended = left.pop(0), False
+                try:
+                    book = submissions.read_book(task["path"])
+                    said = verdict(process, book, EXERCISES.get(task["name"]), task["answer"], seconds)
+                except Ended as how:
+                    said, ended = ask.Verdict("mistake", f"The cell, or a call of its answer, {how}."), True
+                yield Result(student, task["name"], said.status, said.text * (said.status == "mistake"))
+                done()
+                if ended:
+                    break
 
 
-def _lines(tasks: Sequence[dict], seconds: float) -> Iterator[dict]:
-    """The verdicts of one process, in order; where it hangs or dies, the last says so. Raises RelvitError where the
-    judge itself does not start."""
-    with tempfile.TemporaryDirectory(prefix="relvit-grade-", ignore_cleanup_errors=True) as folder:
-        home = Path(folder)
-        (home / "cwd").mkdir()
-        (home / "tasks.json").write_text(json.dumps(list(tasks)))
-        out, errors = home / "out.jsonl", home / "errors.txt"
-        out.touch()
-        settings = {
-            "RELVIT_HOME": str(home / "cwd"), "RELVIT_PROGRESS": "off", "MPLBACKEND": "Agg", "OMP_NUM_THREADS": "1",
-        }  # fmt: skip
-        with errors.open("wb") as stderr, out.open(encoding="utf-8") as lines:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "relvit_lab.publish.classroom.judge", str(home / "tasks.json"), str(out)],
-                cwd=home / "cwd", env=os.environ | settings, start_new_session=True,
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr,
-            )  # fmt: skip
-            try:
-                yield from _follow(process, lines, [task["name"] for task in tasks], seconds, errors)
-            finally:
-                _end(process)
-
-
-def _follow(process: subprocess.Popen, lines, names: list[str], seconds: float, errors: Path) -> Iterator[dict]:
-    begun, since, limit = False, time.monotonic(), START
-    waiting, part = list(names), ""
-    while waiting:
-        ended = process.poll() is not None  # asked before reading: what it said last is then read still
-        part += lines.read()
-        *whole, part = part.split("\n")
-        for line in map(_read, whole):
-            since, limit = time.monotonic(), seconds
-            begun = begun or "begun" in line
-            if waiting and line.get("name") == waiting[0] and line.get("status") in RANK:
-                waiting.pop(0)
-                yield {key: str(line.get(key, "")) for key in ("name", "status", "text")}
-        if not waiting:
-            return
-        if ended or time.monotonic() - since > limit:
-            if not begun:
-                last = (errors.read_text(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
-                raise RelvitError(f"the judge did not start: {last}")
-            how = f"ended the whole process (exit code {process.returncode})" if ended else (
-                f"had no end after {seconds:g} seconds"
-            )  # fmt: skip
-            yield {"name": waiting[0], "status": "mistake", "text": f"The cell, or a call of its answer, {how}."}
-            return
-        time.sleep(0.05)
-
-
-def _read(line: str) -> dict:
-    """A line of the judge's; {} for one that a student's code wrote there."""
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-def _end(process: subprocess.Popen) -> None:
-    """The process and all that it started."""
-    if hasattr(os, "killpg"):
-        try:
-            os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-    else:
-        process.kill()
-    process.wait()
+def _warm(numbers: set[str]) -> list[str]:
+    """What the notebooks import (as the project has them), so that no exercise's time is spent on it."""
+    cells = (cell for path in choose(sorted(numbers)) for cell in submissions.read_book(path).cells)
+    return [submissions.code_of(cell) for cell in cells if cell.get("id") == "imports"]
 
 
 def _bar(total: int, progress: bool | None):

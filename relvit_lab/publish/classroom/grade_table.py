@@ -1,10 +1,12 @@
 """Grades as text, notebook by notebook, and as a CSV for a spreadsheet."""
 
 import csv
-import os
+import io
 from pathlib import Path
 
 from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.files import write_whole
+from relvit_lab.common.printable import printable
 from relvit_lab.common.table import Table
 from relvit_lab.lessons.ask import EXERCISES
 from relvit_lab.publish.classroom.grade import Result, Results
@@ -21,7 +23,7 @@ def text(results: Results) -> str:
         heads = ("student", *(f"{name[3:]} {'★' * EXERCISES.get(name).difficulty}" for name in names), "points")
         rows = tuple(
             (
-                _line(student),
+                printable(student),
                 *(_mark(results.of(student, name)) for name in names),
                 f"{results.points(student, number)} of {results.most(number)}",
             )
@@ -30,14 +32,16 @@ def text(results: Results) -> str:
         parts.append(str(Table(heads, rows, (f"Notebook {number}",))))
     for student in results.students:
         points = [str(results.points(student, number)) for number in numbers]
-        totals.append((_line(student), *points, f"{results.points(student)} of {results.most()}"))
+        totals.append((printable(student), *points, f"{results.points(student)} of {results.most()}"))
     if len(numbers) > 1:
         parts.append(str(Table(("student", *numbers, "points"), tuple(totals), ("All notebooks",))))
     parts.append("✓ right   ✗ a mistake   … not yet   - not handed in   points: as many as ★")
     if not all(result.checked for result in results.results):
-        parts.append("(In brackets: as the student's own progress file says. It was not checked again.)")
-    said = [_line(f"{r.student}, {r.exercise}: {r.text}") for r in sorted(results.results, key=_order) if r.text]
-    said += [_line(f"{student}: {problem}") for student, problem in results.problems]
+        parts.append(
+            "(In brackets: as the student's own progress file says. It was not checked again, and gives no points.)"
+        )
+    said = [printable(f"{r.student}, {r.exercise}: {r.text}") for r in sorted(results.results, key=_order) if r.text]
+    said += [printable(f"{student}: {problem}") for student, problem in results.problems]
     return "\n\n".join([*parts, *(["\n".join(said)] if said else [])])
 
 
@@ -45,25 +49,19 @@ def write_csv(results: Results, path: str | Path) -> Path:
     """A line for each student: points, then by exercise "right", "mistake: which" or "not yet" ("" where nothing was
     handed in), and last what could not be read. Raises RelvitError where it cannot be written."""
     path = Path(path).expanduser().absolute()
-    partial = path.with_name(f".{path.name}.partial")
+    text = io.StringIO()
+    lines = csv.writer(text)
+    lines.writerow(["student", "points", "of", *results.exercises, "problems"])
+    for student in results.students:
+        said = [_words(results.of(student, name)) for name in results.exercises]
+        problems = "; ".join(problem for whose, problem in results.problems if whose == student)
+        row = [student, results.points(student), results.most(), *said, problems]
+        lines.writerow([_harmless(value) for value in row])
     try:
-        with partial.open("w", newline="", encoding="utf-8-sig") as file:  # with a mark by which spreadsheets know it
-            lines = csv.writer(file)
-            lines.writerow(["student", "points", "of", *results.exercises, "problems"])
-            for student in results.students:
-                said = [_words(results.of(student, name)) for name in results.exercises]
-                problems = "; ".join(problem for whose, problem in results.problems if whose == student)
-                row = [student, results.points(student), results.most(), *said, problems]
-                lines.writerow([_harmless(value) for value in row])
-        os.replace(partial, path)
+        write_whole(path, text.getvalue().encode("utf-8-sig"))  # with a mark by which spreadsheets know it
     except OSError as error:
         raise RelvitError(f"{path} cannot be written: {error.strerror or error}") from None
     return path
-
-
-def _line(said: str) -> str:
-    """On one line, without the control characters that somebody may have put there."""
-    return "".join(c if c.isprintable() else " " for c in said)
 
 
 def _mark(result: Result | None) -> str:

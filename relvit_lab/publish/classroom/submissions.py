@@ -11,12 +11,13 @@ import nbformat
 from nbformat import NotebookNode
 
 from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.regular import read_regular
 from relvit_lab.lessons.ask import journal
 from relvit_lab.lessons.ask.progress_view import FORMAT
 from relvit_lab.publish.classroom import cells
 from relvit_lab.publish.classroom.copies import choose
 
-LARGEST = 100_000_000  # bytes
+LARGEST = 50_000_000  # bytes; a notebook takes ten times that when it is read
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,7 @@ def find(places: Sequence[str | Path]) -> list[Submission]:
 def read_book(path: Path) -> NotebookNode:
     """A notebook that somebody handed in. Raises RelvitError, whatever is wrong with it."""
     try:
-        if path.stat().st_size > LARGEST:
-            raise ValueError(f"larger than {LARGEST // 1_000_000} MB")
-        book = nbformat.read(path, 4)
+        book = nbformat.reads(read_regular(path, LARGEST).decode(), 4)
         for cell in book.cells:
             assert isinstance(cell.source, str) and isinstance(cell.cell_type, str)
         return book
@@ -64,9 +63,7 @@ def read_book(path: Path) -> NotebookNode:
 def read_export(path: Path) -> tuple[str, list[dict]]:
     """The name in an exported progress file ("" where none was given), and its lines. Raises RelvitError."""
     try:
-        if path.stat().st_size > LARGEST:
-            raise ValueError(f"larger than {LARGEST // 1_000_000} MB")
-        whole = json.loads(path.read_text(encoding="utf-8"))
+        whole = json.loads(read_regular(path, LARGEST))
         if not isinstance(whole, dict) or whole.get("format") != FORMAT or not isinstance(whole.get("lines"), list):
             raise ValueError("it was not made by progress().export(...)")
     except (OSError, ValueError, RecursionError) as error:

@@ -33,6 +33,7 @@ def build_site(
     paths = sorted(notebooks.glob("*.ipynb"))
     if not paths:
         raise RelvitError(f"no notebooks (*.ipynb) in {notebooks}")
+    out.mkdir(parents=True, exist_ok=True)  # before minutes of work: a folder that cannot be written is told now
     executed = execute_all(paths, cache, project_root() / "results", say)
     return write_pages(out, executed)
 

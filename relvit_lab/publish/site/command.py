@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.options import split
+from relvit_lab.common.printable import printable
 
 
 def site(words: Sequence[str]) -> int:
@@ -21,5 +22,6 @@ def site(words: Sequence[str]) -> int:
     size = sum(path.stat().st_size for path in written) / 1e6
     print(f"{len(written)} pages, {size:.1f} MB, {human_time(time.monotonic() - begin)}: open {written[0]}")
     for failure in failures:
-        print(f"\nFAILED: {failure}", file=sys.stderr)
+        first, *more = failure.splitlines()
+        print("\n".join([f"\nFAILED: {printable(first)}", *map(printable, more)]), file=sys.stderr)
     return 1 if failures else 0

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from nbformat import NotebookNode
 
+from relvit_lab.publish.site.exporter import picture_alt, png_size
 from relvit_lab.publish.site.markdown import PageMarkdown
-from relvit_lab.publish.site.outputs import picture_alt, png_size
-from relvit_lab.publish.site.page import document
+from relvit_lab.publish.site.page import address, document
 
 LEAST = (400, 250)  # width and height of a good picture, in pixels
 WIDTH = 720  # of the small one in the index
@@ -91,13 +91,13 @@ def _card_html(card: Card) -> str:
     if card.picture:
         source = base64.b64encode(card.picture).decode()
         picture = (
-            f'<a href="{card.file}" tabindex="-1" aria-hidden="true">'
+            f'<a href="{address(card.file)}" tabindex="-1" aria-hidden="true">'
             f'<img src="data:image/png;base64,{source}" alt="{html.escape(card.alt)}"></a>'
         )
     learn = f"<p><b>What you will learn</b></p>\n{PageMarkdown().to_html(card.learn)}" if card.learn else ""
     time = f'<p class="time">{PageMarkdown().to_html(card.time).strip().removeprefix("<p>").removesuffix("</p>")}</p>'
     return (
-        f'<li class="card">{picture}<div><h2><a href="{card.file}">{title}</a></h2>\n'
+        f'<li class="card">{picture}<div><h2><a href="{address(card.file)}">{title}</a></h2>\n'
         f"{learn}\n{time if card.time else ''}</div></li>"
     )
 

@@ -1,0 +1,76 @@
+"""What a machine runs out of (disk, inodes, memory, open files), in words that say what to do."""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from relvit_lab.common.errors import RelvitError
+
+GO_ON = "the same command goes on from the last checkpoint"
+
+
+@contextmanager
+def write_explained(path: Path) -> Iterator[None]:
+    """What the system says about a write to a path, as RelvitError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            advice = f"there is no space left: free some, and {GO_ON}"
+            if error.errno == errno.ENOSPC and _no_inodes(path):
+                advice = f"the disk can hold no further file (no inodes are left): delete some, and {GO_ON}"
+        elif error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+            advice = "it cannot be written: give a run_dir that can"
+        elif error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+            advice = shortage(error)
+        else:
+            advice = "writing failed"
+        raise RelvitError(f"{path}: {advice} ({error.strerror or error})") from None
+
+
+@contextmanager
+def shortages_explained() -> Iterator[None]:
+    """Memory, files and threads that are not there, as RelvitError; other errors pass."""
+    try:
+        yield
+    except (MemoryError, OSError, RuntimeError) as error:
+        said = shortage(error)
+        if said is None:
+            raise
+        raise RelvitError(said) from error
+
+
+def shortage(error: BaseException) -> str | None:
+    """What is lacking and what to do, in a line; None for an error that is of something else."""
+    said = str(error)
+    if isinstance(error, OSError):
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            return f"too many files are open: raise the limit (ulimit -n 4096), and {GO_ON}"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            where = f" for {error.filename}" if error.filename else ""
+            return f"there is no space left on the disk{where}: free some, and {GO_ON}"
+        return _memory() if error.errno == errno.ENOMEM else None
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return _memory()
+    if isinstance(error, RuntimeError) and ("can't allocate memory" in said or "out of memory" in said):
+        return _memory()
+    if isinstance(error, RuntimeError) and "can't start new thread" in said:
+        return f"no further thread may be started: raise the limit (ulimit -u), and {GO_ON}"
+    return None
+
+
+def _memory() -> str:
+    return (
+        "there is not enough memory: take a smaller batch_size or a smaller backbone, or end other programs; "
+        f"with the same settings {GO_ON}"
+    )
+
+
+def _no_inodes(path: Path) -> bool:
+    try:
+        found = os.statvfs(path if path.is_dir() else path.parent)
+    except (OSError, AttributeError):  # none such on Windows
+        return False
+    return found.f_files > 0 and found.f_favail == 0 and found.f_bavail > 0

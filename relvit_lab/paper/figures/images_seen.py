@@ -1,0 +1,81 @@
+"""The whole of CIFAR-10: accuracy against the images seen so far, so that equal budgets stand above one another."""
+
+import textwrap
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from relvit_lab.paper.figures.figure_4 import dark
+from relvit_lab.paper.records import whole
+from relvit_lab.paper.records.results import WHAT
+from relvit_lab.paper.records.store import Record, read_records
+from relvit_lab.paper.records.whole_report import NOT_YET, WholeReport
+from relvit_lab.show.style import BLUE, VERMILLION, Drawing, new_drawing, styled
+
+LOOK = {"twice": {"color": VERMILLION, "linestyle": "--", "marker": "s"}, "finetuned": {"color": BLUE, "marker": "o"}}
+"""The two arms that are compared, each of two stages: colour, line and marker tell them apart."""
+
+
+@styled
+def images_seen_figure(records: Mapping[str, Record] | None = None) -> Drawing:
+    """Class accuracy on the test images after each epoch, of both arms, from the records (results/ where None).
+
+    Lines are means over the seeds on record, bands reach from the lowest to the highest. What has not been run is said
+    in the picture, and drawn as nothing.
+    """
+    report = WholeReport(read_records() if records is None else records)
+    drawing = new_drawing(11, 5.6)
+    ax = drawing.subplots()
+    said = [f"{WHAT[name]}: {_draw(ax, report, name)}" for name in LOOK]
+    total = report.images_seen("twice") / 1e6
+    ax.set_xlim(0, total * 1.01)
+    ax.axvline(total / 2, color="0.7", linewidth=1, zorder=0)
+    ax.set_xlabel("training images seen, millions (both stages)", fontsize=13)
+    ax.set_ylabel("class accuracy (%)", fontsize=13)
+    ax.tick_params(labelsize=12)
+    if ax.has_data() and ax.get_legend_handles_labels()[0]:
+        ax.legend(loc="lower right", fontsize=12, frameon=False)
+    else:
+        ax.set_yticks([])
+        ax.text(0.5, 0.5, f"{NOT_YET}:\n{whole.STUDY.listed_by}", transform=ax.transAxes, ha="center", fontsize=14)
+    drawing.suptitle("Pre-training, or the same time on the classes?", fontsize=16, weight="bold")
+    note = f"CIFAR-10, {_plain(report.settings())}. {'. '.join(said)}."
+    drawing.supxlabel(textwrap.fill(note, 130), fontsize=11, x=0.01, ha="left")
+    drawing.alt = f"Class accuracy by training images seen. {note}"
+    return drawing
+
+
+def _draw(ax: Axes, report: WholeReport, name: str) -> str:
+    """Both stages of an arm, as far as they are on record. Returns what is there, in words."""
+    look, ends = LOOK[name], []
+    for number, stage in enumerate(("first", "last")):
+        runs = [r["curves"]["test"].get("accuracy") for r in report.there(name, stage)]
+        before = number * report.images_seen("supervised") / 1e6
+        if not runs:
+            continue
+        if None in runs or runs[0][0] is None:  # pre-training knows no classes
+            ax.plot((before, report.images_seen("supervised") / 1e6), (0, 0), color=look["color"], linewidth=5,
+                    alpha=0.35, solid_capstyle="butt", transform=ax.get_xaxis_transform(), clip_on=False)  # fmt: skip
+            ends.append(f"pre-trained with {_seeds(len(runs))}, no classes yet")
+            continue
+        values = np.array(runs, dtype=float)  # (seeds, epochs)
+        epochs = np.arange(1, values.shape[1] + 1)
+        images = before + epochs / len(epochs) * report.images_seen("supervised") / 1e6
+        mean = values.mean(0)
+        if len(values) > 1:
+            ax.fill_between(images, values.min(0), values.max(0), color=look["color"], alpha=0.18, linewidth=0)
+        label = WHAT[name] if stage == "last" or not report.there(name) else None
+        ax.plot(images, mean, label=label, linewidth=2.2, markersize=5, markevery=3, **look)
+        ax.annotate(f"{mean[-1]:.1f}", (images[-1], mean[-1]), xytext=(-4, 6), textcoords="offset points", ha="right",
+                    color=dark(look["color"]), fontsize=12)  # fmt: skip
+        ends.append(f"{mean[-1]:.1f} % after stage {number + 1} ({_seeds(len(values))})")
+    return ", ".join(ends) or NOT_YET
+
+
+def _seeds(count: int) -> str:
+    return f"{count} seed{'s' if count > 1 else ''}"
+
+
+def _plain(text: str) -> str:
+    return text.replace("`", "")

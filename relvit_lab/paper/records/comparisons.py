@@ -1,0 +1,84 @@
+"""Settings compared: by how much one is ahead of another, whether they are told apart, and what the paper says."""
+
+from collections.abc import Sequence
+
+from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.stats import told_apart
+from relvit_lab.common.table import Table
+from relvit_lab.paper.plan.cells import FIGURE_4
+from relvit_lab.paper.records.results import WHAT, Results, plus_minus
+
+FOUR = tuple(FIGURE_4)
+
+
+def differences(report: Results, pairs: Sequence[tuple[str, str]]) -> Table:
+    """By how many points of accuracy one setting is ahead of another, seed by seed, and what that is worth.
+
+    pairs: of names of the report's settings. Those without records are left out.
+    """
+    verdicts = {True: "told apart", False: "not told apart", None: "one seed: cannot be judged"}
+    rows = []
+    for one, other in pairs:
+        if len(available(report, (one, other))) == 2 and (gaps := report.gaps(one, other)):
+            points = plus_minus(gaps, sign=True)
+            rows.append((WHAT[one], WHAT[other], points, str(len(gaps)), verdicts[told_apart(gaps)]))
+    return Table(("accuracy of", "less that of", "points", "seeds", "verdict"), tuple(rows))
+
+
+def available(report: Results, names: Sequence[str]) -> list[str]:
+    """The settings that have records, in the given order: what is not there yet is left out, not guessed."""
+    there = []
+    for name in names:
+        try:
+            report.find(name)
+            report.find(name, "first")
+        except RelvitError:
+            continue
+        there.append(name)
+    return there
+
+
+def shortcut_series(report: Results) -> dict[str, dict[str, list[list[float]]]]:
+    """What figure_4.shortcut_curves takes: by epoch, for those of the four settings that have records."""
+    return {
+        FIGURE_4[name].short: {
+            "sprel": report.curves(name, "first", "sprel"),
+            "accuracy": report.curves(name, "last", "accuracy"),
+        }
+        for name in available(report, FOUR)
+    }
+
+
+def against_the_paper(report: Results) -> Table:
+    """What section 4.3 says about Figure 4, claim by claim, beside what the records say."""
+    there = set(available(report, FOUR))
+    rows = []
+    if "pe_on" in there:
+        reached = report.of("pe_on", "sprel")
+        said = "as in the paper" if min(reached) > 99 else "close, not reached" if min(reached) > 90 else "differs"
+        rows.append(("PE on, no shuffle: 100 % SpRel", f"{plus_minus(reached)} %", said))
+        gaps = report.gaps("pe_on", "supervised")
+        said = {True: "differs", False: "not told apart: as in the paper", None: "one seed"}[told_apart(gaps)]
+        rows.append(("... fine-tuned: like a random start", f"{plus_minus(gaps, sign=True)} points", said))
+    ahead = [
+        ("shuffling improves on that", "pe_on_shuffled", "pe_on"),
+        ("PE off is better than PE on, no shuffle", "pe_off", "pe_on"),
+        ("PE off is better than PE on, shuffle", "pe_off", "pe_on_shuffled"),
+    ]
+    for claim, one, other in ahead:
+        if {one, other} <= there:
+            gaps = report.gaps(one, other)
+            rows.append((claim, f"{plus_minus(gaps, sign=True)} points", _verdict(gaps)))
+    return Table(("the paper's text", "measured here", "verdict"), tuple(rows))
+
+
+def _verdict(gaps: Sequence[float]) -> str:
+    """Of a claim that the first is ahead."""
+    if not gaps:
+        return "no seed in common"
+    apart, ahead = told_apart(gaps), sum(gaps) > 0
+    if apart is None:
+        return "one seed"
+    if not apart:
+        return "not told apart"
+    return "as in the paper" if ahead else "the other way round"

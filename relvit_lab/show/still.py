@@ -1,0 +1,93 @@
+"""What a widget leaves where it is not alive: in a notebook opened again, in nbconvert's pages, on paper.
+
+JupyterLab draws a widget's own output by its model alone, and says "model not found" once the kernel is gone. So a
+still follows as an output of its own: a picture and words, which a style that comes with the living widget hides.
+"""
+
+import base64
+import html
+import io
+from pathlib import Path
+
+import anywidget
+
+from relvit_lab.show.style import Drawing
+
+LIFE = "Run All brings it to life."
+STILL = "relvit_still"  # in the metadata of that output
+PAPER = "background: var(--jp-layout-color0, #fff); color: var(--jp-content-font-color1, #222222)"
+FAINTER = "var(--jp-content-font-color2, #555)"
+"""JupyterLab's colours, light or dark; elsewhere ink on white."""
+
+HIDE = """
+.jp-OutputArea-child:has(.relvit-live) + .jp-OutputArea-child:has(.relvit-still) { display: none }
+"""
+ONCE = (  # where a page shows the widget's own output as HTML, as nbconvert does without saved state
+    "<style>.jp-OutputArea-child:has(.relvit-still) + .jp-OutputArea-child:has(.relvit-still) { display: none }</style>"
+)
+
+
+def script(file: str, *names: str) -> str:
+    """JavaScript files, one after the other, as one module. file: the Python file that the names are seen from."""
+    return "".join((Path(file).parent / name).read_text(encoding="utf-8") for name in names)
+
+
+class Widget(anywidget.AnyWidget):
+    """Base of all widgets here. A subclass gives `in_words` and, where a picture says more, `still_picture`; one with
+    a style of its own has `_css = HIDE + CSS`."""
+
+    _css = HIDE
+
+    def __init__(self, **traits: object):
+        super().__init__(_dom_classes=("relvit-live",), **traits)
+
+    def in_words(self) -> str:
+        """What is shown, as text."""
+        raise NotImplementedError
+
+    def still_picture(self) -> Drawing | None:
+        """What is shown, drawn."""
+        return None
+
+    def still_html(self) -> str:
+        """Picture and words, without a script or a style, which an untrusted notebook would lose."""
+        said = "<br>".join(map(html.escape, self.in_words().splitlines()))
+        try:
+            drawing = self.still_picture()
+            picture = "" if drawing is None else picture_html(drawing.png(), drawing.alt)
+        except Exception as error:  # a picture never ends a cell
+            picture = f"<p>(It cannot be drawn here: {html.escape(str(error))})</p>"
+        return f'<div class="relvit-still">{picture}<p>{said}<br><em>{LIFE}</em></p></div>'
+
+    def _repr_mimebundle_(self, **kwargs: object) -> object:
+        """The widget and, for places that have no browser or no script, words and the still."""
+        bundle = super()._repr_mimebundle_(**kwargs)
+        data = bundle[0] if isinstance(bundle, tuple) else bundle
+        if data is not None:
+            data["text/plain"] = f"{self.in_words()}\n{LIFE}"
+            data["text/html"] = ONCE + self.still_html()
+        return bundle
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import display
+
+        bundle = self._repr_mimebundle_()
+        data, metadata = bundle if isinstance(bundle, tuple) else (bundle or {}, {})
+        display(data, raw=True, metadata=metadata)
+        if "text/html" in data:
+            still = {"text/html": data["text/html"].removeprefix(ONCE), "text/plain": LIFE}
+            display(still, raw=True, metadata={STILL: True})
+
+
+def picture_html(png: bytes, alt: str) -> str:
+    """A picture inside the text itself, in fewer colours, to keep it small."""
+    data = base64.b64encode(in_fewer_colours(png)).decode()
+    return f'<img src="data:image/png;base64,{data}" alt="{html.escape(alt)}" style="max-width:100%;background:#fff">'
+
+
+def in_fewer_colours(png: bytes, colours: int = 128) -> bytes:
+    from PIL import Image
+
+    data = io.BytesIO()
+    Image.open(io.BytesIO(png)).convert("RGB").quantize(colours).save(data, "PNG", optimize=True)
+    return data.getvalue()

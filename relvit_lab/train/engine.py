@@ -1,0 +1,217 @@
+"""§4 (cost): how a stage computes on its device: precision, attention fused or written out, compiled or as it stands.
+
+None of this changes what is trained, only how sums are rounded. In float32 on a CPU, not compiled, everything is as
+the records in results/ were made. What was chosen is kept in a stage's checkpoint and followed when it goes on.
+"""
+
+import functools
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from relvit_lab.common.errors import RelvitError
+from relvit_lab.method.heads import PairScores, TokenScores
+from relvit_lab.method.model import RelViT
+from relvit_lab.method.tasks import predict_and_compare
+
+if TYPE_CHECKING:
+    from relvit_lab.train.experiment import Stage
+
+LONGEST_WRITTEN_OUT = 257  # tokens: beyond, the maps (B, heads, T, T) take more memory than they save time
+COMPILING = "compiling, about 20 s; a few where this was compiled before"
+# What a stage has to cost on a CPU, in floating point operations, for `compile auto`: a third of its time in bf16 is
+# then some four times what compiling takes. float32 is never worth it: 1.03 and 1.05 times as fast, with a tenth more
+# (benchmarks/RESULTS.md), and not to the bit what the records are.
+WORTH_COMPILING = 1e14
+WORTH_COMPILING_STEPS = 5_000  # on a GPU, where small steps wait for launches; not measured
+BACKEND = "inductor"
+VARIANTS = 64  # of a compiled function: shapes, with and without gradients, Swin's stages
+
+
+# -- precision -----------------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def cpu_flags() -> frozenset[str]:
+    """What the processor can do, in the system's words; nothing where it does not say (macOS, Windows)."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return frozenset()
+    flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    return frozenset(flags.partition(":")[2].split())
+
+
+def multiplies_bf16(flags: frozenset[str]) -> bool:
+    """Whether a processor has bf16 matrix products of its own: AMX, or AVX512_BF16 (2.2 times for ViT-S/4 on an AMD
+    EPYC, benchmarks/bf16_step.py). Without them bf16 is slower than float32."""
+    return bool(flags & {"amx_bf16", "avx512_bf16"})
+
+
+def auto_precision(device: torch.device) -> str:
+    """What `precision auto` stands for on a device: "bf16" or "float32"."""
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported() else "float32"
+    return "bf16" if device.type == "cpu" and multiplies_bf16(cpu_flags()) else "float32"
+
+
+# -- attention -----------------------------------------------------------------------------------------------------
+
+
+def fuses_attention(device: str, precision: str, compiled: bool, tokens: int) -> bool:
+    """Whether attention over so many tokens goes through torch's fused kernel, or is written out (matmul, softmax,
+    matmul). device: its type.
+
+    On a CPU the fused kernel's backward pass is half of a step in bf16, and the compiler cannot see into it; in float32
+    as it stands both are about equal (benchmarks/engine.py), and the records were made with it.
+    """
+    if device != "cpu" or tokens > LONGEST_WRITTEN_OUT:
+        return True
+    return precision == "float32" and not compiled
+
+
+def _tokens(attention: nn.Module, backbone: nn.Module) -> int:
+    """Over which one attention goes: a window of Swin's, else all of the image's."""
+    window = getattr(attention, "window_area", None)
+    return window or backbone.side**2 + getattr(backbone, "num_prefix_tokens", 1)
+
+
+def fuses_optimizer(device: str, precision: str, compiled: bool) -> bool:
+    """Whether AdamW is one kernel for all weights. On a CPU that rounds otherwise, so not where records were made."""
+    return device == "cuda" or (device == "cpu" and (compiled or precision != "float32"))
+
+
+# -- compiling -----------------------------------------------------------------------------------------------------
+
+
+def worth_compiling(stage: "Stage", images: int, device: torch.device, precision: str) -> bool:
+    """`compile auto`: whether a stage is long enough. From the experiment and the device alone, so that it is the same
+    whenever it is asked. images: of an epoch."""
+    from relvit_lab.train.flops import backbone_flops  # here, not above: it takes a while to import
+
+    e = stage.experiment
+    seen = images * e.epochs
+    if device.type == "cuda":
+        return seen / e.batch_size >= WORTH_COMPILING_STEPS
+    if device.type != "cpu" or precision != "bf16" or seen < 10_000:  # no image costs that much: nothing is built
+        return False
+    size = e.image_size if stage.mega_patches is None else stage.mega_patches * e.patch_size
+    return seen * backbone_flops(e.backbone, size, e.patch_size).train >= WORTH_COMPILING
+
+
+def missing_compiler(device: torch.device) -> str:
+    """Why nothing can be compiled here; "" where there is a compiler."""
+    if device.type == "cuda":
+        from torch.utils._triton import has_triton
+
+        return "" if has_triton() else "no triton for this GPU"
+    from torch._inductor.cpp_builder import get_cpp_compiler
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    try:
+        get_cpp_compiler()
+    except InvalidCxxCompiler:
+        return "no C++ compiler: g++ or clang"
+    return ""
+
+
+def cache_folder() -> Path:
+    """Where compiled code is kept for the next run: torch's own variable TORCHINDUCTOR_CACHE_DIR, else the user's
+    folder for caches."""
+    user = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("TORCHINDUCTOR_CACHE_DIR") or Path(user) / "relvit_lab" / "compiled")
+
+
+def set_up(model: RelViT, device: torch.device, precision: str, compiled: bool) -> None:
+    """Make a model compute in that way, whichever it had before. Compiling itself comes with the first call."""
+    for module in model.backbone.modules():
+        if hasattr(module, "fused_attn"):
+            tokens = _tokens(module, model.backbone)
+            module.fused_attn = fuses_attention(device.type, precision, compiled, tokens)
+    for module in model.modules():
+        module._compiled_call_impl = None
+    model.compiled = compiled
+    model.losses = {task.name: task.loss for task in model.tasks}
+    if compiled:
+        _settings()
+        _leave_drop_path_out()
+        model.losses = {name: _compiled_loss(loss) for name, loss in model.losses.items()}
+        for module in _regions(model):
+            module.compile(backend=BACKEND, dynamic=False)
+
+
+def _settings() -> None:
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(cache_folder())
+    import torch._dynamo.config
+    import torch._inductor.config as inductor
+
+    torch._dynamo.config.recompile_limit = VARIANTS
+    inductor.fallback_random = True  # dropout draws what it draws in plain code
+    inductor.cpp.threads = torch.get_num_threads()  # part of the cache's key: another number rounds otherwise
+    inductor.compile_threads = 1  # no processes of its own: one block is soon done
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # "No CUDA runtime is found"
+
+
+def _regions(model: RelViT) -> Iterator[nn.Module]:
+    """What is compiled, each by itself: the blocks of a backbone, which share their code, so that twelve take no longer
+    to compile than one; Swin's stages each have their own. And the heads, but for those of one's own tasks."""
+    for name, blocks in model.backbone.named_modules():
+        if name.rpartition(".")[2] == "blocks":
+            yield from blocks
+    yield from (head for head in model.heads.values() if isinstance(head, (PairScores, TokenScores)))
+
+
+@functools.cache
+def _leave_drop_path_out() -> None:
+    """Each block has a rate of its own: compiled with it, each would be other code."""
+    from timm.layers import DropPath
+
+    DropPath.forward = torch.compiler.disable(DropPath.forward)
+
+
+def _compiled_loss(loss: Callable) -> Callable:
+    """A task's loss with its comparison compiled, where it is the default one. A loss of one's own, and one that draws
+    pairs, stays as it is."""
+    if not isinstance(loss, partial) or loss.func is not predict_and_compare:
+        return loss
+    (compare,) = loss.args
+    return partial(predict_and_compare, torch.compile(compare, backend=BACKEND, dynamic=False))
+
+
+def whole_batches_only(model: RelViT, whole: bool) -> AbstractContextManager:
+    """Around the passes of a batch: one that is smaller than the others (the last) goes uncompiled, for it would need
+    code of its own."""
+    if whole or not getattr(model, "compiled", False):
+        return nullcontext()
+    return torch.compiler.set_stance("force_eager")
+
+
+def compile_now(first_pass: Callable[[], object]) -> None:
+    """Call what compiles all that a stage needs. Where that fails, once more without the code that was kept: a process
+    that was killed may have left some half written. Raises RelvitError where it fails again."""
+    try:
+        first_pass()
+    except RelvitError:
+        shutil.rmtree(cache_folder(), ignore_errors=True)
+        torch._dynamo.reset()
+        first_pass()
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """What a compiler says that is missing or fails, in words that say what to do."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not type(error).__module__.startswith(("torch._inductor", "torch._dynamo")):
+            raise
+        reason = (str(error).splitlines() or [""])[0][:120]
+        raise RelvitError(f"compile=True does not work here ({reason}): leave compile out") from error
