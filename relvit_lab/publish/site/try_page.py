@@ -13,8 +13,8 @@ from relvit_lab.common.errors import RelvitError
 from relvit_lab.publish.site.files import write_whole
 from relvit_lab.publish.site.page import POLICY
 from relvit_lab.show.in_page.pack import FOLDER, packed
+from relvit_lab.show.model_input import png
 from relvit_lab.show.photographs import SQUARES, photograph
-from relvit_lab.show.seen import png
 from relvit_lab.train import assets
 
 FILE = "try.html"

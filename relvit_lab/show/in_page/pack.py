@@ -7,7 +7,7 @@ from torch import nn
 
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.method.heads import PairScores, TokenScores
-from relvit_lab.show.seen import MOST, as_trained
+from relvit_lab.show.model_input import MOST, as_trained
 from relvit_lab.show.task_views import task_view
 
 FOLDER = Path(__file__).parent
