@@ -12,7 +12,7 @@ import torch
 pytest.importorskip("playwright")
 
 from browser import lab
-from PIL import Image
+from PIL import Image, ImageOps
 from playwright.sync_api import Page, sync_playwright
 
 import relvit_lab
@@ -65,6 +65,11 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     Image.fromarray(pixels[50:250, 100:300]).quantize(64).save(made["palette.png"], transparency=3)
     Image.fromarray(pixels).resize((1300, 1001)).save(made["large.png"])
     return made
+
+
+def as_decoded(path: Path) -> np.ndarray:
+    """The file's own pixels, upright: a JPEG's path would be decoded at a lower resolution, which no browser can."""
+    return np.asarray(ImageOps.exif_transpose(Image.open(path)).convert("RGB"))
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +134,7 @@ def test_any_file_gets_pythons_answers_from_each_model(page, files, models):
     for name, path in files.items():
         after(page, lambda path=path: page.set_input_files("#file", path))
         for at, trained in enumerate(models if name == "phone.jpg" else models[:1]):
-            ours, here = json.loads(page.evaluate(TOLD, at)), scores_data(path, model=trained)
+            ours, here = json.loads(page.evaluate(TOLD, at)), scores_data(as_decoded(path), model=trained)
             mean, std = (torch.tensor(v).view(3, 1, 1) for v in (trained.pipeline.mean, trained.pipeline.std))
             theirs = {"planes": (here.seen[0][0] * std + mean).numpy(), "attention": here.answers().attention}
             theirs |= {task: s if s.ndim == 3 else s.T for task, s in here.answers().scores.items()}  # (K,N) -> (N,K)

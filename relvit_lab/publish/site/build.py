@@ -35,11 +35,12 @@ def build_site(
         raise RelvitError(f"no notebooks (*.ipynb) in {notebooks}")
     out.mkdir(parents=True, exist_ok=True)  # before minutes of work: a folder that cannot be written is told now
     executed = execute_all(paths, cache, project_root() / "results", say)
-    return write_pages(out, executed)
+    written, failures = write_pages(out, executed)
+    return [*written, write_try(out, home="index.html")], failures
 
 
 def write_pages(out: Path, executed: Sequence[Executed]) -> tuple[list[Path], list[str]]:
-    """The pages of notebooks that were executed, in this order; index and tour. Returns files, and what failed."""
+    """The pages of notebooks that were executed, in this order, and the index. Returns files, and what failed."""
     failures = [f"{one.path.name}, {one.failure}" for one in executed if one.failure]
     titles = {one.stem: title_of(one.book or nbformat.read(one.path, 4), one.stem) for one in executed}
     bodies = {}
@@ -63,4 +64,4 @@ def write_pages(out: Path, executed: Sequence[Executed]) -> tuple[list[Path], li
         written.append(page)
         cards.append(card(one.book, page.name, titles[one.stem]))
     write_whole(out / "index.html", index_page(cards))
-    return [out / "index.html", *written, write_try(out, home="index.html")], failures
+    return [out / "index.html", *written], failures

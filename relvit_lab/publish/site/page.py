@@ -67,10 +67,9 @@ def notebook_page(body: str, title: str, before: Link | None, after: Link | None
     return document(title, f"<header>{way}</header>\n{body}\n<footer>{way}</footer>")
 
 
-def document(title: str, body: str, policy: str = POLICY, style: str | None = None) -> str:
-    """A whole file around the body. style: None for that of the notebooks' pages."""
-    if style is None:
-        style = STYLE.read_text(encoding="utf-8") + HtmlFormatter(style=COLOURS).get_style_defs(".highlight")
+def document(title: str, body: str, policy: str = POLICY) -> str:
+    """A whole file around the body, in the site's style."""
+    style = STYLE.read_text(encoding="utf-8") + HtmlFormatter(style=COLOURS).get_style_defs(".highlight")
     return html_document(title, body, style, policy)
 
 

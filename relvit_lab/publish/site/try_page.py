@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from relvit_lab.common.document import document
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.publish.site.files import write_whole
-from relvit_lab.publish.site.page import document
+from relvit_lab.publish.site.page import POLICY
 from relvit_lab.show.in_page.pack import FOLDER, packed
 from relvit_lab.show.model_input import png
 from relvit_lab.show.photographs import SQUARES, photograph
@@ -23,11 +24,11 @@ SCRIPT = (
     *(FOLDER / name for name in ("transformer.js", "pixels.js", "draw.js")),
     *(OWN / name for name in ("try_state.js", "try_steps.js", "try.js")),
 )  # one module of six files
-USUAL = ("cifar10_tasks", "cifar10_cheat")
+USUAL = ("cifar10_tasks", "cifar10_tasks_pe")
 """Of the package's models those that the page carries, the tour's first; the second has positional embeddings."""
 TITLES = {
     "cifar10_tasks": "photographs, no places told",
-    "cifar10_cheat": "photographs, places told",
+    "cifar10_tasks_pe": "photographs, places told",
     "digits_tasks": "digits",
 }
 SAMPLES = 8  # test images of CIFAR-10, and of the digits
@@ -66,7 +67,7 @@ def try_page(models: Sequence[object] | None = None, home: str = "") -> str:
     style = (OWN / "try.css").read_text(encoding="utf-8")
     data = data.replace("<", "\\u003c")  # so that no text in it ends the element
     body += f'\n<script type="application/json" id="try-data">{data}</script>'
-    return document(TITLE, f'{body}\n<script type="module">\n{script}</script>', style=style)
+    return document(TITLE, f'{body}\n<script type="module">\n{script}</script>', style, POLICY)
 
 
 def _named(given: object) -> dict:

@@ -1,9 +1,14 @@
-// From a file to what a model sees, in the numbers of show/model_input.py and method/resample.py: the centre square, resized
-// (bilinear, antialias; a canvas has its own way), normalised. Planes are (3,H,W) Float32Arrays in [0, 1].
+// From a file to what a model sees, in the numbers of data/images.py: resized as Pillow does (bilinear, antialiased, 8
+// bits after each axis; a canvas has its own way), the middle square, normalised. Planes are (3,H,W) Float32Arrays in
+// [0, 1].
 
-const STRIP = 256; // rows that are read at a time: a telephone's photograph is never held whole
+const ROWS = 256; // are read at a time: a telephone's photograph is never held whole
+const STRIP = 16; // of an image that is longer than so many times its width only the middle is looked at
 
-/** The centre square of an image file (a Blob), `size` pixels a side: (3,size,size). Throws where it is no image. */
+/**
+ * The middle square of an image file (a Blob), `size` pixels a side: (3,size,size). Throws where it is no image.
+ * Python decodes a large JPEG at a lower resolution first, which a browser cannot: there it differs by a few levels.
+ */
 export async function readImage(blob, size) {
   // As Pillow opens it: turned as a telephone's photograph says, colours as stored, transparency dropped.
   const how = { imageOrientation: "from-image", colorSpaceConversion: "none", premultiplyAlpha: "none" };
@@ -15,42 +20,52 @@ export async function readImage(blob, size) {
   }
 }
 
-/** Anything that a canvas can draw (a bitmap, a video): its centre square, (3,size,size). */
-export function resizedSquare(source, size) {
-  const width = source.videoWidth ?? source.width, height = source.videoHeight ?? source.height;
-  const side = Math.min(width, height), left = Math.floor((width - side) / 2), top = Math.floor((height - side) / 2);
+/** A bitmap resized so that its shorter side has `size` pixels, and of that the middle: (3,size,size). */
+function resizedSquare(source, size) {
+  const short = Math.min(source.width, source.height);
+  const [left, top] = [source.width, source.height].map((v) => Math.max(0, Math.floor((v - STRIP * short) / 2)));
+  const width = source.width - 2 * left, height = source.height - 2 * top;
+  const [columns, rows] = [width, height].map((length) => {
+    const long = Math.floor((size * length) / short), first = halfToEven((long - size) / 2);
+    return axisWeights(length, long).slice(first, first + size);
+  });
   let read = byCanvas(source);
-  const strip = Math.min(STRIP, side), mix = axisWeights(side, size);
-  const across = new Float32Array(3 * side * size); // resized along x alone: (3,side,size)
-  for (let y = 0; y < side; y += strip) {
-    const lines = Math.min(strip, side - y);
-    let rgba = read(left, top + y, side, lines);
+  const across = new Uint8Array(3 * height * size); // resized along x alone: (3,height,size)
+  for (let y = 0; y < height; y += ROWS) {
+    const lines = Math.min(ROWS, height - y);
+    let rgba = read(left, top + y, width, lines);
     if (rgba.some((value, k) => k % 4 === 3 && value < 255)) {
       read = byTexture(source) ?? read;
-      rgba = read(left, top + y, side, lines);
+      rgba = read(left, top + y, width, lines);
     }
     for (let c = 0; c < 3; c++)
       for (let line = 0; line < lines; line++)
         for (let o = 0; o < size; o++) {
-          const { first, share } = mix[o];
+          const { first, share } = columns[o];
           let sum = 0;
-          for (let k = 0; k < share.length; k++) sum += share[k] * rgba[(line * side + first + k) * 4 + c];
-          across[(c * side + y + line) * size + o] = sum / 255;
+          for (let k = 0; k < share.length; k++) sum += share[k] * rgba[(line * width + first + k) * 4 + c];
+          across[(c * height + y + line) * size + o] = Math.floor(sum + 0.5);
         }
   }
   const out = new Float32Array(3 * size * size);
   for (let c = 0; c < 3; c++)
     for (let o = 0; o < size; o++)
       for (let x = 0; x < size; x++) {
-        const { first, share } = mix[o];
+        const { first, share } = rows[o];
         let sum = 0;
-        for (let k = 0; k < share.length; k++) sum += share[k] * across[(c * side + first + k) * size + x];
-        out[(c * size + o) * size + x] = sum;
+        for (let k = 0; k < share.length; k++) sum += share[k] * across[(c * height + first + k) * size + x];
+        out[(c * size + o) * size + x] = Math.floor(sum + 0.5) / 255;
       }
   return out;
 }
 
-/** How each of `out` pixels mixes `length` pixels: the first of them, and their shares. As resample.axis_weights. */
+/** As Python's round: 1.5 is 2, and 2.5 is 2. */
+function halfToEven(value) {
+  const up = Math.round(value);
+  return up - value === 0.5 && up % 2 ? up - 1 : up;
+}
+
+/** How each of `out` pixels mixes `length` pixels: the first of them, and their shares (resample.axis_weights). */
 function axisWeights(length, out) {
   const scale = length / out, reach = Math.max(scale, 1); // a tent at least 1 wide each way
   return Array.from({ length: out }, (_, o) => {
