@@ -39,7 +39,7 @@ tables: $(STAMP)  ## write the paper's tables with the runs in runs/ beside them
 	$(RUN) -m relvit_lab tables
 
 report: $(STAMP)  ## write report.html: tables, figures, deviations from the paper and cost of the runs in runs/
-	$(RUN) -m relvit_lab page
+	$(RUN) -m relvit_lab report
 
 site: $(STAMP)  ## write the notebooks as pages without kernel and network into site/ (under 10 minutes the first time)
 	$(RUN) -m relvit_lab site
@@ -54,11 +54,12 @@ class: $(STAMP)  ## copies of the notebooks for a class: make class DIR=path
 bench: $(STAMP)  ## measure speed and memory, ours beside the usual way, into benchmarks/RESULTS.md (about 25 minutes)
 	$(RUN) benchmarks/all.py
 
-lint: $(STAMP)  ## check code and notebooks with ruff
+lint: $(STAMP)  ## check code and notebooks with ruff, types with mypy (half a minute the first time)
 	$(RUN) -m ruff check .
+	$(RUN) -m mypy
 
 clean:  ## remove caches (.venv, runs and data stay)
-	rm -rf build dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -path ./$(VENV) -prune -o -type d \( -name __pycache__ -o -name .ipynb_checkpoints \) -exec rm -rf {} +
 
 # A set-up that was killed midway may have left half a package that pip would take for whole: $(UNFINISHED) tells, and

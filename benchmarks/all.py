@@ -18,7 +18,7 @@ from pathlib import Path
 
 import measure
 
-from relvit_lab.train.device import commit
+from relvit_lab.train.environment import commit
 
 HERE = Path(__file__).parent
 RESULTS, ROWS = HERE / "RESULTS.md", HERE / "results.json"

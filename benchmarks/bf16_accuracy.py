@@ -13,7 +13,7 @@ import sys
 
 import measure
 
-from relvit_lab.paper.records import settings as laptop
+from relvit_lab.paper.records import settings as small
 from relvit_lab.paper.records.store import find_record, read_records
 from relvit_lab.show.follow import follow
 from relvit_lab.train.training import run
@@ -30,7 +30,7 @@ def main() -> int:
     report, seeds, records = measure.Report(o), [int(seed) for seed in o.seeds.split(",")], read_records()
     float32, bf16 = {}, {}  # (stage, metric) -> a value for each seed
     for seed in seeds:
-        experiment = laptop.experiment("finetuned", seed)
+        experiment = small.experiment("finetuned", seed)
         own = dataclasses.replace(experiment, precision="bf16", data_dir=o.data_dir, run_dir=o.run_dir)
         results = [finished.result for finished in follow(run(own))]
         for stage, result in zip(experiment.stages(), results):

@@ -16,9 +16,9 @@ import torch
 from training_step import bare_steps
 
 from relvit_lab.train.build import load_data
-from relvit_lab.train.device import pick_device
+from relvit_lab.train.choose_device import pick_device
 from relvit_lab.train.experiment import Experiment
-from relvit_lab.train.training import Training
+from relvit_lab.train.state import Training
 
 LEAST = 1.8
 

@@ -23,15 +23,16 @@ import numpy as np
 import torch
 from training_step import loop_steps
 
-from relvit_lab.train import pace
+from relvit_lab.train import clock
 from relvit_lab.train.build import load_data
-from relvit_lab.train.device import pick_device
+from relvit_lab.train.choose_device import pick_device
 from relvit_lab.train.engine import cpu_flags
 from relvit_lab.train.experiment import Experiment
 from relvit_lab.train.flops import stage_flops
 from relvit_lab.train.profile import peak_memory, product_tflops
 from relvit_lab.train.stage_folder import RunFolder
-from relvit_lab.train.training import Training
+from relvit_lab.train.state import Training
+from relvit_lab.train.training import train_stage
 
 CASES = (("vit_nano", 64, 1.7), ("vit_s_4", 32, 2.3))
 NEVER_SLOWER, MEMORY = 0.97, 1.1
@@ -61,7 +62,7 @@ class Side:
 
 def side(folder: str, backbone: str, batch: int, name: str) -> None:
     """In the process of one side: answers each number of steps on stdin."""
-    pace.SHOW_EVERY = 0.0  # a record after each step
+    clock.SHOW_EVERY = 0.0  # an event after each step
     images = len(np.load(Path(folder, "noise.npz"))["y_train"])
     experiment = Experiment(
         dataset=str(Path(folder, "noise.npz")), preset="paper", backbone=backbone, batch_size=batch, lr=1e-4,
@@ -70,7 +71,7 @@ def side(folder: str, backbone: str, batch: int, name: str) -> None:
     stage, device = experiment.stages()[0], pick_device("cpu", experiment.precision)
     training, run_folder = Training(stage, device, load_data(stage.experiment)), RunFolder(stage.folder)
     with run_folder.lock():
-        records = training.steps_to_the_end(run_folder)
+        records = train_stage(training, run_folder)
         loop_steps(records, 2)
         about = {"precision": training.device.precision, "compiled": training.model.compiled,
                  "compiling": training.compiling, "gflop": stage_flops(stage).train / 1e9}  # fmt: skip

@@ -20,12 +20,13 @@ from training_step import loop_steps
 from usual_way import PatchDataset, usual_loader
 
 from relvit_lab.method import relations
-from relvit_lab.train import pace
+from relvit_lab.train import clock
 from relvit_lab.train.build import load_data
-from relvit_lab.train.device import pick_device
+from relvit_lab.train.choose_device import pick_device
 from relvit_lab.train.experiment import Experiment
 from relvit_lab.train.stage_folder import RunFolder
-from relvit_lab.train.training import Training
+from relvit_lab.train.state import Training
+from relvit_lab.train.training import train_stage
 
 SIDE, BATCH = 8, 64
 TARGETS = {
@@ -51,7 +52,7 @@ def main() -> int:
     o = parser.parse_args()
     report = measure.Report(o)
     print(measure.machine())
-    pace.SHOW_EVERY = 0.0  # a record after each step
+    clock.SHOW_EVERY = 0.0  # an event after each step
     images = photograph_tiles(o.images, 32)
     with tempfile.TemporaryDirectory() as folder:
         pixels, labels = images.permute(0, 2, 3, 1).numpy(), np.arange(o.images) % 10
@@ -65,7 +66,7 @@ def main() -> int:
         ours, plain = (Training(stage, device, load_data(stage.experiment)) for _ in range(2))
         run_folder = RunFolder(stage.folder)
         with run_folder.lock():
-            records, steps = ours.steps_to_the_end(run_folder), o.images // BATCH
+            records, steps = train_stage(ours, run_folder), o.images // BATCH
             chosen = list(range(steps * BATCH))
             dataset = PatchDataset(
                 images, torch.tensor(labels), 32, 4, MEAN, STD, tuple(t(SIDE) for t in TARGETS.values())

@@ -31,10 +31,12 @@ import torch
 from relvit_lab.common.randomness import epoch_order
 from relvit_lab.show.follow import follow
 from relvit_lab.train.build import load_data
-from relvit_lab.train.device import Device, pick_device
+from relvit_lab.train.choose_device import pick_device
+from relvit_lab.train.device import Device
 from relvit_lab.train.experiment import Experiment
 from relvit_lab.train.profile import profile_table, read_profile
-from relvit_lab.train.training import Training, run
+from relvit_lab.train.state import Training
+from relvit_lab.train.training import run
 
 WARM_UP, FAST, SHARE, AUGMENTATION, END_TO_END = 10, 25_000, 0.6, 0.1, 480
 

@@ -17,9 +17,9 @@ from pathlib import Path
 import measure
 import numpy as np
 
-from relvit_lab.train import pace, training
+from relvit_lab.train import clock, training
 from relvit_lab.train.build import load_data
-from relvit_lab.train.device import pick_device
+from relvit_lab.train.choose_device import pick_device
 from relvit_lab.train.events import StepDone
 from relvit_lab.train.experiment import Experiment
 from relvit_lab.train.stage_folder import RunFolder
@@ -65,11 +65,11 @@ def main() -> int:
         )
         stage, device = experiment.stages()[0], pick_device()
         print(measure.machine())
-        pace.SHOW_EVERY = 0.0  # a record after each step
+        clock.SHOW_EVERY = 0.0  # an event after each step
         loop = training.Training(stage, device, load_data(stage.experiment))
         run_folder = RunFolder(stage.folder)
         held.enter_context(run_folder.lock())
-        records = loop.steps_to_the_end(run_folder)
+        records = training.train_stage(loop, run_folder)
         bare = training.Training(stage, device, loop.dataset)
         for group in bare.optimizer.param_groups:
             group["lr"] = 1e-6

@@ -1,6 +1,5 @@
 """python -m relvit_lab train | demo | runs | fetch | figures | record | ...: the same runs without a notebook."""
 
-import dataclasses
 import itertools
 import sys
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from relvit_lab.common.printable import printable
 from relvit_lab.common.printing import tolerant_output
 from relvit_lab.common.processes import processes
 from relvit_lab.common.shortages import shortages_explained
+from relvit_lab.common.values import PLAIN
 from relvit_lab.publish.classroom.commands import class_copies, grade
 from relvit_lab.publish.site.command import site
 
@@ -26,31 +26,31 @@ HELP = {
     "tables": """write the paper's tables with our runs beside them, and say what is missing:
         tables [table2 ...] --out tables --run-dir runs,more (--preset, --recipes, --seeds 0,1);
         --plan: what is left to run, --plan --cells by cell (--tflops: of your GPU)""",
-    "page": """write tables, figures, deviations from the paper, environment and cost of the runs into one HTML page:
-        page --out report.html, and the options of tables""",
+    "report": """run notebook 07 on the runs, and write it as one HTML page: tables, figures, deviations from the paper,
+        cost: report [table2 ...] --out report.html, and the options of tables""",
     "site": """execute the notebooks and write them as pages that need no kernel and no network: site DIR
         (site/ by default; --notebooks FOLDER; what was executed is kept in --cache .site_cache)""",
     "class": """copies of the notebooks for a class, the student's without solutions, the teacher's solved:
         class DIR (--notebooks 01,03, --no-hints, --force)""",
     "grade": """check again what students handed in, and count points: grade FOLDER ... --csv points.csv
         (--seconds 60 for an exercise, --jobs 2 students at once); it runs their code: see docs/security.md""",
-    "laptop": """print the commands of the runs in results/, one a line""",
-    "whole": """print the commands of the larger study, on the whole of CIFAR-10; --search: of the search of its rate and
-        batch; --models: those that make its finished runs the models of the package""",
+    "small": """print the commands of the runs in results/ on a small part of CIFAR-10, one a line""",
+    "whole": """print the commands of the larger study, on the whole of CIFAR-10; --search: of the search of its rate
+        and batch; --models: those that make its finished runs the models of the package""",
     "hold_back": """write data_dir/NAME_held_back.npz, whose test images are training images, to choose settings on:
         hold_back cifar10 --images 5000 --data-dir data""",
     "record": """keep the finished stages of run folders as results/<id>.json: record [runs ...] (--to results)""",
-    "report": """write results/README.md again from its template and the records""",
+    "readme": """write results/README.md again from its template and the records""",
     "rerun": """train a record's run again and compare its metrics: rerun ID --data-dir D""",
     "asset": """keep a finished stage as a model of the package: asset ID NAME (--run-dir D)""",
     "app": """serve the explorers without code, on this machine alone: app --port 8866 (--ip, --no-browser)""",
 }
 GROUPS = (
-    ("train", "demo", "runs", "merge", "fetch", "figures", "tables", "page", "site"),
+    ("train", "demo", "runs", "merge", "fetch", "figures", "tables", "report", "site"),
     ("class", "grade", "app"),
-    ("laptop", "whole", "hold_back", "record", "report", "rerun", "asset"),
+    ("small", "whole", "hold_back", "record", "readme", "rerun", "asset"),
 )
-WITH_FIELDS = ("train", "demo", "tables", "page")  # commands that take fields of Experiment
+WITH_FIELDS = ("train", "demo", "tables", "report")  # commands that take fields of Experiment
 
 
 def usage() -> str:
@@ -74,7 +74,7 @@ def help_of(command: str) -> str:
 def train(words: Sequence[str]) -> None:
     from relvit_lab.train.experiment import Experiment
 
-    experiment = Experiment.create(only_options(words, Experiment.names()))
+    experiment = Experiment.create(only_options(words, Experiment.settings()))
     finished = _follow(experiment)
     if experiment.profile:
         from relvit_lab.train.profile import profile_table, read_profile
@@ -89,7 +89,7 @@ def demo(words: Sequence[str]) -> None:
     from relvit_lab.common.words import human_time
     from relvit_lab.train.experiment import Experiment
 
-    given = {"dataset": "digits", "preset": "demo"} | only_options(words, Experiment.names())
+    given = {"dataset": "digits", "preset": "demo"} | only_options(words, Experiment.settings())
     epochs = Experiment.create(given).resolved().epochs
     settings = {
         "supervised": {"scenario": "supervised"},
@@ -175,13 +175,10 @@ def figures(words: Sequence[str]) -> None:
 def tables(words: Sequence[str]) -> None:
     from relvit_lab.paper.plan import cells as plan
     from relvit_lab.paper.tables import files as tables_files
-    from relvit_lab.train.experiment import Experiment
 
     flags = {word for word in words if word in ("--plan", "--cells")}
-    fields = [name for name in Experiment.names() if name not in plan.FIXED]
-    options, names = split(
-        [word for word in words if word not in flags], [*fields, "out", "recipes", "seeds", "tflops"]
-    )
+    own = dict.fromkeys(("out", "recipes", "seeds", "tflops"), PLAIN)
+    options, names = split([word for word in words if word not in flags], plan.OPEN | own)
     out, tflops = options.pop("out", "tables"), options.pop("tflops", None)
     runs, cells = tables_files.choose(names=names, **options)
     if flags:
@@ -203,18 +200,6 @@ def tables(words: Sequence[str]) -> None:
         print(f"  {stem} {' '.join(path.suffix for path in paths)}")
 
 
-def page(words: Sequence[str]) -> None:
-    import shlex
-
-    from relvit_lab.paper.page.build import COMMAND, write_page
-    from relvit_lab.paper.plan import cells as plan
-    from relvit_lab.train.experiment import Experiment
-
-    fields = [name for name in Experiment.names() if name not in plan.FIXED]
-    options, names = split(words, [*fields, "out", "recipes", "seeds"])
-    print(write_page(names=names, command=shlex.join([*COMMAND.split(), *words]), **options))
-
-
 def _number(name: str, text: str) -> float:
     try:
         return float(text)
@@ -222,7 +207,7 @@ def _number(name: str, text: str) -> float:
         raise RelvitError(f"--{name} takes a number, not '{text}'") from None
 
 
-def laptop(words: Sequence[str]) -> None:
+def small(words: Sequence[str]) -> None:
     from relvit_lab.paper.records.settings import commands
 
     only_options(words, ())
@@ -258,11 +243,17 @@ def record(words: Sequence[str]) -> None:
         print(path)
 
 
-def report(words: Sequence[str]) -> None:
-    from relvit_lab.paper.records.report import write_report
+def readme(words: Sequence[str]) -> None:
+    from relvit_lab.paper.records.report import write_readme
 
     only_options(words, ())
-    print(write_report())
+    print(write_readme())
+
+
+def report(words: Sequence[str]) -> None:
+    from relvit_lab.publish import report as page  # late: it loads nbconvert
+
+    page.report(words)
 
 
 def rerun(words: Sequence[str]) -> None:
@@ -295,10 +286,10 @@ def app(words: Sequence[str]) -> None:
 
 
 COMMANDS = {
-    "train": train, "demo": demo, "runs": runs, "fetch": fetch, "figures": figures, "laptop": laptop, "record": record,
+    "train": train, "demo": demo, "runs": runs, "fetch": fetch, "figures": figures, "small": small, "record": record,
     "whole": whole, "hold_back": hold_back,
-    "report": report, "rerun": rerun, "asset": asset, "merge": merge,
-    "tables": tables, "page": page, "class": class_copies, "grade": grade, "app": app, "site": site,
+    "report": report, "readme": readme, "rerun": rerun, "asset": asset, "merge": merge,
+    "tables": tables, "class": class_copies, "grade": grade, "app": app, "site": site,
 }  # fmt: skip
 
 
@@ -314,14 +305,15 @@ def _follow(experiment, show_summary: bool = True) -> list:
 
 
 def _fields() -> str:
-    from relvit_lab.common.values import CHOICES
     from relvit_lab.train.experiment import Experiment
 
-    lines = []
-    for field in dataclasses.fields(Experiment):
-        choices = f"  {' | '.join(CHOICES[field.name])}" if field.name in CHOICES else ""
-        default = "+".join(field.default) if isinstance(field.default, tuple) else field.default
-        lines.append(f"  --{field.name.replace('_', '-'):<20} {default!s:<18}{choices}".rstrip())
+    plain, lines = Experiment(), []
+    for name, field in Experiment.settings().items():
+        default = getattr(plain, name)
+        default = "+".join(default) if isinstance(default, tuple) else default
+        lines.append(f"  --{name.replace('_', '-'):<20} {default!s:<18}  {field.help}".rstrip())
+        if any(choice not in field.help for choice in field.choices):
+            lines.append(f"{'':<43}  {' | '.join(field.choices)}")
     return "\n".join(lines)
 
 

@@ -52,8 +52,9 @@ def train(home: str, terminate: int | None = None, at: int = 0, **fields) -> lis
     Returns what is yielded, by the names of the types, or the step after which it was terminated.
     """
     from relvit_lab.train.experiment import Experiment
-    from relvit_lab.train.pace import Terminated
-    from relvit_lab.train.training import Training, run
+    from relvit_lab.train.signals import Terminated
+    from relvit_lab.train.state import Training
+    from relvit_lab.train.training import run
 
     os.environ["RELVIT_HOME"] = home
     train_step, steps = Training.train_step, []
@@ -77,7 +78,7 @@ def command(words: list[str], fails: int, at: int) -> int:
     """python -m relvit_lab, where a step of the rank `fails` goes wrong. Returns the exit code. The last job."""
     from relvit_lab.__main__ import main
     from relvit_lab.common.errors import RelvitError
-    from relvit_lab.train.training import Training
+    from relvit_lab.train.state import Training
 
     train_step = Training.train_step
 

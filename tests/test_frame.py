@@ -255,6 +255,13 @@ def test_make_demo_and_test_set_up_first(project: Path):
     assert '-m pytest -n 2 --dist loadgroup -m "not slow and not browser"' in make(project, "-n", "test").stdout
 
 
+def test_ci_checks_style_and_types(project: Path):
+    asked = make(project, "-n", "lint").stdout
+    assert "-m ruff check ." in asked and asked.rstrip().endswith("-m mypy")
+    assert re.search(r"^make .*\blint$", (ROOT / ".ci" / "run").read_text(encoding="utf-8"), re.MULTILINE)
+    assert (ROOT / "relvit_lab" / "py.typed").is_file()
+
+
 # The tests themselves
 
 

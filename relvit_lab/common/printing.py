@@ -4,7 +4,7 @@ import codecs
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TextIO
 
 PLAIN = {
@@ -31,7 +31,7 @@ codecs.register_error("relvit_lab", _spell)
 
 def spell_out(stream: TextIO | None) -> None:
     """Let a stream spell out what its encoding lacks, where it would raise UnicodeEncodeError."""
-    if getattr(stream, "errors", None) == "strict" and hasattr(stream, "reconfigure"):
+    if stream is not None and getattr(stream, "errors", None) == "strict" and hasattr(stream, "reconfigure"):
         with contextlib.suppress(OSError, ValueError):  # closed, or a pipe that nobody reads
             stream.reconfigure(errors="relvit_lab")
 
@@ -54,7 +54,7 @@ class Tolerant:
     def __getattr__(self, name: str) -> object:
         return getattr(self._stream, name)
 
-    def _try(self, act) -> None:
+    def _try(self, act: Callable[[], object]) -> None:
         try:
             act()
         except UnicodeEncodeError:
@@ -64,7 +64,7 @@ class Tolerant:
 
 
 def tolerant(stream: TextIO | None) -> TextIO:
-    return stream if isinstance(stream, Tolerant) else Tolerant(stream)
+    return stream if isinstance(stream, Tolerant) else Tolerant(stream)  # type: ignore[return-value]  # has all of it
 
 
 @contextlib.contextmanager

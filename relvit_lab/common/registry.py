@@ -1,11 +1,19 @@
 """A list of named things that a user can add to from a notebook."""
 
 from collections.abc import Iterator
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from relvit_lab.common.errors import RelvitError, nearest
 
-Entry = TypeVar("Entry")  # anything with a `name`
+
+class Named(Protocol):
+    """What a registry holds."""
+
+    @property
+    def name(self) -> str: ...
+
+
+Entry = TypeVar("Entry", bound=Named)
 
 
 class Registry(Generic[Entry]):

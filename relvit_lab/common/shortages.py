@@ -23,10 +23,8 @@ def write_explained(path: Path) -> Iterator[None]:
                 advice = f"the disk can hold no further file (no inodes are left): delete some, and {GO_ON}"
         elif error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
             advice = "it cannot be written: give a run_dir that can"
-        elif error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
-            advice = shortage(error)
         else:
-            advice = "writing failed"
+            advice = shortage(error) or "writing failed"
         raise RelvitError(f"{path}: {advice} ({error.strerror or error})") from None
 
 

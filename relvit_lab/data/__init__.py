@@ -65,7 +65,12 @@ def load(
         return packed.load(fileset, data_dir, size, progress, source)
     if source == "files":
         raise RelvitError(f"{name} is stored as arrays: source 'files' is for image files, leave it out")
-    whole = found.read(data_dir, size, progress) if isinstance(found, Source) else npz.read(found, str(name))
+    if isinstance(found, Path):
+        whole = npz.read(found, str(name))
+    elif found.read is not None:
+        whole = found.read(data_dir, size, progress)
+    else:
+        raise TypeError(f"the entry '{found.name}' has neither read nor files")
     return _cut(whole, train_images, test_images)
 
 
@@ -90,7 +95,7 @@ def fetch(name: str | Path, data_dir: str | Path = "data", progress: bool | None
 def _cut_files(fileset: FileSet, train_on: str, train_images: int | None, test_images: int | None) -> FileSet:
     """The part of the files that a run looks at."""
     train, test, val = fileset.train, fileset.test, fileset.val
-    if train_on == "train+val":
+    if train_on == "train+val" and val is not None:
         train, val = Files(train.names + val.names, train.labels + val.labels), None
     if train_images is not None:
         train = subset_files(train, train_images, "train")

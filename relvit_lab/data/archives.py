@@ -5,8 +5,9 @@ import stat
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import IO
 
 from relvit_lab.data.base import bar
 
@@ -14,7 +15,8 @@ MOST_BYTES = 4 * 2**30  # unpacked; ten times the largest archive of ours
 MOST_MEMBERS = 500_000
 COPY = 2**20  # bytes at once
 
-Member = tuple[str, str, int, Callable[[], BinaryIO]]  # its name, "file", "folder" or another kind, size, opener
+Member = tuple[str, str, int, Callable[[], IO[bytes] | None]]
+"""Its name, "file", "folder" or another kind, size, and what opens it."""
 
 
 def unpack(archive: Path, folder: Path, progress: bool | None = None) -> None:
@@ -37,7 +39,9 @@ def unpack(archive: Path, folder: Path, progress: bool | None = None) -> None:
             target.mkdir(parents=True, exist_ok=True)
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
-        with opened() as source, target.open("wb") as copy:  # neither module reads on beyond `length`
+        source = opened()
+        assert source is not None  # tarfile has none of a folder
+        with source, target.open("wb") as copy:  # neither module reads on beyond `length`
             shutil.copyfileobj(source, copy, COPY)
 
 
@@ -54,11 +58,11 @@ def _zipped(archive: Path) -> Iterator[Member]:
             mode = member.external_attr >> 16  # of a Unix file system; 0 where it was made on another
             plain = not stat.S_IFMT(mode) or stat.S_ISREG(mode) or stat.S_ISDIR(mode)
             kind = "link or device" if not plain else "folder" if member.is_dir() else "file"
-            yield member.filename, kind, member.file_size, lambda member=member: opened.open(member)
+            yield member.filename, kind, member.file_size, partial(opened.open, member)
 
 
 def _tarred(archive: Path) -> Iterator[Member]:
     with tarfile.open(archive) as opened:
         for member in opened:
             kind = "folder" if member.isdir() else "file" if member.isreg() else "link or device"
-            yield member.name, kind, member.size, lambda member=member: opened.extractfile(member)
+            yield member.name, kind, member.size, partial(opened.extractfile, member)

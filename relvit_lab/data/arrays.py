@@ -19,7 +19,7 @@ class ArraySet:
     """What such a set is, and how its own files are had.
 
     title: as people write its name. normalisation: (mean, std); at_224: as in Source. images: how many training and
-    test images were published. amiss(folder), and get(folder, data_dir, progress), as in download_once. split(folder,
+    test images were published. fault(folder), and get(folder, data_dir, progress), as in download_once. split(folder,
     train): a split from verified files. own: the files or folders of data_dir that these are.
     """
 
@@ -29,7 +29,7 @@ class ArraySet:
     normalisation: tuple[tuple[float, float, float], tuple[float, float, float]]
     at_224: tuple[tuple[float, float, float], tuple[float, float, float]]
     images: tuple[int, int]
-    amiss: Callable[[Path], str]
+    fault: Callable[[Path], str]
     get: Callable[[Path, Path, bool | None], None]
     split: Callable[[Path, bool], Split]
     own: tuple[str, ...]
@@ -68,7 +68,7 @@ def fetch(this: ArraySet, data_dir: Path, progress: bool | None = None) -> str:
     def get(folder: Path) -> None:
         this.get(folder, data_dir, progress)
 
-    fresh = download_once(this.name, data_dir, this.amiss, get, otherwise, progress)
+    fresh = download_once(this.name, data_dir, this.fault, get, otherwise, progress)
     return f"{this.name} is {'now in' if fresh else 'there already:'} {data_dir}"
 
 

@@ -6,9 +6,12 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,7 +182,7 @@ def digest(*splits: Split) -> str:
     return state.hexdigest()
 
 
-def bar(items: Iterable, total: int, what: str, progress: bool | None) -> Iterable:
+def bar(items: Iterable[Item], total: int | None, what: str, progress: bool | None) -> Iterable[Item]:
     """`items` under a progress bar: True shows it at once, None after two seconds, False never."""
     return items if progress is False else _tqdm(total, what, progress, items)
 
@@ -191,7 +194,7 @@ def counter(total: int, what: str) -> Iterator[Callable[[int], None]]:
         yield lambda done: shown.update(done - shown.n)
 
 
-def _tqdm(total: int, what: str, progress: bool | None = None, items: Iterable | None = None):
+def _tqdm(total: int | None, what: str, progress: bool | None = None, items: Iterable | None = None) -> Any:
     from tqdm import tqdm
 
     terminal = sys.stderr is not None and sys.stderr.isatty()

@@ -92,7 +92,7 @@ def stamp(name: str | Path, data_dir: str | Path = "data") -> str | None:
 
 
 def _entry(name: str | Path) -> Source | None:
-    if name in DATASETS:
+    if isinstance(name, str) and name in DATASETS:
         return DATASETS.get(name)
     plain = _plain(name)
     for entry in DATASETS:

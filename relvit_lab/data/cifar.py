@@ -34,7 +34,7 @@ def _torchvision(name: str) -> "type[CIFAR10]":
     return getattr(datasets, name)
 
 
-def _amiss(kind: str, folder: Path) -> str:
+def _fault(kind: str, folder: Path) -> str:
     from torchvision.datasets.utils import check_integrity
 
     theirs = _torchvision(kind)
@@ -59,8 +59,8 @@ def _split(kind: str, folder: Path, train: bool) -> Split:
 def _set(
     name: str, title: str, kind: str, own: str, classes: tuple[str, ...], normalisation: tuple, at_224: tuple
 ) -> ArraySet:
-    parts = (partial(part, kind) for part in (_amiss, _get, _split))
-    return ArraySet(name, title, classes, normalisation, at_224, (50_000, 10_000), *parts, (own,))
+    fault, get, split = partial(_fault, kind), partial(_get, kind), partial(_split, kind)
+    return ArraySet(name, title, classes, normalisation, at_224, (50_000, 10_000), fault, get, split, (own,))
 
 
 CIFAR_10 = _set(

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from relvit_lab.common.errors import RelvitError, explain, of_the_disk
-from relvit_lab.common.locks import alone
+from relvit_lab.common.files import one_at_a_time
 from relvit_lab.data.archives import unpack
 from relvit_lab.data.base import FileSet
 
@@ -42,33 +42,33 @@ FAILURES = (
 def download_once(
     name: str,
     data_dir: Path,
-    amiss: Callable[[Path], str],
+    fault: Callable[[Path], str],
     get: Callable[[Path], None],
     otherwise: str = "",
     progress: bool | None = None,
 ) -> bool:
     """Bring a data set into data_dir if it is not there. True where it had to be downloaded.
 
-    amiss(folder) says what is not as it should be ("": all is). get(folder) downloads into an empty folder; what it
-    leaves there is moved into data_dir only once nothing is amiss. One process downloads, others wait for it and use
+    fault(folder) says what is not as it should be ("": all is). get(folder) downloads into an empty folder; what it
+    leaves there is moved into data_dir only once all of it is. One process downloads, others wait for it and use
     the result. `otherwise` is the end of the RelvitError of a failed download: what else the user can do.
     """
     part = data_dir / f".{name}.part"
     missing = ""
     try:
-        missing = amiss(data_dir)
+        missing = fault(data_dir)
         if not missing:  # before any lock: the folder may be read-only
             return False
         data_dir.mkdir(parents=True, exist_ok=True)
-        with alone(data_dir / f".{name}.lock", f"downloads {name}", progress):
-            if not amiss(data_dir):  # another process was faster
+        with one_at_a_time(data_dir / f".{name}.lock", f"downloads {name}", progress):
+            if not fault(data_dir):  # another process was faster
                 return False
             shutil.rmtree(part, ignore_errors=True)  # of a download that was killed
             part.mkdir()
             try:
                 with _patience(), _quiet(progress is False):
                     get(part)
-                if wrong := amiss(part):
+                if wrong := fault(part):
                     raise RuntimeError(f"the downloaded files fail their check: {wrong}")
                 _move(part, data_dir)
             finally:
@@ -97,14 +97,14 @@ def files_once(
     keep their own things in such. `get` and `otherwise` as in download_once.
     """
 
-    def amiss(folder: Path) -> str:
+    def fault(folder: Path) -> str:
         if not (folder / root.name).is_dir():
             return f"there is no {root.name}"
         return _problem(list_files, folder / root.name)
 
     try:
         there = root.is_dir()
-        fresh = not there and download_once(name, root.parent, amiss, get, otherwise, progress)
+        fresh = not there and download_once(name, root.parent, fault, get, otherwise, progress)
         return list_files(root), fresh
     except OSError as error:
         raise RelvitError(f"{root} cannot be read: {_words(error)}") from error

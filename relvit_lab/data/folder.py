@@ -75,7 +75,7 @@ def _given_splits(root: Path, found: dict[str, str], others: list[str]) -> Listi
     """found: {"train": its folder, ...}, others: the names of further folders."""
     train, test_split = found["train"], "test" if "test" in found else "val"
     test = found[test_split]
-    notes = ()
+    notes: tuple[str, ...] = ()
     if {"val", "test"} <= found.keys():
         val = found["val"]
         if class_folders(root / test):
@@ -106,7 +106,8 @@ def _given_splits(root: Path, found: dict[str, str], others: list[str]) -> Listi
 
 def _hashed_splits(root: Path) -> Listing:
     """In each class, the fifth of the images whose names hash lowest: the same on every machine, in any order."""
-    train, test, walk = {}, {}, Walk(root)
+    train, test = dict[str, list[str]](), dict[str, list[str]]()
+    walk = Walk(root)
     for name, images in walk.by_class("").items():
         if len(images) < 2:
             raise RelvitError(f"{root}: class {name} has one image, but needs two or more to be split for testing")

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import torch
@@ -51,7 +51,7 @@ def given_image(image: object) -> "Given":
     return _pixels(image)
 
 
-def uploaded(value: object) -> list[bytes] | None:
+def uploaded(value: Any) -> list[bytes] | None:
     """The files of an ipywidgets FileUpload: of the widget, its value, or one entry of that; None for all else."""
     if type(value).__name__ == "FileUpload":
         value = value.value
@@ -166,10 +166,10 @@ def _to_array(image: object) -> np.ndarray:
             return np.asarray(image)
         except ValueError:
             raise RelvitError("an image's rows are all of one length") from None
-    return _refuse(image)
+    _refuse(image)
 
 
-def _refuse(image: object) -> np.ndarray:
+def _refuse(image: object) -> NoReturn:
     raise RelvitError(
         f"an image is a file's bytes, a PIL image, a path, an array or a tensor, not {type(image).__name__}"
     )

@@ -99,9 +99,9 @@ def _classes(root: Path) -> tuple[Path, dict[str, str]]:
     if labels.is_file():
         return labels, _from_json(labels)
     path = lines if lines.is_file() else LIST
-    pairs = [(*line.split(maxsplit=1), "")[:2] for line in read_lines(path)]
-    check_wnids([wnid for wnid, _ in pairs], path)  # before a dict hides those that are there twice
-    return path, _named(dict(pairs))
+    listed = [line.split(maxsplit=1) for line in read_lines(path)]
+    check_wnids([wnid for wnid, *_ in listed], path)  # before a dict hides those that are there twice
+    return path, _named({wnid: "".join(name) for wnid, *name in listed})
 
 
 def _from_json(path: Path) -> dict[str, str]:

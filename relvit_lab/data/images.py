@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 FORMATS = (  # no others are opened: EPS and WMF run programs, others hold no pictures
     "JPEG", "MPO", "PNG", "WEBP", "GIF", "AVIF", "TIFF", "BMP", "DIB", "PPM", "JPEG2000", "QOI", "TGA", "ICO", "ICNS",
-    "PCX", "SGI", "DDS", "BLP", "IM", "MSP", "XBM", "SPIDER",
+    "PCX", "SGI", "DDS", "BLP", "MSP", "XBM",
 )  # fmt: skip
 MOST_PIXELS = 2**27  # decoded, as RGB, they take 0.4 GB
 MOST_ASPECT = 100  # of the longer side to the shorter
@@ -170,4 +170,4 @@ def _from_lab(image: "Image.Image") -> "Image.Image":
     from PIL import ImageCms
 
     profiles = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
-    return ImageCms.applyTransform(image, ImageCms.buildTransform(*profiles, "LAB", "RGB"))
+    return ImageCms.buildTransform(*profiles, "LAB", "RGB").apply(image)

@@ -38,7 +38,8 @@ def read(path: Path, name: str) -> Dataset:
     images, labels = read_arrays(path)
     classes, train, test = _number(labels, path)
     splits = Split(images["x_train"], train), Split(images["x_test"], test)
-    notes = () if images["x_train"].shape[1] == 3 else (f"{path.name}: grey images, so none is flipped",)
+    grey = images["x_train"].shape[1] == 1
+    notes: tuple[str, ...] = (f"{path.name}: grey images, so none is flipped",) if grey else ()
     with _opened(path) as archive:
         if val := _member(archive, "x_val") or _member(archive, "x_valid"):
             notes += (f"{path.name}: the numbers are on {_member(archive, 'x_test')}; {val} is left aside",)

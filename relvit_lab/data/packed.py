@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from relvit_lab.common.errors import RelvitError
-from relvit_lab.common.locks import alone
+from relvit_lab.common.files import one_at_a_time
 from relvit_lab.data.base import Dataset, Files, FileSet, Split, blank_note
 from relvit_lab.data.packing import MANY_BROKEN, Job, explained, intact, pack, read_json, take_over
 
@@ -114,7 +114,7 @@ def _packed(job: Job, about: dict, like: str, progress: bool | None, workers: in
             job.folder.parent.mkdir(parents=True, exist_ok=True)
             take_over(job, like)
             job.folder.mkdir(exist_ok=True)
-        with alone(job.folder / "lock", f"packs {job.name}", progress):
+        with one_at_a_time(job.folder / "lock", f"packs {job.name}", progress):
             index = _whole(job, about["listing"], progress)
             return index or pack(job, about, progress, workers)
 

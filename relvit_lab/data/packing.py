@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.files import locked, write_whole
 from relvit_lab.data.base import bar
 from relvit_lab.data.images import decode_image
 
@@ -80,7 +81,8 @@ def pack(job: Job, index: dict, progress: bool | None, workers: int | None = Non
     (job.folder / "index.json").unlink(missing_ok=True)
     _reserve(job)
     done = read_chunks(job)
-    records, broken = [], []
+    records: list[dict] = []
+    broken: list[str] = []
     pool = ThreadPoolExecutor(workers or cores())
     try:
         with open(job.folder / "chunks.jsonl", "a", encoding="utf-8") as log:
@@ -115,16 +117,15 @@ def pack(job: Job, index: dict, progress: bool | None, workers: int | None = Non
 def take_over(job: Job, like: str) -> None:
     """Go on with an unfinished store of that pattern that nobody works at: what was packed before a damaged image was
     mended serves again. Its chunks of other files are decoded anew."""
-    from filelock import FileLock, Timeout
-
     for folder in sorted(job.folder.parent.glob(like)):
         if (folder / "index.json").exists() or not (folder / "chunks.jsonl").exists():
             continue
         try:
-            with FileLock(folder / "lock", timeout=0):
-                os.replace(folder, job.folder)
-            return
-        except (OSError, Timeout):  # another process was faster, or holds it
+            with locked(folder / "lock", timeout=0) as held:
+                if held:
+                    os.replace(folder, job.folder)
+                    return
+        except OSError:  # another process was faster
             continue
 
 
@@ -223,7 +224,7 @@ def explained(job: Job) -> Iterator[None]:
 
 def read_chunks(job: Job) -> dict[int, dict]:
     """The records of chunks.jsonl by chunk, the latest of each; lines that a kill tore are passed over."""
-    found = {}
+    found: dict[int, dict] = {}
     try:
         lines = (job.folder / "chunks.jsonl").read_text("utf-8", errors="replace").splitlines()
     except FileNotFoundError:
@@ -291,12 +292,7 @@ def read_json(path: Path) -> dict | None:
 
 
 def write_json(path: Path, value: dict) -> None:
-    partial = path.with_name(path.name + ".partial")
-    with open(partial, "w", encoding="utf-8") as file:
-        json.dump(value, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    write_whole(path, json.dumps(value, indent=1))
 
 
 def _sync(path: Path) -> None:

@@ -32,13 +32,13 @@ def splits(root: Path, folders: Sequence[str]) -> dict[str, str]:
     classes = [name for name in folders if name not in kinds]
     if set(found) == {"train"} and classes and len(kinds) == 1 and not class_folders(root / found["train"][0]):
         return {}  # a train among other vehicles
-    for kind, names in found.items():
-        if len(names) > 1:
+    for kind, alike in found.items():
+        if len(alike) > 1:
             raise RelvitError(
-                f"{root}: {', '.join(names)} all look like the {kind} split. Name one of them {kind}, and move the "
+                f"{root}: {', '.join(alike)} all look like the {kind} split. Name one of them {kind}, and move the "
                 f"others away: {LAYOUT} is needed"
             )
-    names = {kind: names[0] for kind, names in found.items()}
+    names = {kind: alike[0] for kind, alike in found.items()}
     if "train" not in names:
         beside = f" beside {', '.join(classes[:3])}" if classes else ""
         raise RelvitError(
@@ -59,7 +59,8 @@ def kinds_of(folders: Sequence[str]) -> dict[str, str]:
 
     "Training_Set", "seg_test" and "val2017" are; "birds-train" is where there is "birds-test"; "bullet_train" is not.
     """
-    found, parts = {}, {}
+    found: dict[str, str] = {}
+    parts: dict[tuple[str, ...], dict[str, str]] = {}
     for name in folders:
         words = _words(name)
         of = {WORDS[word] for word in words if word in WORDS}

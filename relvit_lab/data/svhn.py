@@ -10,7 +10,7 @@ from relvit_lab.data.base import Split
 from relvit_lab.data.download import obtain
 
 
-def _amiss(folder: Path) -> str:
+def _fault(folder: Path) -> str:
     from torchvision.datasets.utils import check_integrity
 
     wrong = [name for _, name, md5 in _files() if not check_integrity(folder / name, md5)]
@@ -46,7 +46,7 @@ SVHN_DIGITS = ArraySet(
     ((0.4378, 0.4439, 0.4729), (0.1981, 0.2011, 0.1970)),
     ((0.4377, 0.4438, 0.4728), (0.1960, 0.1989, 0.1955)),
     (73_257, 26_032),
-    _amiss,
+    _fault,
     _get,
     _split,
     ("train_32x32.mat", "test_32x32.mat"),

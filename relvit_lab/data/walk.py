@@ -11,8 +11,8 @@ from relvit_lab.common.errors import RelvitError
 EXTENSIONS = (  # of the formats that images.py opens
     ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".gif", ".avif", ".avifs", ".tif", ".tiff",
     ".bmp", ".dib", ".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".qoi",
-    ".tga", ".icb", ".vda", ".vst", ".ico", ".icns", ".pcx", ".sgi", ".rgb", ".rgba", ".bw", ".dds", ".blp", ".im",
-    ".msp", ".xbm", ".spi",
+    ".tga", ".icb", ".vda", ".vst", ".ico", ".icns", ".pcx", ".sgi", ".rgb", ".rgba", ".bw", ".dds", ".blp",
+    ".msp", ".xbm",
 )  # fmt: skip
 LAYOUT = "train/<class>/<image> with val/ or test/ beside train/, or <class>/<image> alone"
 SYSTEM = {  # folders that file systems, network drives and archivers make
@@ -58,7 +58,8 @@ class Walk:
                 self.loose.append((Path(place) / entry.name).as_posix())
 
     def _class(self, folder: Path) -> list[str]:
-        names, own = [], {}
+        names: list[str] = []
+        own: dict[tuple, str] = {}
         for path in sorted(_files(folder)):
             name = path.relative_to(self.root).as_posix()
             if not _is_image(name):
@@ -73,7 +74,7 @@ class Walk:
             if not stat.S_ISREG(about.st_mode):  # opening a pipe would wait for ever
                 self.others["special"] += 1
                 continue
-            file = (about.st_dev, about.st_ino) if about.st_ino else (os.path.realpath(path),)
+            file: tuple = (about.st_dev, about.st_ino) if about.st_ino else (os.path.realpath(path),)
             if file in self.seen:
                 raise RelvitError(
                     f"{self.root}: {self.seen[file]} and {name} are the same file in two classes: remove one of them"
@@ -96,7 +97,7 @@ def class_folders(path: Path) -> list[str]:
 
 def left_out(*walks: Walk) -> tuple[str, ...]:
     """() or a note on the files that no class has."""
-    others = sum((walk.others for walk in walks), Counter())
+    others: Counter[str] = sum((walk.others for walk in walks), Counter())
     loose = list(dict.fromkeys(name for walk in walks for name in walk.loose))
     said = [f"{_endings(others)} in the class folders"] if others else []
     if loose:
@@ -113,7 +114,7 @@ def _endings(others: Counter[str]) -> str:
 
 def _files(folder: Path) -> Iterator[Path]:
     """All that is no folder, at any depth; a folder that links lead to twice is entered once."""
-    entered = set()
+    entered: set[object] = set()
     for place, inner, files in os.walk(folder, followlinks=True, onerror=_raise):
         about = os.stat(place)
         real = (about.st_dev, about.st_ino) if about.st_ino else os.path.realpath(place)

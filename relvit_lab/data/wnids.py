@@ -27,7 +27,9 @@ def class_files(root: Path, wnids: Sequence[str], places: Mapping[str, Sequence[
 
     places: {wnid: folders relative to root}. Raises RelvitError that names the classes without an image.
     """
-    names, labels, empty = [], [], []
+    names: list[str] = []
+    labels: list[int] = []
+    empty = []
     for label, wnid in enumerate(wnids):
         own = [f"{folder}/{name}" for folder in places.get(wnid, ()) for name in image_names(root / folder)]
         names += own

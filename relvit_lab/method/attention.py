@@ -7,6 +7,7 @@ B images, T tokens (the patches behind CLS and what else comes before them), d d
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +25,11 @@ def without_maps(backbone: nn.Module) -> str:
     if kinds != {Attention.__name__}:
         return f"its blocks have an attention of their own ({', '.join(sorted(kinds))})"
     return ""
+
+
+def _attentions(vit: Any) -> list[Any]:
+    """Of each block; timm's, which have no types."""
+    return [block.attn for block in vit.blocks]
 
 
 @contextmanager
@@ -45,9 +51,9 @@ def recorded(backbone: nn.Module) -> Iterator[list[Tensor]]:
             maps.append(((queries.pop() * scale) @ k.mT).float().softmax(-1))
 
     hooks = []
-    for block in backbone.blocks:  # behind q_norm and k_norm, which do nothing in most models
-        hooks.append(block.attn.q_norm.register_forward_hook(lambda _, __, q: queries.append(q)))
-        hooks.append(block.attn.k_norm.register_forward_hook(partial(keep_keys, scale=block.attn.scale)))
+    for attention in _attentions(backbone):  # behind q_norm and k_norm, which do nothing in most models
+        hooks.append(attention.q_norm.register_forward_hook(lambda _, __, q: queries.append(q)))
+        hooks.append(attention.k_norm.register_forward_hook(partial(keep_keys, scale=attention.scale)))
     try:
         yield maps
     finally:

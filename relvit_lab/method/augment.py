@@ -53,23 +53,16 @@ class PatchChanges(NamedTuple):
 def image_augment(
     images: Tensor,
     size: int,
+    windows: Windows,
     *,
     crop: str,
-    flip: bool,
-    generator: torch.Generator | None = None,
-    scale: tuple[float, float] = (0.08, 1),
-    ratio: tuple[float, float] = (3 / 4, 4 / 3),
     finish: Callable[[Tensor], object] | None = None,
-    windows: Windows | None = None,
 ) -> Tensor:
-    """Images (B, C, H, W) uint8 to (B, 3, size, size) float32 in [0, 1], each with its own parameters.
+    """Images (B, C, H, W) uint8 to (B, 3, size, size) float32 in [0, 1], each cut to its window, resized and mirrored.
 
-    crop: "resized" is RandomResizedCrop (bilinear, antialias) with `scale` and `ratio`; "padded" shifts the image by up
-    to largest_shift of its sides, zeros coming in, and resizes where the size differs; "none" only resizes. flip:
-    whether to mirror each image with probability 1/2. One channel becomes three. finish changes images (b, 3, size,
-    size) in place: it is called on parts of the batch while they are in the cache.
-    windows: as draw_windows returns them; drawn where None, on the generator's device (None: the CPU).
-    Raises RelvitError for other shapes, dtypes, or an unknown crop.
+    windows, crop: as draw_windows gives the first for the second. One channel becomes three. finish changes images
+    (b, 3, size, size) in place: it is called on parts of the batch while they are in the cache. Nothing is drawn here.
+    Raises RelvitError for other shapes or dtypes.
     """
     if images.dim() != 4 or images.shape[1] not in (1, 3) or images.dtype != torch.uint8:
         raise RelvitError(
@@ -77,12 +70,10 @@ def image_augment(
             f"not {tuple(images.shape)} and {images.dtype}"
         )
     b, _, h, w = images.shape
-    unchanged = crop == "none" and not flip and (h, w) == (size, size)
+    unchanged = crop == "none" and (h, w) == (size, size) and not windows.flip.any()
     padding = largest_shift(max(h, w)) if crop == "padded" else 0
     out = images.new_empty(b, 3, size, size, dtype=torch.float32)
     with one_thread(images.device):
-        if windows is None:
-            windows = draw_windows(b, h, w, crop=crop, flip=flip, generator=generator, scale=scale, ratio=ratio)
         if crop == "resized" and images.device.type == "cpu" and min(h, w) > PHOTOGRAPH:
             for i, window in enumerate(zip(*(values.tolist() for values in windows))):
                 out[i] = cut_window(images[i], size, *window)  # (1,size,size) or (3,size,size) -> (3,size,size)
@@ -163,7 +154,12 @@ def draw_windows(
     scale: tuple[float, float] = (0.08, 1),
     ratio: tuple[float, float] = (3 / 4, 4 / 3),
 ) -> Windows:
-    """The parameters of image_augment for images of height x width, on the generator's device (None: the CPU)."""
+    """The windows of image_augment for images of height x width, on the generator's device (None: the CPU).
+
+    crop: "resized" is RandomResizedCrop (bilinear, antialias) with `scale` and `ratio`; "padded" shifts the image by up
+    to largest_shift of its sides, zeros coming in, and resizes where the size differs; "none" only resizes. flip:
+    whether to mirror each image with probability 1/2. Raises RelvitError for an unknown crop.
+    """
     zero = torch.zeros(batch, dtype=torch.int64, device=_drawn_on(generator))
     window = (zero, zero, zero + height, zero + width)
     if crop == "resized":

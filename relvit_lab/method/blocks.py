@@ -28,7 +28,8 @@ def mean_in_blocks(
         for first, block in zip(range(0, len(tokens), images), tokens.split(images))
     ]
     if not torch.is_grad_enabled():
-        return sum(compare(head(block), target) * (len(block) / len(tokens)) for block, target in blocks)
+        parts = [compare(head(block), target) * (len(block) / len(tokens)) for block, target in blocks]
+        return sum(parts[1:], start=parts[0])
     weights = tuple(p for p in head.parameters() if p.requires_grad)
     return _Blocks.apply(compare, head, [target for _, target in blocks], images, tokens, *weights)
 

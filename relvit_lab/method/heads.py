@@ -5,6 +5,7 @@ PairScores and PairMLP take the same tokens to the same shapes, so that one can 
 """
 
 import math
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -122,8 +123,9 @@ class PairMLP(nn.Module):
         parts = z.split(max(1, BLOCK // (z.shape[1] ** 2 * self.hidden)))
         if len(parts) == 1 or not torch.is_grad_enabled():
             return torch.cat([self._all_pairs(part) for part in parts])
-        again = {"use_reentrant": False, "preserve_rng_state": False}  # nothing is drawn in here
-        return torch.cat([checkpoint(self._all_pairs, part, **again) for part in parts])
+        # nothing is drawn in here, so no state of a generator is kept
+        again = partial(checkpoint, self._all_pairs, use_reentrant=False, preserve_rng_state=False)
+        return torch.cat([again(part) for part in parts])
 
     def _all_pairs(self, z: Tensor) -> Tensor:
         # W [e_i; e_j] = W_1 e_i + W_2 e_j: each half once for each token, not once for each pair
@@ -141,7 +143,7 @@ class PairMLP(nn.Module):
         return f"dim={self.dim}, outputs={self.outputs}, hidden={self.hidden}"
 
 
-PAIR_HEADS = {"scores": PairScores, "mlp": PairMLP}
+PAIR_HEADS: dict[str, type[PairScores] | type[PairMLP]] = {"scores": PairScores, "mlp": PairMLP}
 """The heads that can stand in for one another, by the name that a run's pair_head gives them."""
 
 

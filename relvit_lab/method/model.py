@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from relvit_lab.common.errors import RelvitError, nearest
-from relvit_lab.method.heads import PAIR_HEADS, PairScores
+from relvit_lab.method.backbones.base import TokenBackbone
+from relvit_lab.method.heads import PAIR_HEADS, PairMLP, PairScores
 from relvit_lab.method.relations import permuted
 from relvit_lab.method.tasks import Task, predict_and_compare
 
@@ -34,7 +35,7 @@ class RelViT(nn.Module):
 
     def __init__(
         self,
-        backbone: nn.Module,
+        backbone: TokenBackbone,
         tasks: Sequence[Task] = (),
         classes: int | None = None,
         factored: bool = False,
@@ -44,7 +45,7 @@ class RelViT(nn.Module):
         if pair_head is not None and pair_head not in PAIR_HEADS:
             raise RelvitError(f"unknown pair_head '{pair_head}': {nearest(pair_head, PAIR_HEADS)}")
         self.backbone = backbone
-        self.side = getattr(backbone, "task_side", backbone.side)  # of the tasks' grid
+        self.side: int = getattr(backbone, "task_side", backbone.side)  # of the tasks' grid
         if self.side not in (backbone.side, (backbone.side + 1) // 2):
             raise RelvitError(
                 f"a grid of side {backbone.side} pools to side {(backbone.side + 1) // 2}, not {self.side}: "
@@ -115,7 +116,7 @@ class RelViT(nn.Module):
 
 def _make_head(task: Task, dim: int, side: int, factored: bool, pair_head: str | None) -> nn.Module:
     head = task.make_head(dim, side)
-    if pair_head is not None and isinstance(head, tuple(PAIR_HEADS.values())):
+    if pair_head is not None and isinstance(head, (PairScores, PairMLP)):
         kind = PAIR_HEADS[pair_head]
         head = head if isinstance(head, kind) else kind(dim, head.outputs)
     return head.factored() if factored and isinstance(head, PairScores) else head

@@ -136,7 +136,7 @@ class Pipeline:
         """Images (B, C, H, W) uint8 as they go into the model, by the given draws."""
         windows, cuts, changes, permutation = drawn
         at_once = self._normalise_ if self.recipe == "released" or not self._works_on_patches else None
-        x = image_augment(images, self.image_size, crop=self.crop, flip=self.flip, finish=at_once, windows=windows)
+        x = image_augment(images, self.image_size, windows, crop=self.crop, finish=at_once)
         if cuts is not None:
             x = self._mega(x, cuts)
         if changes is not None or permutation is not None:
@@ -152,7 +152,9 @@ class Pipeline:
     def evaluate(self, images: Tensor, labels: Tensor, first: int = 0) -> Batch:
         """Images as they are, or the middle of them: no augmentation, no shuffle. `first` is the index in its split of
         the first image: the cuts of mega-patches are fixed by an image's index."""
-        x = image_augment(self._middle(images), self.image_size, crop="none", flip=False)
+        images = self._middle(images)
+        whole = draw_windows(len(images), *images.shape[-2:], crop="none", flip=False)
+        x = image_augment(images, self.image_size, whole, crop="none")
         if self.mega_patches is not None:
             side, shared = grid_side(x, self.patch_size), self.recipe == "released"
             x = self._mega(x, _fixed_cuts(self.mega_patches, side, shared, first, len(x)))
@@ -168,7 +170,7 @@ class Pipeline:
     def _mega(self, x: Tensor, cuts: Tensor) -> Tensor:
         """The released code's departures, in its recipe: no antialias; and its cuts are the same for both axes."""
         antialias = self.recipe != "released"
-        x, _ = mega_patches(x, self.mega_patches, self.patch_size, cuts=cuts, antialias=antialias)
+        x, _ = mega_patches(x, cuts.shape[-1] + 1, self.patch_size, cuts=cuts, antialias=antialias)
         return x
 
 

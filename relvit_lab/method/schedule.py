@@ -1,6 +1,7 @@
 """§4.1: AdamW, the learning rate set at each step, and what weight decay applies to."""
 
 import math
+from typing import Any
 
 import torch
 from torch import nn
@@ -30,13 +31,14 @@ def make_optimizer(
     model's backbone names in no_weight_decay(): CLS and PE, Swin's relative positions. fused: one kernel for all, which
     rounds otherwise on a CPU; None: on a GPU."""
     parameters = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-    backbone = getattr(model, "backbone", None)
-    named = backbone.no_weight_decay() if hasattr(backbone, "no_weight_decay") else ()
+    names = getattr(getattr(model, "backbone", None), "no_weight_decay", None)
+    named = names() if names else ()
     spared = [p for name, p in parameters if p.dim() < 2 or name.removeprefix("backbone.") in named]
     if recipe == "released":
         spared = []
     ids = {id(p) for p in spared}
-    groups = [{"params": [p for _, p in parameters if id(p) not in ids], "weight_decay": weight_decay}]
+    others = [p for _, p in parameters if id(p) not in ids]
+    groups: list[dict[str, Any]] = [{"params": others, "weight_decay": weight_decay}]
     if spared:
         groups.append({"params": spared, "weight_decay": 0.0})
     if fused is None:

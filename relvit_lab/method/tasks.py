@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -70,6 +71,9 @@ def predict_and_compare(
     return compare(head(tokens), targets)
 
 
+BY_TARGET: Any = None  # the default of a field that Task.__post_init__ fills in, by the kind of the target
+
+
 @dataclass(frozen=True, repr=False)
 class Task:
     """A pretext task.
@@ -91,13 +95,13 @@ class Task:
 
     name: str
     make_head: Callable[[int, int], nn.Module]
-    loss: Callable[[nn.Module, Tensor, Tensor, torch.Generator | None], Tensor] | None = None
-    metric: Callable[[Tensor, Tensor], Tensor] | None = None
+    loss: Callable[[Any, Tensor, Tensor, torch.Generator | None], Tensor] = BY_TARGET  # Any: what make_head makes
+    metric: Callable[[Tensor, Tensor], Tensor] = BY_TARGET
     weight: float = 1.0
-    target: Callable[[int], Tensor] | None = None
+    target: Callable[[int], Tensor] = BY_TARGET  # which has to be there
     title: str = ""
     unit: str = ""
-    higher: bool | None = None
+    higher: bool = BY_TARGET
     ramp_epochs: int = 0
     classes: tuple[str, ...] = ()
     end_epoch: int = 0
@@ -126,7 +130,7 @@ class Task:
     def fingerprint(self) -> str:
         """A digest of the task's own code: a task that was changed in a notebook is another experiment."""
         parts = [_source(part) for part in (self.make_head, self.loss, self.metric, self.target)]
-        scalars = (self.ramp_epochs, self.end_epoch, self.before_norm)
+        scalars: tuple[object, ...] = (self.ramp_epochs, self.end_epoch, self.before_norm)
         while scalars and not scalars[-1]:  # what is not set changes no digest
             scalars = scalars[:-1]
         return hashlib.sha256(repr((parts, self.weight, *scalars)).encode()).hexdigest()[:16]

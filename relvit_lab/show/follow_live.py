@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from IPython.display import DisplayHandle, display
 
 from relvit_lab.show import viz, wording
-from relvit_lab.show.follow import Face
+from relvit_lab.show.faces import Face
 from relvit_lab.train.events import EpochDone, StageFinished, StageStarted, StepDone
 
 REDRAW = 1.0  # seconds between two drawings of the plot, at least

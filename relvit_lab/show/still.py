@@ -7,6 +7,7 @@ still follows as an output of its own: a picture and words, which a style that c
 import base64
 import html
 import io
+from pathlib import Path
 
 import anywidget
 
@@ -24,6 +25,11 @@ HIDE = """
 ONCE = (  # where a page shows the widget's own output as HTML, as nbconvert does without saved state
     "<style>.jp-OutputArea-child:has(.relvit-still) + .jp-OutputArea-child:has(.relvit-still) { display: none }</style>"
 )
+
+
+def script(file: str, *names: str) -> str:
+    """JavaScript files, one after the other, as one module. file: the Python file that the names are seen from."""
+    return "".join((Path(file).parent / name).read_text(encoding="utf-8") for name in names)
 
 
 class Widget(anywidget.AnyWidget):

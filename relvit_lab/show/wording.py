@@ -72,14 +72,14 @@ def _data(stage: StageStarted) -> str:
     return f"{classes}{stage.train_images:,} + {stage.test_images:,} images{size}"
 
 
-def epoch_line(record: EpochDone, units: Mapping[str, str], left: float | None = None) -> str:
+def epoch_line(epoch: EpochDone, units: Mapping[str, str], left: float | None = None) -> str:
     """One epoch in one line: losses, metrics on the test images, speed, time to the stage's end (if any is left)."""
-    train, test = record.metrics.get("train", {}), record.metrics.get("test", {})
-    digits = len(str(record.epochs))
-    parts = [f"epoch {record.epoch:{digits}}/{record.epochs}", format_loss(train)]
+    train, test = epoch.metrics.get("train", {}), epoch.metrics.get("test", {})
+    digits = len(str(epoch.epochs))
+    parts = [f"epoch {epoch.epoch:{digits}}/{epoch.epochs}", format_loss(train)]
     parts += [format_metric(name, value, units, width=4) for name, value in test.items() if name != "loss"]
-    speed = human_rate(record.metrics.get("timing", {}).get("images_per_second"))
-    if record.epoch < record.epochs:
+    speed = human_rate(epoch.metrics.get("timing", {}).get("images_per_second"))
+    if epoch.epoch < epoch.epochs:
         speed += f"  ETA {human_time(left)}"
     return "  ".join([*parts, "|", speed])
 

@@ -12,12 +12,12 @@ from relvit_lab.method.backbones.weights import backbone_weights, read_weights
 from relvit_lab.method.model import RelViT
 from relvit_lab.method.pipeline import Pipeline
 from relvit_lab.method.tasks import get as get_task
-from relvit_lab.train.experiment import Experiment, Stage
+from relvit_lab.train.experiment import Resolved, Stage
 from relvit_lab.train.feed import Feed, FileFeed, SplitFeed
 from relvit_lab.train.stage_folder import RunFolder
 
 
-def load_data(e: Experiment) -> data.Dataset:
+def load_data(e: Resolved) -> data.Dataset:
     """The data set of a resolved experiment, cut down to its train_images and test_images. Recipe released normalises
     small images upscaled to 224 px by statistics of their own. RelvitError where it has one class and a stage is to
     tell classes apart."""
@@ -34,7 +34,7 @@ def load_data(e: Experiment) -> data.Dataset:
     return loaded if own is None else replace(loaded, mean=own[0], std=own[1])
 
 
-def statistics_at_224(e: Experiment) -> tuple | None:
+def statistics_at_224(e: Resolved) -> tuple | None:
     """(mean, std) where a resolved experiment has others than its data set."""
     asked = e.recipe == "released" and e.image_size == 224 and e.dataset in data.DATASETS
     return data.DATASETS.get(e.dataset).at_224 if asked else None
@@ -74,8 +74,8 @@ def build_model(stage: Stage, classes: int) -> RelViT:
         drop_path=e.drop_path,
     )  # fmt: skip
     tasks = [get_task(name, e.drloc_form) for name in stage.tasks]
-    classes = classes if stage.classifies else None
-    model = RelViT(backbone, tasks, classes, factored=e.factored_heads, pair_head=e.pair_head)
+    outputs = classes if stage.classifies else None
+    model = RelViT(backbone, tasks, outputs, factored=e.factored_heads, pair_head=e.pair_head)
     if e.recipe == "released":
         _initialise_as_released(model)
     return model
@@ -95,9 +95,12 @@ def load_start(model: RelViT, stage: Stage) -> str:
     """§4.2: a second supervised stage takes all weights of the first, classifier included; any other stage with a
     parent or init_from takes the backbone's, CLS included, and begins with fresh heads. Returns a note, or "".
     Raises RelvitError."""
-    if stage.parent is None and stage.init is None:
+    if stage.init is not None:
+        file = stage.init
+    elif stage.parent is not None:
+        file = stage.parent.folder / "model.safetensors"
+    else:
         return ""
-    file = stage.init or stage.parent.folder / "model.safetensors"
     try:
         weights = RunFolder(file.parent).weights() if file.name == "model.safetensors" else read_weights(file)
     except RelvitError as error:

@@ -39,7 +39,7 @@ def save_state(state: dict, path: Path) -> None:
     """torch.save. Raises OSError as the system reports it."""
     with path.open("wb") as file:
         out = _Remembering(file)
-        torch.save(state, out)
+        torch.save(state, out)  # type: ignore[arg-type]  # it only writes and flushes
         if out.refused is not None:
             raise out.refused
 

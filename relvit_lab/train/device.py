@@ -1,13 +1,9 @@
-"""Where a stage computes, at which precision, and what is recorded of it.
+"""Where a stage computes, and at which precision.
 
 The loop talks to a Device. One device needs nothing more; of several, each in a process of its own that torchrun has
 started, every process has a distributed.Devices, which does the same for its share of each batch.
 """
 
-import functools
-import platform
-import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -15,10 +11,9 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, dtype, nn
 
 from relvit_lab.common.errors import RelvitError
-from relvit_lab.common.processes import processes
 from relvit_lab.common.randomness import WHOLE, Share
 from relvit_lab.train.engine import auto_precision
 from relvit_lab.train.stage_folder import RunFolder
@@ -48,7 +43,7 @@ class Device:
         return nullcontext()
 
     @property
-    def sums(self) -> torch.dtype:
+    def sums(self) -> dtype:
         """In which means over many images are summed: float64, which Apple's GPUs do not have."""
         return torch.float32 if self.torch.type == "mps" else torch.float64
 
@@ -98,18 +93,9 @@ class Device:
         """After a run, however it ended. Raises LostPeer where the error only says that another process has failed."""
 
 
-def pick_device(name: str = "auto", precision: str = "auto") -> Device:
-    """auto: an NVIDIA GPU where there is one, else the CPU; bf16 where engine.auto_precision says so. Under torchrun
-    each process gets a GPU of its own. Raises RelvitError."""
-    if processes()[1] > 1:
-        from relvit_lab.train.distributed import join  # only here: one device needs none of it
-
-        return join(name, precision)
-    return one_device(name, precision)
-
-
 def one_device(name: str, precision: str) -> Device:
-    """pick_device for this process alone."""
+    """The device of that name, for this process alone; auto and precision as pick_device (choose_device.py) takes them.
+    Raises RelvitError."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -121,44 +107,3 @@ def one_device(name: str, precision: str) -> Device:
     if device.type not in ("cpu", "cuda", "mps"):
         raise RelvitError(f"device '{name}' is not supported: take {NAMES}")
     return Device(device, auto_precision(device) if precision == "auto" else precision)
-
-
-def passed_over(name: str) -> tuple[str, ...]:
-    """What `device auto` does not take, though it is there."""
-    if name == "auto" and not torch.cuda.is_available() and torch.backends.mps.is_available():
-        return ("this Mac has a GPU: device mps takes it (we could not try it; auto stays on the CPU)",)
-    return ()
-
-
-@functools.cache
-def commit() -> str | None:
-    """The git commit of this library's checkout, with + where files differ from it; None outside a checkout."""
-
-    def git(*words: str) -> str:
-        folder = Path(__file__).parents[1]  # the whole package
-        return subprocess.run(
-            ["git", *words], cwd=folder, capture_output=True, text=True, check=True, timeout=10
-        ).stdout.strip()
-
-    try:
-        changed = git("status", "--porcelain", "--untracked-files=no", "--", ".")
-        return git("rev-parse", "HEAD")[:12] + ("+" if changed else "")
-    except (OSError, subprocess.SubprocessError):
-        return None
-
-
-def environment(device: Device, compiled: bool = False) -> dict:
-    """What a result was made with."""
-    import timm
-
-    return {
-        "commit": commit(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "timm": timm.__version__,
-        "platform": f"{sys.platform} {platform.machine()}",
-        "device": device.description,
-        "devices": device.share.world,
-        "precision": device.precision,
-        "compiled": compiled,
-    }

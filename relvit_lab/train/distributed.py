@@ -14,7 +14,7 @@ from datetime import timedelta
 from functools import partial
 from inspect import signature
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -25,7 +25,7 @@ from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.processes import processes
 from relvit_lab.common.randomness import Share
 from relvit_lab.train.device import Device, one_device
-from relvit_lab.train.pace import Terminated
+from relvit_lab.train.signals import Terminated
 from relvit_lab.train.stage_folder import RunFolder
 
 PATIENCE = timedelta(days=2)  # that processes wait for one another: one may be packing a data set meanwhile
@@ -47,7 +47,7 @@ class Group:
 
     def from_main(self, get: Callable[[], Value]) -> Value:
         """What `get` gives in the main process, in all of them. Each has to ask."""
-        box = [get() if dist.get_rank() == 0 else None]
+        box: list[Any] = [get() if dist.get_rank() == 0 else None]
         dist.broadcast_object_list(box, src=0, device=torch.device("cpu"))
         return box[0]
 
@@ -84,13 +84,14 @@ class Devices(Device):
             )
         names = signature(DistributedDataParallel).parameters
         buffers = "forward_sync_buffers" if "forward_sync_buffers" in names else "broadcast_buffers"  # since torch 2.14
+        without: dict[str, Any] = {buffers: False}
         # static_graph: a task's head may have weights that its loss does not use; heads are called beside the model
         return DistributedDataParallel(
             model,
             device_ids=[self.torch.index] if self.torch.type == "cuda" else None,
             static_graph=True,
             gradient_as_bucket_view=True,
-            **{buffers: False},
+            **without,
         )
 
     def backward(self, loss: Tensor, batch: int) -> None:

@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from relvit_lab.common.errors import RelvitError
+from relvit_lab.method.backbones.base import TokenBackbone
 from relvit_lab.method.heads import PairScores, TokenScores
 from relvit_lab.method.model import RelViT
 from relvit_lab.method.tasks import predict_and_compare
@@ -27,9 +28,10 @@ if TYPE_CHECKING:
 
 LONGEST_WRITTEN_OUT = 257  # tokens: beyond, the maps (B, heads, T, T) take more memory than they save time
 COMPILING = "compiling, about 20 s; a few where this was compiled before"
-# What a stage has to cost, in floating point operations, for `compile auto`: compiling then comes back some four times.
-# float32: compiled steps take 10 % less time, at 0.1 to 0.2 TFLOP/s on two cores; bf16: a third less, at 0.12 to 0.45.
-WORTH_COMPILING = {"float32": 2e14, "bf16": 1e14}
+# What a stage has to cost on a CPU, in floating point operations, for `compile auto`: a third of its time in bf16 is
+# then some four times what compiling takes. float32 is never worth it: 1.03 and 1.05 times as fast, with a tenth more
+# (benchmarks/RESULTS.md), and not to the bit what the records are.
+WORTH_COMPILING = 1e14
 WORTH_COMPILING_STEPS = 5_000  # on a GPU, where small steps wait for launches; not measured
 BACKEND = "inductor"
 VARIANTS = 64  # of a compiled function: shapes, with and without gradients, Swin's stages
@@ -77,7 +79,7 @@ def fuses_attention(device: str, precision: str, compiled: bool, tokens: int) ->
     return precision == "float32" and not compiled
 
 
-def _tokens(attention: nn.Module, backbone: nn.Module) -> int:
+def _tokens(attention: Any, backbone: TokenBackbone) -> int:
     """Over which one attention goes: a window of Swin's, else all of the image's."""
     window = getattr(attention, "window_area", None)
     return window or backbone.side**2 + getattr(backbone, "num_prefix_tokens", 1)
@@ -100,10 +102,10 @@ def worth_compiling(stage: "Stage", images: int, device: torch.device, precision
     seen = images * e.epochs
     if device.type == "cuda":
         return seen / e.batch_size >= WORTH_COMPILING_STEPS
-    if device.type != "cpu" or seen < 10_000:  # no image costs that much: nothing is built to count
+    if device.type != "cpu" or precision != "bf16" or seen < 10_000:  # no image costs that much: nothing is built
         return False
     size = e.image_size if stage.mega_patches is None else stage.mega_patches * e.patch_size
-    return seen * backbone_flops(e.backbone, size, e.patch_size).train >= WORTH_COMPILING[precision]
+    return seen * backbone_flops(e.backbone, size, e.patch_size).train >= WORTH_COMPILING
 
 
 def missing_compiler(device: torch.device) -> str:
@@ -131,10 +133,10 @@ def cache_folder() -> Path:
 
 def set_up(model: RelViT, device: torch.device, precision: str, compiled: bool) -> None:
     """Make a model compute in that way, whichever it had before. Compiling itself comes with the first call."""
-    for module in model.backbone.modules():
-        if hasattr(module, "fused_attn"):
-            tokens = _tokens(module, model.backbone)
-            module.fused_attn = fuses_attention(device.type, precision, compiled, tokens)
+    attentions: list[Any] = [module for module in model.backbone.modules() if hasattr(module, "fused_attn")]  # timm's
+    for attention in attentions:
+        tokens = _tokens(attention, model.backbone)
+        attention.fused_attn = fuses_attention(device.type, precision, compiled, tokens)
     for module in model.modules():
         module._compiled_call_impl = None
     model.compiled = compiled

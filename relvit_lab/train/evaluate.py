@@ -47,11 +47,11 @@ def evaluate(
                 logits, tokens = model(batch.images)
                 losses = model.task_losses(tokens, generator=draws)
                 values = model.task_metrics(tokens)
-            loss = sum(weights[name] * value.float() for name, value in losses.items())
+            parts = [weights[name] * value.float() for name, value in losses.items()]
             if logits is not None:
-                loss = loss + F.cross_entropy(logits.float(), labels)
+                parts.append(F.cross_entropy(logits.float(), labels))
                 values["accuracy"] = 100 * (logits.argmax(1) == labels).float().mean()
-            for name, value in {"loss": loss, **values}.items():
+            for name, value in {"loss": sum(parts[1:], start=parts[0]), **values}.items():
                 sums[name] = sums.get(name, 0) + value.to(device.sums) * device.share.images(count)
     model.train(was_training)
     return {name: float(value) / len(split) for name, value in device.summed(sums).items()}

@@ -1,8 +1,8 @@
 """What the training loop yields: plain data. Faces draw it (show/follow.py), the run folder keeps it (stage_folder.py).
 
 The order of a stage: StageStarted, then for each epoch StepDone (at most about five a second) and EpochDone, then
-StageFinished; a Note may come anywhere. A stage that was done before yields the same records with replayed=True and
-no StepDone. A run is the records of its stages, one stage after the other.
+StageFinished; a Note may come anywhere. A stage that was done before yields the same events with replayed=True and
+no StepDone. A run is the events of its stages, one stage after the other.
 """
 
 from dataclasses import dataclass, field
@@ -77,4 +77,4 @@ class StageFinished:
     replayed: bool = False
 
 
-Record: TypeAlias = StageStarted | StepDone | EpochDone | Note | StageFinished
+Event: TypeAlias = StageStarted | StepDone | EpochDone | Note | StageFinished

@@ -14,95 +14,226 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from relvit_lab import data
 from relvit_lab.common.errors import RelvitError, nearest
 from relvit_lab.common.paths import resolve
-from relvit_lab.common.values import check, coerce, nearest_field
+from relvit_lab.common.values import Setting, check, coerce, nearest_field
 from relvit_lab.method import backbones
 from relvit_lab.method.tasks import BUILT_IN, TASKS
 from relvit_lab.train import presets
 
-PLACES = (
-    "preset", "run_dir", "data_dir", "device", "precision", "fresh", "checkpoint_minutes", "stop_after", "knn",
-    "linear_probe", "compile", "profile",
-)  # fmt: skip
-"""Fields that say where and how, or what is looked at in the end, not what is trained: they change no id."""
+
+@dataclass(frozen=True)
+class Field(Setting):
+    """A field of Experiment.
+
+    counts: where it changes a stage's id: "stage" (in all), "tasks" (where pretext tasks are trained), "labels" (where
+    classes are), "drloc" (with that task), "pos_embed" (as the stage sets it), "run" (it says which stages there are),
+    "weights" (by the digest of those that it names), "never" (it says where and how, or what is looked at in the end).
+    later: it counts only where it is not the default, which keeps the ids of the time before it. planned: a table's
+    cell is made by it, so that no override of a plan changes it. recorded: whether a record keeps it.
+    """
+
+    counts: str = "stage"
+    later: bool = False
+    planned: bool = False
+    recorded: bool = True
+
+
+def setting(default: Any, help: str, **known: Any) -> Any:
+    """A field's default, its help and what else is known of it (Field)."""
+    return dataclasses.field(default=default, metadata={"setting": Field(help, **known)})
 
 
 @dataclass(frozen=True)
 class Experiment:
     """A run. Values may be strings, as papermill and the command line hand them over; they are coerced by type."""
 
-    dataset: str = "digits"  # a name, a folder of images, or an .npz
-    data_dir: str = "data"  # where data sets are kept
-    data_source: str = "packed"  # of image files: packed (decoded once) or files (each cropped anew from its original)
-    train_on: str = "train"  # or train+val, for a data set that has both (flower102)
-    scenario: str = "pretrain_finetune"  # or supervised, downstream_only (joint training)
-    backbone: str | None = None  # None: Table 2's for the data set; vit_nano for presets demo and smoke
-    tasks: tuple[str, ...] = ("sprel", "abspos")  # of sprel, dist, ang, abspos and your own
-    task_weights: tuple[float, ...] | None = None  # of the losses, in the order of tasks; None: each task's own (1)
-    mega_patches: int | None = None  # M cells a side in pre-training (§3.2.1); None: standard patches
-    pos_embed: bool | None = None  # positional embeddings; None: off in pre-training, on elsewhere
-    shuffle: bool = False  # shuffle the patches, each image its own way, before positional embeddings are added
-    recipe: str = "paper"  # the text's, or the released code's ("released")
-    preset: str | None = None  # paper, demo (two minutes a stage on two cores) or smoke (seconds)
-    supervised_stages: int = 1  # 2: Table 2's baseline, trained twice
-    epochs: int | None = None  # of each stage
-    batch_size: int | None = None
-    lr: float | None = None  # the highest learning rate
-    weight_decay: float | None = None
-    dropout: float | None = None
-    drop_path: float | None = None
-    clip: float | None = None  # largest norm of the gradient; 0: no clipping
-    label_fraction: float = 1.0  # share of the labelled images in supervised training and fine-tuning
-    train_images: int | None = None  # use a fixed subset of this size
-    test_images: int | None = None
-    image_size: int | None = None  # side in pixels
-    patch_size: int | None = None  # side in pixels; vit_nano only
-    factored_heads: bool | None = None  # attention-score heads of rank D // K; None: by the recipe
-    pair_head: str | None = None  # scores (attention scores) or mlp for all tasks on pairs; None: each task's own
-    drloc_form: str = "paper"  # task drloc as in its paper, or as in its released code ("released")
-    image_crop: str | None = None  # resized, padded or none; None: by the recipe
-    flip: bool | None = None  # None: by the data set
-    init_from: str | None = None  # a stage's id or a path: its backbone replaces pre-training
-    stop_after: str | None = None  # end after this stage, for example pretrain
-    knn: int | None = None  # accuracy of so many nearest neighbours on the frozen features, too; None: not asked
-    linear_probe: bool = False  # accuracy of a linear classifier on the frozen features, too
-    seed: int = 0
-    device: str = "auto"  # auto, cpu, cuda, cuda:1, mps
-    precision: str = "auto"  # float32 or bf16; auto: bf16 on a GPU or a CPU that multiplies it
-    compile: str = "auto"  # blocks, heads and losses by torch.compile: true, false; auto: in long stages
-    profile: bool = False  # measure the parts of a few training steps
-    run_dir: str = "runs"
-    fresh: bool = False  # begin anew what an earlier run left; given again after a kill, it goes on
-    checkpoint_minutes: float = 5.0  # write a checkpoint at least this often within an epoch, too
+    dataset: str = setting(
+        "digits", "digits, cifar10, cifar100, svhn, flower102, tiny_imagenet, imagenet100, a folder, or an .npz",
+        words="data data_set dataset_name data_name train_dir train_data imgs images",
+    )  # fmt: skip
+    data_dir: str = setting(
+        "data", "where data sets are kept; relative paths are taken from the project", counts="never", recorded=False,
+        words="data_root root data_path data_folder dataset_dir dataset_path datadir",
+    )  # fmt: skip
+    data_source: str = setting(
+        "packed", "image files: packed (decoded once) | files (each cropped anew from its original)", later=True,
+        choices=("packed", "files"),
+    )  # fmt: skip
+    train_on: str = setting("train", "train | train+val (flower102)", later=True, choices=("train", "train+val"))
+    scenario: str = setting(
+        "pretrain_finetune", "supervised | pretrain_finetune | downstream_only", counts="run",
+        choices=("supervised", "pretrain_finetune", "downstream_only"), planned=True,
+        words="mode stage training_mode strategy",
+    )  # fmt: skip
+    backbone: str | None = setting(
+        None, "vit_nano, vit_s_4 (8, 32, 16, 14), swin_t, t2t_vit_14, or timm:NAME", planned=True,
+        words="model arch architecture model_name network net encoder",
+    )  # fmt: skip
+    tasks: tuple[str, ...] = setting(
+        ("sprel", "abspos"), "of sprel, dist, ang, abspos, drloc", counts="tasks", planned=True,
+        words="task pretext losses objectives heads",
+    )  # fmt: skip
+    task_weights: tuple[float, ...] | None = setting(
+        None, "of their losses; None: 1 each", counts="tasks", planned=True,
+        words="loss_weights weights_of_tasks lambdas",
+    )  # fmt: skip
+    mega_patches: int | None = setting(
+        None, "M: pre-train on M x M mega-patches (notebook 02)", counts="tasks", range=(1, 1024), none="0",
+        planned=True, words="mega megapatches mega_patch m",
+    )  # fmt: skip
+    pos_embed: bool | None = setting(
+        None, "positional embeddings; None: off in pre-training only", counts="pos_embed", planned=True,
+        words="pe position positional_embedding positional_embeddings pos_emb posemb pos_embedding position_embedding",
+    )  # fmt: skip
+    shuffle: bool = setting(
+        False, "shuffle the patches of each image before positional embeddings are added", counts="tasks", flag=True,
+        planned=True, words="permute shuffle_patches",
+    )  # fmt: skip
+    recipe: str = setting(
+        "paper", "paper (the text) | released (the authors' code)", choices=("paper", "released"), planned=True,
+        words="config cfg",
+    )  # fmt: skip
+    preset: str | None = setting(
+        None, "paper | demo | smoke (seconds)", counts="never", choices=("paper", "demo", "smoke"),
+    )  # fmt: skip
+    supervised_stages: int = setting(
+        1, "2: Table 2's baseline, trained twice", counts="run", range=(1, 2), planned=True
+    )
+    epochs: int | None = setting(
+        None, "of each stage", range=(1, 100_000), words="epoch n_epochs num_epochs max_epochs nepochs ep iterations",
+    )  # fmt: skip
+    batch_size: int | None = setting(
+        None, "images", range=(1, 1_000_000), words="bs batch batchsize train_batch_size mini_batch b",
+    )  # fmt: skip
+    lr: float | None = setting(
+        None, "highest learning rate", range=(0.0, 10.0),
+        words="learning_rate learningrate base_lr max_lr learn_rate blr alpha",
+    )  # fmt: skip
+    weight_decay: float | None = setting(None, "", range=(0.0, 10.0), words="wd decay l2 weightdecay")
+    dropout: float | None = setting(
+        None, "probability", range=(0.0, 0.99), words="drop drop_rate dropout_rate dropout_prob p_drop",
+    )  # fmt: skip
+    drop_path: float | None = setting(
+        None, "probability in the last block", range=(0.0, 0.99), words="drop_path_rate stochastic_depth droppath",
+    )  # fmt: skip
+    clip: float | None = setting(
+        None, "largest norm of the gradient; 0: none", range=(0.0, 1e9),
+        words="clip_grad grad_clip gradient_clip max_grad_norm clip_norm gradient_clip_val",
+    )  # fmt: skip
+    label_fraction: float = setting(
+        1.0, "share of labelled images for supervised training and fine-tuning", counts="labels", range=(1e-9, 1.0),
+        words="labels label_frac fraction labelled_fraction few_labels subset",
+    )  # fmt: skip
+    train_images: int | None = setting(
+        None, "use a fixed subset of this many images", range=(1, 10**9),
+        words="n_train num_train train_size max_train limit_train",
+    )  # fmt: skip
+    test_images: int | None = setting(None, "", range=(1, 10**9), words="n_test num_test test_size max_test")
+    image_size: int | None = setting(
+        None, "pixels a side", range=(1, 4096), planned=True,
+        words="img_size imgsize input_size resolution size image_resolution",
+    )  # fmt: skip
+    patch_size: int | None = setting(
+        None, "pixels a side; vit_nano only", range=(1, 4096), planned=True, words="patch p patchsize",
+    )  # fmt: skip
+    factored_heads: bool | None = setting(
+        None, "attention-score heads of rank D // K, as in the authors' code", counts="tasks",
+    )  # fmt: skip
+    pair_head: str | None = setting(
+        None, "scores | mlp for all tasks on pairs; None: attention scores, for drloc an MLP", counts="tasks",
+        later=True, choices=("scores", "mlp"),
+    )  # fmt: skip
+    drloc_form: str = setting(
+        "paper", "task drloc as in its paper | released, as in its code", counts="drloc", choices=("paper", "released"),
+    )  # fmt: skip
+    image_crop: str | None = setting(
+        None, "resized | padded | none", choices=("resized", "padded", "none"),
+        words="crop random_crop random_resized_crop",
+    )  # fmt: skip
+    flip: bool | None = setting(None, "mirror half of the training images", words="hflip horizontal_flip")
+    init_from: str | None = setting(
+        None, "a stage's id or a path: its backbone replaces pre-training", counts="weights", planned=True,
+        recorded=False,
+        words="checkpoint ckpt weights pretrained pretrained_weights load load_from init finetune resume_from "
+              "model_path from_checkpoint",
+    )  # fmt: skip
+    stop_after: str | None = setting(
+        None, '"pretrain": leave fine-tuning out', counts="never",
+        choices=("pretrain", "finetune", "supervised", "supervised2", "joint"), planned=True,
+        words="stop until only_pretrain pretrain_only",
+    )  # fmt: skip
+    knn: int | None = setting(
+        None, "in the end, also the accuracy of so many nearest neighbours on the frozen features", counts="never",
+        range=(1, 10_000), words="k_nn nearest_neighbours nearest_neighbors n_neighbors",
+    )  # fmt: skip
+    linear_probe: bool = setting(
+        False, "and that of a linear classifier on them", counts="never", flag=True,
+        words="linprobe linear_eval probe linear",
+    )  # fmt: skip
+    seed: int = setting(
+        0, "initialisation, order, augmentation", range=(0, 2**31 - 1), planned=True,
+        words="random_seed manual_seed random_state rng",
+    )  # fmt: skip
+    device: str = setting(
+        "auto", "cpu, cuda, cuda:1", counts="never", recorded=False, words="gpu cuda gpus accelerator"
+    )
+    precision: str = setting(
+        "auto", "auto | float32 | bf16", counts="never", choices=("auto", "float32", "bf16"), recorded=False,
+        words="amp fp16 bf16 mixed_precision half dtype",
+    )  # fmt: skip
+    compile: str = setting(
+        "auto", "auto | true | false: blocks, heads and losses by torch.compile", counts="never",
+        choices=("auto", "true", "false"), flag=True, recorded=False, words="torch_compile",
+    )  # fmt: skip
+    profile: bool = setting(
+        False, "measure the parts of a few training steps", counts="never", flag=True, recorded=False,
+        words="profiler trace",
+    )  # fmt: skip
+    run_dir: str = setting(
+        "runs", "results, one folder a stage", counts="never", recorded=False,
+        words="output output_dir out_dir out save_dir log_dir logdir "
+              "results_dir rundir save runs workdir work_dir checkpoint_dir",
+    )  # fmt: skip
+    fresh: bool = setting(
+        False, "train again even where there is a result", counts="never", flag=True, recorded=False,
+        words="overwrite force restart from_scratch clean no_resume reset",
+    )  # fmt: skip
+    checkpoint_minutes: float = setting(5.0, "and after each epoch", counts="never", range=(0.0, 5.0), recorded=False)
 
     def __post_init__(self):
         hints = typing.get_type_hints(type(self))
-        for field in dataclasses.fields(self):
-            value = coerce(field.name, getattr(self, field.name), hints[field.name])
-            check(field.name, value)
-            object.__setattr__(self, field.name, value)
+        for name, own in self.settings().items():
+            value = coerce(name, getattr(self, name), hints[name], own)
+            check(name, value, own)
+            object.__setattr__(self, name, value)
         if len(set(self.tasks)) != len(self.tasks):
             raise RelvitError(f"tasks names a task twice: {', '.join(self.tasks)}")
         if self.task_weights is not None and len(self.task_weights) != len(self.tasks):
             raise RelvitError(f"task_weights has {len(self.task_weights)} numbers for {len(self.tasks)} tasks")
 
     @classmethod
+    def settings(cls) -> dict[str, Field]:
+        """What is known of each field, by name, in their order."""
+        return {field.name: field.metadata["setting"] for field in dataclasses.fields(cls)}
+
+    @classmethod
     def names(cls) -> tuple[str, ...]:
         return tuple(field.name for field in dataclasses.fields(cls))
 
     @classmethod
-    def create(cls, values: Mapping[str, object]) -> "Experiment":
+    def create(cls, values: Mapping[str, typing.Any]) -> typing.Self:
         """An Experiment from named values. Raises RelvitError for a name that is no field."""
         for name in values:
             if name not in cls.names():
-                raise RelvitError(f"unknown parameter '{name}': {nearest_field(name, cls.names())}")
+                raise RelvitError(f"unknown parameter '{name}': {nearest_field(name, cls.settings())}")
         return cls(**values)
 
     @classmethod
-    def from_notebook(cls, namespace: Mapping[str, object]) -> "Experiment":
+    def from_notebook(cls, namespace: Mapping[str, typing.Any]) -> typing.Self:
         """The Experiment of a parameters cell: pass globals().
 
         papermill only warns of a parameter that the notebook does not have, and runs on with the defaults: so the
@@ -110,16 +241,17 @@ class Experiment:
         """
         injected = [str(cell) for cell in namespace.get("In", []) if str(cell).startswith("# Parameters")]
         assigned = [node for cell in injected[-1:] for node in ast.parse(cell).body if isinstance(node, ast.Assign)]
-        for name in (target.id for node in assigned for target in node.targets):
+        targets = (target for node in assigned for target in node.targets)
+        for name in (target.id for target in targets if isinstance(target, ast.Name)):
             if name not in cls.names():
-                raise RelvitError(f"unknown parameter '{name}': {nearest_field(name, cls.names())}")
+                raise RelvitError(f"unknown parameter '{name}': {nearest_field(name, cls.settings())}")
         return cls(**{name: namespace[name] for name in cls.names() if name in namespace})
 
     @cached_property
-    def _resolved(self) -> "Experiment":
-        return dataclasses.replace(self, **presets.resolve(dataclasses.asdict(self)))
+    def _resolved(self) -> "Resolved":
+        return Resolved(**presets.resolve(dataclasses.asdict(self)))
 
-    def resolved(self) -> "Experiment":
+    def resolved(self) -> "Resolved":
         """The same run with every None that the preset decides filled in, and tasks in registry order.
 
         Raises RelvitError where a name is unknown or values do not go together.
@@ -131,7 +263,7 @@ class Experiment:
         e = self.resolved()
         start = _find_weights(e) if e.init_from else None
         if e.scenario == "downstream_only":
-            stages = (Stage("joint", e, init=start),)
+            stages: tuple[Stage, ...] = (Stage("joint", e, init=start),)
         elif e.scenario == "supervised":
             first = Stage("supervised", e, init=start)
             stages = (first, Stage("supervised2", e, first)) if e.supervised_stages == 2 else (first,)
@@ -174,12 +306,8 @@ class Experiment:
         return resolve(self.run_dir)
 
 
-_COMMON = (
-    "dataset", "train_images", "test_images", "image_size", "backbone", "patch_size", "recipe", "epochs", "batch_size",
-    "lr", "weight_decay", "dropout", "drop_path", "clip", "image_crop", "flip", "seed",
-)  # fmt: skip
-_SELF_SUPERVISED = ("tasks", "task_weights", "mega_patches", "shuffle", "factored_heads")
-_WHERE_ASKED = {"data_source": "packed", "train_on": "train"}  # count where they are not this, which keeps older ids
+PLACES = tuple(name for name, field in Experiment.settings().items() if field.counts == "never")
+"""Fields that say where and how, or what is looked at in the end, not what is trained: they change no id."""
 
 
 @dataclass(frozen=True)
@@ -191,7 +319,7 @@ class Stage:
     """
 
     name: str
-    experiment: Experiment
+    experiment: "Resolved"
     parent: "Stage | None" = None
     init: Path | None = None
 
@@ -240,15 +368,14 @@ class Stage:
     @cached_property
     def fields(self) -> dict:
         """The scientific fields that this stage depends on, and no others."""
-        names = _COMMON + (_SELF_SUPERVISED if self.tasks else ()) + (("label_fraction",) if self.classifies else ())
-        values = self.experiment.as_dict()
-        fields = {"stage": self.name, "pos_embed": self.pos_embed} | {name: values[name] for name in names}
-        fields["dataset"] = data.identity(self.experiment.dataset, self.experiment.data_dir)
-        fields |= {name: values[name] for name, plain in _WHERE_ASKED.items() if values[name] != plain}
-        if self.tasks and self.experiment.pair_head:
-            fields["pair_head"] = self.experiment.pair_head
-        if "drloc" in self.tasks:
-            fields["drloc_form"] = self.experiment.drloc_form
+        e = self.experiment
+        holds = {"stage": True, "tasks": bool(self.tasks), "labels": self.classifies, "drloc": "drloc" in self.tasks}
+        values = e.as_dict()
+        fields: dict[str, Any] = {"stage": self.name, "pos_embed": self.pos_embed}
+        for name, field in e.settings().items():
+            if holds.get(field.counts) and not (field.later and values[name] == getattr(Experiment, name)):
+                fields[name] = values[name]
+        fields["dataset"] = data.identity(e.dataset, e.data_dir)
         if self.parent is not None:
             fields["from"] = self.parent.id
         if self.init is not None:
@@ -267,9 +394,35 @@ class Stage:
         return self.experiment.run_folder() / self.id
 
 
+if typing.TYPE_CHECKING:
+
+    class Resolved(Experiment):
+        """An Experiment as `resolved` gives it: the preset has decided these."""
+
+        backbone: str
+        task_weights: tuple[float, ...]
+        pos_embed: bool
+        preset: str
+        epochs: int
+        batch_size: int
+        lr: float
+        weight_decay: float
+        dropout: float
+        drop_path: float
+        clip: float
+        image_size: int
+        patch_size: int
+        factored_heads: bool
+        image_crop: str
+        flip: bool
+else:
+    Resolved = Experiment
+
+
 def _find_weights(e: Experiment) -> Path:
     """The file that init_from names: a stage's id, its folder, or a .safetensors file."""
-    tried = (e.run_folder() / e.init_from, resolve(e.init_from))
+    named = str(e.init_from)
+    tried = (e.run_folder() / named, resolve(named))
     for path in tried:
         file = path / "model.safetensors" if path.is_dir() else path
         if file.is_file():

@@ -5,7 +5,7 @@ prepare the next batches while the device computes, and they reach a GPU through
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -42,7 +42,7 @@ class Feed:
 
     def batches(
         self, order: Tensor | None, batch_size: int, first: int = 0, epoch: int = 0, share: Share = WHOLE
-    ) -> Iterator[tuple[Tensor, Tensor]]:
+    ) -> Generator[tuple[Tensor, Tensor], None, None]:
         """Images (B, C, H, W) uint8 and labels (B,) on the device, from batch `first` on; the last one may be smaller.
 
         order: (k,) int64, which to visit in which order; None: all as they lie, for evaluation. epoch: from 0, for
@@ -58,7 +58,7 @@ class Feed:
             for part, images in zip(parts, batches):
                 yield images, labels[part]
 
-    def _images(self, order: Tensor | None, parts: list[slice], epoch: int) -> Iterator[Tensor]:
+    def _images(self, order: Tensor | None, parts: list[slice], epoch: int) -> Generator[Tensor, None, None]:
         raise NotImplementedError
 
     def _visited(self, order: Tensor | None, device: torch.device) -> Tensor | None:
@@ -81,14 +81,14 @@ class SplitFeed(Feed):
         self.images = split.images
         there, image = self.images.device == self.device, self.images[0].nbytes
         if resident is None:
-            on_gpu = self.device.type == "cuda"
+            on_gpu = self.device.type not in ("cpu", "mps")  # a Mac's GPU shares the memory
             resident = there or fits(len(self) * image, self.device) if on_gpu else image < SMALL
         self.resident = resident
         if resident and not there:
             chosen = self.images if rows is None else self.images[rows]
             self.images, self.rows = chosen.to(self.device), None
 
-    def _images(self, order: Tensor | None, parts: list[slice], epoch: int) -> Iterator[Tensor]:
+    def _images(self, order: Tensor | None, parts: list[slice], epoch: int) -> Generator[Tensor, None, None]:
         visited = self._visited(order, self.images.device)
 
         if self.resident:
@@ -122,13 +122,13 @@ class FileFeed(Feed):
         super().__init__(torch.tensor(files.labels), rows, device)
         self.files, self.root, self.size, self.flip, self.key = files, root, size, flip, key
 
-    def _images(self, order: Tensor | None, parts: list[slice], epoch: int) -> Iterator[Tensor]:
+    def _images(self, order: Tensor | None, parts: list[slice], epoch: int) -> Generator[Tensor, None, None]:
         """Raises RelvitError, by name, for a file that cannot be read."""
         from PIL import Image
 
         Image.init()  # loads its formats, which threads must not do at once
         visited = self._visited(order, torch.device("cpu"))
-        visited = list(range(len(self))) if visited is None else visited.tolist()
+        rows = list(range(len(self))) if visited is None else visited.tolist()
         side = stored_side(self.size) if order is None else self.size
 
         def fill(image: Tensor, row: int) -> None:
@@ -146,14 +146,14 @@ class FileFeed(Feed):
 
         def begin(pool: ThreadPoolExecutor, part: slice) -> Filling:
             batch = _host_buffer((part.stop - part.start, 3, side, side), self.device)
-            return batch, [pool.submit(fill, image, row) for image, row in zip(batch, visited[part])]
+            return batch, [pool.submit(fill, image, row) for image, row in zip(batch, rows[part])]
 
         return _ahead(cores(), parts, begin, self.device)
 
     def _window(self, height: int, width: int, epoch: int, row: int) -> tuple[int, int, int, int, bool]:
         draws = generator(*self.key, "window", epoch, row)
         drawn = draw_windows(1, height, width, crop="resized", flip=self.flip, generator=draws)
-        return tuple(values.item() for values in drawn)
+        return int(drawn.top), int(drawn.left), int(drawn.height), int(drawn.width), bool(drawn.flip)
 
 
 def fits(size: int, device: torch.device) -> bool:
@@ -166,7 +166,7 @@ def _ahead(
     parts: list[slice],
     begin: Callable[[ThreadPoolExecutor, slice], Filling],
     device: torch.device,
-) -> Iterator[Tensor]:
+) -> Generator[Tensor, None, None]:
     """The batch of each part in turn, while `workers` threads work on the next AHEAD ones.
 
     An error in a thread is raised here, as itself. The threads end with the iterator, however it ends.

@@ -1,17 +1,13 @@
 """What a stage leaves: what it is (experiment.json), what came out (result.json), and its weights."""
 
 import hashlib
-from typing import TYPE_CHECKING
 
 from relvit_lab import data
-from relvit_lab.train.device import environment
-from relvit_lab.train.versions import several
-
-if TYPE_CHECKING:
-    from relvit_lab.train.training import Training
+from relvit_lab.train.environment import environment, several
+from relvit_lab.train.state import Training
 
 
-def about(training: "Training") -> dict:
+def about(training: Training) -> dict:
     """experiment.json."""
     d, stage = training.dataset, training.stage
     described = {
@@ -24,7 +20,7 @@ def about(training: "Training") -> dict:
     }  # fmt: skip
 
 
-def result(training: "Training", weights: bytes) -> dict:
+def result(training: Training, weights: bytes) -> dict:
     """result.json of a stage whose epochs are done. weights: what model.safetensors holds."""
     stage, history = training.stage, training.history
     metrics = {"accuracy": None, "best_accuracy": None, "best_epoch": None} | history[-1]["test"]
@@ -56,7 +52,7 @@ def result(training: "Training", weights: bytes) -> dict:
     }  # fmt: skip
 
 
-def weights(training: "Training") -> bytes:
+def weights(training: Training) -> bytes:
     """model.safetensors: the last epoch's weights, or the best one's where the stage keeps that."""
     from safetensors.torch import save
 
@@ -64,7 +60,7 @@ def weights(training: "Training") -> bytes:
     return save({name: value.detach().cpu().contiguous() for name, value in kept.items()}, {"stage": training.stage.id})
 
 
-def _names(training: "Training") -> dict:
+def _names(training: Training) -> dict:
     stage = training.stage
     return {"name": stage.name, "id": stage.id, "parent": stage.parent.id if stage.parent else None}
 

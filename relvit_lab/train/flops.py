@@ -16,12 +16,14 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from relvit_lab.method.backbones import BACKBONES, create_backbone
+from relvit_lab.method.backbones.base import TokenBackbone
 from relvit_lab.method.backbones.vit import ViT
 from relvit_lab.method.model import RelViT
+from relvit_lab.method.tasks import Task
 from relvit_lab.method.tasks import get as get_task
 from relvit_lab.train.experiment import Stage
 
-Built = TypeVar("Built")
+Built = TypeVar("Built", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -84,10 +86,10 @@ def vit_flops(image_size: int, patch: int, dim: int, depth: int) -> Flops:
     return Flops(train=2 * embedding + 3 * blocks, evaluate=embedding + blocks)
 
 
-def counted_backbone(name: str, image_size: int, patch: int) -> tuple[Flops, nn.Module]:
+def counted_backbone(name: str, image_size: int, patch: int) -> tuple[Flops, TokenBackbone]:
     """A backbone's operations, counted, and the backbone, which holds no weights."""
 
-    def build() -> nn.Module:
+    def build() -> TokenBackbone:
         return create_backbone(name, image_size=image_size, patch=patch)
 
     def forward(model: nn.Module, device: torch.device) -> Tensor:
@@ -99,7 +101,7 @@ def counted_backbone(name: str, image_size: int, patch: int) -> tuple[Flops, nn.
 
 
 @lru_cache
-def _head(task, dim: int, side: int, factored: bool, pair_head: str | None) -> Flops:
+def _head(task: Task, dim: int, side: int, factored: bool, pair_head: str | None) -> Flops:
     """A task's head and loss on one image's tokens. Evaluation computes the loss, and the metric beside it."""
 
     def build() -> RelViT:
@@ -113,7 +115,7 @@ def _head(task, dim: int, side: int, factored: bool, pair_head: str | None) -> F
     return Flops(train, loss + metric)
 
 
-class _Tokens(nn.Module):
+class _Tokens(TokenBackbone):
     """In place of a backbone where the tokens are given."""
 
     def __init__(self, dim: int, side: int):

@@ -10,8 +10,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import torch
 from torch.profiler import ProfilerActivity, profile, record_function
@@ -41,7 +43,7 @@ SHAPE = {
     "peak_memory_mib": (*NUMBER, type(None)),
 }  # fmt: skip
 
-Stamp = "float | torch.cuda.Event"
+Stamp: TypeAlias = "float | torch.cuda.Event"
 
 
 class Profile:
@@ -62,7 +64,7 @@ class Profile:
         if device.torch.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device.torch)
 
-    def part(self, name: str):
+    def part(self, name: str) -> AbstractContextManager:
         """Around one of PARTS."""
         if self.timed_from <= self.done < self.traced_from:
             return self._timed(name)
@@ -93,7 +95,7 @@ class Profile:
 
     def close(self) -> None:
         """End the trace, where one is being made."""
-        if self._tracing:
+        if self._profiler is not None and self._tracing:
             self._profiler.stop()
             self._tracing = False
 
@@ -136,18 +138,19 @@ class Profile:
         }  # fmt: skip
         folder.write_json(FILE, found)
         if self._profiler is not None:
-            folder.write(TRACE, self._write_trace)
+            folder.write(TRACE, partial(_write_trace, self._profiler))
         return found
 
-    def _write_trace(self, path: Path) -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            plain = Path(folder, "trace.json")
-            self._profiler.export_chrome_trace(str(plain))
-            path.write_bytes(gzip.compress(plain.read_bytes()))
+
+def _write_trace(traced: profile, path: Path) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        plain = Path(folder, "trace.json")
+        traced.export_chrome_trace(str(plain))
+        path.write_bytes(gzip.compress(plain.read_bytes()))
 
 
-def _between(begin: Stamp, end: Stamp) -> float:
-    """Milliseconds."""
+def _between(begin: Any, end: Any) -> float:
+    """Milliseconds from one Stamp to another of its kind."""
     return 1e3 * (end - begin) if isinstance(begin, float) else begin.elapsed_time(end)
 
 

@@ -9,13 +9,14 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.files import locked, write_whole
 from relvit_lab.common.regular import read_regular
 from relvit_lab.common.sealed import NUMBER, OPTIONAL, Damaged, is_sealed, misfit, parse, read, sealed
 from relvit_lab.common.shortages import write_explained
@@ -75,44 +76,36 @@ class RunFolder:
     def lock(self, wait: bool = False) -> Iterator[None]:
         """Make the folder and hold it. wait: until another process has let it go. Raises RelvitError where another
         holds it (wait: another thread of this process), or it cannot be written."""
-        from filelock import FileLock, Timeout
-
         place = self.path.resolve()
         with _guard:
             if place in _held:
                 wait = False  # whoever holds it may be waiting for this thread
-        with write_explained(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.path / "lock")
-            try:
-                lock.acquire(timeout=-1 if wait else 0, poll_interval=0.2)
-            except Timeout:
+        with ExitStack() as stack:
+            with write_explained(self.path):
+                self.path.mkdir(parents=True, exist_ok=True)
+                held = stack.enter_context(locked(self.path / "lock", -1 if wait else 0))
+            if not held:
                 raise RelvitError(
                     f"another process is training in {self.path}: wait for it (the same command then returns its "
                     "result), or give this run another run_dir"
-                ) from None
-        with _guard:
-            _held.add(place)
-        try:
-            for leftover in self.path.glob("*.partial"):  # of a process that was killed while it wrote
-                leftover.unlink(missing_ok=True)
-            yield
-        finally:
+                )
             with _guard:
-                _held.discard(place)
-            lock.release()
+                _held.add(place)
+            try:
+                for leftover in self.path.glob("*.partial"):  # of a process that was killed while it wrote
+                    leftover.unlink(missing_ok=True)
+                yield
+            finally:
+                with _guard:
+                    _held.discard(place)
 
     def is_busy(self) -> bool:
         """Whether another process holds the lock now."""
-        from filelock import FileLock, Timeout
-
         if not (self.path / "lock").exists() or self.path.resolve() in _held:
             return False
         try:
-            with FileLock(self.path / "lock").acquire(timeout=0):
-                return False
-        except Timeout:
-            return True
+            with locked(self.path / "lock", timeout=0) as held:
+                return not held
         except OSError:  # lock() says what is wrong
             return False
 
@@ -149,16 +142,8 @@ class RunFolder:
 
     def write(self, name: str, save: Callable[[Path], Any]) -> None:
         """Let `save` fill a file beside `name`, then put it in place at once. Raises RelvitError on a full disk."""
-        partial = self.path / f"{name}.partial"
         with write_explained(self.path / name):
-            try:
-                save(partial)
-                with partial.open("rb+") as f:
-                    os.fsync(f.fileno())
-                os.replace(partial, self.path / name)
-            except BaseException:
-                partial.unlink(missing_ok=True)
-                raise
+            write_whole(self.path / name, save)
 
     def write_json(self, name: str, value: dict) -> None:
         """The value, which is sealed by this (sealed.py)."""
@@ -187,6 +172,13 @@ class RunFolder:
         value = read(file, RESULT, AGAIN)
         return _has_seal(file, value, value is None or "weights" not in value)
 
+    def ended(self) -> dict:
+        """result.json of a stage that has ended. Raises RelvitError where it has not, or where it is damaged."""
+        found = self.result()
+        if found is None:
+            raise RelvitError(f"{self.path} holds no finished stage: run its experiment to the end first")
+        return found
+
     def metrics(self, epochs: int | None = None) -> list[dict]:
         """The lines of metrics.jsonl, [] where there is none. epochs: how many there have to be. Raises RelvitError
         where they are damaged."""
@@ -208,9 +200,7 @@ class RunFolder:
     def finished(self) -> tuple[dict, list[dict], dict]:
         """(about, metrics, result) of a stage that has ended. Raises RelvitError where it has not, or where anything
         that it left is damaged or missing."""
-        ended, about = self.result(), self.about()
-        if ended is None:
-            raise RelvitError(f"{self.path} holds no finished stage: run its experiment to the end first")
+        ended, about = self.ended(), self.about()
         if about is None or not (self.path / "model.safetensors").exists():
             raise RelvitError(f"{self.path} has a result, but not all of its files: {AGAIN}")
         wrong = misfit(ended, WHOLE)
@@ -246,9 +236,9 @@ class RunFolder:
 
 def _has_seal(file: Path, value: dict | None, older: bool) -> dict | None:
     """The value. older: of a version that sealed nothing, so that it need not have a sha256."""
-    if not older and not is_sealed(value):
-        raise Damaged(file, "it has lost its sha256", AGAIN)
-    return value
+    if value is None or older or is_sealed(value):
+        return value
+    raise Damaged(file, "it has lost its sha256", AGAIN)
 
 
 def sha256(file: Path) -> str:

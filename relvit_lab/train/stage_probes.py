@@ -27,7 +27,7 @@ def add_probes(stage: Stage, folder: RunFolder, device: Device, dataset: Callabl
     K nearest neighbours on the test images, and "linear_probe". The classifiers learn from the stage's training images
     (fine-tuning's share of labels too), without augmentation, and the weights in model.safetensors. The folder's lock
     is held by the caller."""
-    e, result = stage.experiment, folder.result()
+    e, result = stage.experiment, folder.ended()
     missing = missing_probes(e, result)
     if not missing:
         return

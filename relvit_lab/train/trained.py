@@ -18,7 +18,7 @@ from relvit_lab.method.model import RelViT
 from relvit_lab.method.pipeline import Pipeline
 from relvit_lab.train import assets
 from relvit_lab.train.build import build_model
-from relvit_lab.train.experiment import Experiment, Stage
+from relvit_lab.train.experiment import Resolved, Stage
 from relvit_lab.train.stage_folder import RunFolder
 
 
@@ -32,7 +32,7 @@ class Trained:
 
     model: RelViT
     pipeline: Pipeline
-    experiment: Experiment
+    experiment: Resolved
     stage: str
     classes: tuple[str, ...]
     metrics: dict
@@ -101,7 +101,7 @@ def load(run: str | Path, run_dir: str | Path = "runs") -> Trained:
 def _build(about: dict, metrics: dict, weights: Mapping[str, Tensor], folder: Path) -> Trained:
     """about: what experiment.json says of the experiment, the stage and the data."""
     fields = about["experiment"]
-    e = Experiment.create({name: value for name, value in fields.items() if name in Experiment.names()})
+    e = Resolved.create({name: value for name, value in fields.items() if name in Resolved.names()})
     stage = Stage(about["stage"]["name"], e)
     described = about["data"]
     model = build_model(stage, len(described["classes"]))

@@ -211,3 +211,30 @@ class Notebook:
     def number(self, cell_id: str) -> int | None:
         """The number in brackets before a cell; None before it has run, and while it runs."""
         return self.cells()[cell_id]["execution_count"]
+
+
+class Explorer:
+    """An explorer as a person sees it, its cell run anew. shown: its class. asked: the cell that prints its traits."""
+
+    shown: str
+    asked = "state"
+
+    def __init__(self, book: Notebook, cell_id: str):
+        self.book, self.cell_id, self.page = book, cell_id, book.page
+        before = book.number(cell_id) or 0
+        book.run_cell(cell_id)
+        book.wait_until_done(cell_id, after=before, seconds=120)
+        book.show(cell_id)
+        self.root = book.within(cell_id, self.shown)
+        book.wait_until(lambda: self.root.count() == 1 and self.state("task"), "the explorer is drawn")
+
+    def state(self, name: str) -> str | None:
+        return self.root.get_attribute(f"data-{name}")
+
+    def kernel(self) -> str:
+        """What it is in the kernel."""
+        before = self.book.number(self.asked) or 0
+        self.book.run_cell(self.asked)
+        self.book.wait_until_done(self.asked, after=before)
+        self.book.show(self.cell_id)
+        return "".join(self.book.outputs(self.asked)).strip()

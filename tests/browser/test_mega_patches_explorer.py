@@ -36,8 +36,10 @@ def page(opened: lab.Notebook) -> Iterator["Explorer"]:
     assert opened.complaints == [] and opened.errors() == []
 
 
-class Explorer:
+class Explorer(lab.Explorer):
     """What a person sees of an explorer, and does with it."""
+
+    asked = "data"
 
     def __init__(self, book: lab.Notebook, cell_id: str):
         self.book, self.cell_id = book, cell_id
@@ -86,14 +88,6 @@ class Explorer:
         cuts = [[value * side for value in axis] for axis in self.cuts()]
         assert all(abs(value - round(value)) < 0.02 for axis in cuts for value in axis), cuts
         return [[round(value) for value in axis] for axis in cuts]
-
-    def kernel(self) -> str:
-        """What explorer.data holds."""
-        before = self.book.number("data") or 0
-        self.book.run_cell("data")
-        self.book.wait_until_done("data", after=before)
-        self.book.show(self.cell_id)
-        return "".join(self.book.outputs("data")).strip()
 
     def picture(self) -> str:
         """All that is drawn of the cells."""

@@ -71,20 +71,10 @@ def explorer(opened: lab.Notebook) -> Iterator:
     assert opened.complaints == [] and opened.errors() == []
 
 
-class Explorer:
+class Explorer(lab.Explorer):
     """What a person sees of an explorer, and does with it."""
 
-    def __init__(self, book: lab.Notebook, cell_id: str):
-        self.book, self.cell_id, self.page = book, cell_id, book.page
-        before = book.number(cell_id) or 0
-        book.run_cell(cell_id)
-        book.wait_until_done(cell_id, after=before, seconds=120)
-        book.show(cell_id)
-        self.root = book.within(cell_id, ".relvit-relations")
-        book.wait_until(lambda: self.root.count() == 1 and self.state("task"), "the explorer is drawn")
-
-    def state(self, name: str) -> str | None:
-        return self.root.get_attribute(f"data-{name}")
+    shown = ".relvit-relations"
 
     def pair(self) -> tuple[int, int]:
         """i, j"""
@@ -135,14 +125,6 @@ class Explorer:
         self.root.locator("input[type=range]").focus()
         self.press("End")
         self.page.wait_for_timeout(50)
-
-    def kernel(self) -> str:
-        """What the explorer's traits say."""
-        before = self.book.number("state") or 0
-        self.book.run_cell("state")
-        self.book.wait_until_done("state", after=before)
-        self.book.show(self.cell_id)
-        return "".join(self.book.outputs("state")).strip()
 
 
 def rgb(colour: str) -> list[int]:

@@ -52,20 +52,10 @@ def data() -> ScoresData:
     return scores_data(model="digits_tasks", other="untrained")
 
 
-class Explorer:
+class Explorer(lab.Explorer):
     """What a person sees of an explorer, and does with it. model: 0 or 1, the row."""
 
-    def __init__(self, book: lab.Notebook, cell_id: str):
-        self.book, self.cell_id, self.page = book, cell_id, book.page
-        before = book.number(cell_id) or 0
-        book.run_cell(cell_id)
-        book.wait_until_done(cell_id, after=before, seconds=120)
-        book.show(cell_id)
-        self.root = book.within(cell_id, ".relvit-scores")
-        book.wait_until(lambda: self.root.count() == 1 and self.state("task"), "the explorer is drawn")
-
-    def state(self, name: str) -> str | None:
-        return self.root.get_attribute(f"data-{name}")
+    shown = ".relvit-scores"
 
     def chosen(self) -> tuple[int, int, int]:
         """k, i, j"""
@@ -137,11 +127,7 @@ class Explorer:
 
     def kernel(self) -> list[str]:
         """What the explorer's traits say."""
-        before = self.book.number("state") or 0
-        self.book.run_cell("state")
-        self.book.wait_until_done("state", after=before)
-        self.book.show(self.cell_id)
-        return "".join(self.book.outputs("state")).split()
+        return super().kernel().split()
 
 
 def heat(part: float) -> list[int]:

@@ -56,7 +56,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / "notebooks").mkdir(exist_ok=True)
         nbformat.write(v4.new_notebook(cells=made), folder / "notebooks" / f"0{n}_page.ipynb")
     written, failures = build_site(folder / "site", folder / "notebooks", folder / "cache", say=print)
-    assert failures == [] and len(written) == 3
+    assert failures == [] and len(written) == 4
     return folder / "site"
 
 

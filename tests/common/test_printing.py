@@ -71,7 +71,7 @@ def test_faces_write_through(face, monkeypatch):
     assert b"caf\\xe9" in stream.buffer.getvalue()
 
 
-@pytest.mark.parametrize("words", [["--help"], ["laptop"], ["train", "--help"], ["nonsense"]])
+@pytest.mark.parametrize("words", [["--help"], ["small"], ["train", "--help"], ["nonsense"]])
 def test_commands_end_as_they_would(monkeypatch, words):
     code = main(words)
     for make in (closed_pipe, Full, lambda: encoded("ascii")):
@@ -108,7 +108,7 @@ def test_every_command_has_help(capsys):
 @pytest.mark.parametrize(
     "number, words",
     [(errno.EACCES, "take a folder that is yours"), (errno.EROFS, "take a folder that is yours"),
-     (errno.ENOSPC, "free some space"), (errno.EDQUOT, "free some space"), (errno.ENOENT, "check the path"),
+     (errno.ENOSPC, "free some"), (errno.EDQUOT, "free some"), (errno.ENOENT, "check the path"),
      (errno.ENOTDIR, "check the path"), (errno.EIO, "Input/output error")],
 )  # fmt: skip
 def test_an_error_of_the_system_is_one_line_with_path_and_advice(monkeypatch, capsys, number, words):
@@ -119,13 +119,13 @@ def test_an_error_of_the_system_is_one_line_with_path_and_advice(monkeypatch, ca
         monkeypatch.setitem(COMMANDS, command, fails)
         assert main([command]) == 1
         said = capsys.readouterr().err
-        assert said.startswith("error: /some/where: ") and words in said and said.count("\n") == 1
+        assert said.startswith("error: ") and "/some/where" in said and words in said and said.count("\n") == 1
 
 
 @pytest.mark.parametrize(
     "words",
-    [["tables", "--out", "file/x"], ["page", "--out", "file/x.html"], ["class", "file/x"], ["site", "file/x"],
-     ["fetch", "cifar10", "--data-dir", "file/x"], ["record", "runs"], ["figures"], ["report"]],
+    [["tables", "--out", "file/x"], ["report", "--out", "file/x.html"], ["class", "file/x"], ["site", "file/x"],
+     ["fetch", "cifar10", "--data-dir", "file/x"], ["record", "runs"], ["figures"], ["readme"]],
 )  # fmt: skip
 def test_folders_that_cannot_be_made(tmp_path, monkeypatch, capsys, words):
     (tmp_path / "file").write_text("")

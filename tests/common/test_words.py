@@ -7,7 +7,6 @@ from timm.layers import resample_abs_pos_embed
 
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.options import only_options
-from relvit_lab.common.values import OTHER_WORDS
 from relvit_lab.method.backbones import create_backbone, get, load_weights
 from relvit_lab.train.experiment import Experiment
 
@@ -28,8 +27,8 @@ def test_numbers_in_a_list():
 
 
 def test_other_words_name_fields_and_each_leads_to_one():
-    words = [word for text in OTHER_WORDS.values() for word in text.split()]
-    assert len(words) == len(set(words)) and set(OTHER_WORDS) <= set(Experiment.names())
+    words = [word for field in Experiment.settings().values() for word in field.words.split()]
+    assert len(words) == len(set(words))
     assert not set(words) & set(Experiment.names())
 
 
@@ -41,7 +40,7 @@ def test_other_words_name_fields_and_each_leads_to_one():
 )  # fmt: skip
 def test_the_field_that_is_meant(typed, field):
     with pytest.raises(RelvitError, match=f"did you mean '{field}'"):
-        only_options([typed, "1"], Experiment.names())
+        only_options([typed, "1"], Experiment.settings())
     with pytest.raises(RelvitError, match=f"did you mean '{field}'"):
         Experiment.create({typed.strip("-").replace("-", "_"): 1})
 

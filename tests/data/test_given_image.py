@@ -102,7 +102,7 @@ def test_a_file_has_the_same_pixels_everywhere(tmp_path, trained, form, mode):
 def test_all_formats_of_the_list_are_tried_and_their_endings_are_listed():
     assert {form for form, _ in written()} >= {"PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP", "PPM", "TGA", "ICO"}
     of_ours = {ending for ending, form in Image.registered_extensions().items() if form in FORMATS}
-    assert of_ours == set(EXTENSIONS) - {".spi"}
+    assert of_ours == set(EXTENSIONS)
 
 
 @pytest.mark.parametrize("orientation", [1, 3, 6, 7])

@@ -137,8 +137,8 @@ def test_each_toggle_changes_the_training_images_and_only_those(crop, jitter, sh
     pipeline, draws = live.training.pipeline, torch.Generator().manual_seed(0)
     batch, plain = pipeline.train(images, labels, draws), pipeline.evaluate(images, labels)
     draws.manual_seed(0)
-    draw_windows(32, 8, 8, crop="none", flip=False, generator=draws)
-    patches = patchify(image_augment(images, 16, crop="none", flip=False), 4)  # (B,N,3,P,P)
+    windows = draw_windows(32, 8, 8, crop="none", flip=False, generator=draws)
+    patches = patchify(image_augment(images, 16, windows, crop="none"), 4)  # (B,N,3,P,P)
     if crop or jitter:
         changes = draw_patch_changes(32 * 16, 4, draws)
         patches = patch_augment(patches, changes=changes, crop=crop, jitter=jitter, grey=jitter)

@@ -8,7 +8,7 @@ from pathlib import Path
 from relvit_lab.method.tasks import TASKS
 from relvit_lab.paper import numbers as paper
 from relvit_lab.paper.plan import cells as plan
-from relvit_lab.paper.records import settings as laptop
+from relvit_lab.paper.records import settings as small
 from relvit_lab.paper.records.store import read_records
 from relvit_lab.train.evaluate import chance
 
@@ -38,7 +38,7 @@ def test_where_table_3_improves_on_drloc():
 
 def test_what_three_seeds_say_of_pairs():
     base, ours = (
-        [record["metrics"]["accuracy"] for record in laptop.find(RECORDS, name)] for name in ("twice", "finetuned")
+        [record["metrics"]["accuracy"] for record in small.find(RECORDS, name)] for name in ("twice", "finetuned")
     )
     order = [sorted(range(3), key=values.__getitem__) for values in (base, ours)]
     gaps = [a - b for a, b in zip(ours, base)]
@@ -63,7 +63,7 @@ def test_what_t2t_and_swin_have_right_after_a_look():
     measured = [
         record["metrics"][task]
         for name in ("t2t_vit_14_joint", "swin_t_joint")
-        for record in laptop.find(RECORDS, name)
+        for record in small.find(RECORDS, name)
         for task in ("sprel", "abspos")
     ]
     floor = [chance(TASKS[task], 7) for task in ("sprel", "abspos")]

@@ -81,6 +81,8 @@ def test_the_parameters_cell_holds_the_fields_and_their_defaults():
         assert isinstance(statement, ast.AnnAssign), "name: type = default"
         given[statement.target.id] = (ast.unparse(statement.annotation), ast.literal_eval(statement.value))
     assert tuple(given) == Experiment.names()
+    helps = [line.partition("  # ")[2] for line in cell.source.splitlines()]
+    assert helps == [field.help for field in Experiment.settings().values()]
     hints = typing.get_type_hints(Experiment)
     for field in dataclasses.fields(Experiment):
         annotation, value = given[field.name]

@@ -17,9 +17,9 @@ from relvit_lab.lessons.patch_relations.explorer_data import relations_data
 from relvit_lab.lessons.patch_relations.explorer_figure import draw_relations, relations_figure
 from relvit_lab.method.relations import RELATION_NAMES
 from relvit_lab.method.tasks import BUILT_IN, RELVIT, TASKS
+from relvit_lab.show.model_input import SHUFFLES
 from relvit_lab.show.photographs import photograph
 from relvit_lab.show.relations import RELATION_COLOURS
-from relvit_lab.show.seen import SHUFFLES
 from relvit_lab.show.task_panels import LOUD
 from relvit_lab.show.task_views import WORDS, furthest, widest
 from relvit_lab.train.events import StageFinished

@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 
 import relvit_lab
-from relvit_lab import widgets
 from relvit_lab.common.errors import RelvitError
+from relvit_lab.lessons.attention_scores import explorer as scores_explorer
 from relvit_lab.lessons.attention_scores.explorer import CARRIED, explore_scores
 from relvit_lab.lessons.attention_scores.explorer_data import scores_data, with_image
 from relvit_lab.lessons.attention_scores.explorer_figure import draw_attention, draw_scores, seen_from
@@ -21,8 +21,8 @@ from relvit_lab.method.backbones import create_backbone
 from relvit_lab.method.heads import PairScores, TokenScores
 from relvit_lab.method.model import RelViT
 from relvit_lab.method.tasks import RELVIT, Task
-from relvit_lab.show import seen
-from relvit_lab.show.seen import SHUFFLES
+from relvit_lab.show import model_input
+from relvit_lab.show.model_input import SHUFFLES
 from relvit_lab.train.events import StageFinished
 from relvit_lab.train.trained import Trained, untrained
 
@@ -222,7 +222,7 @@ def same_order(sent: list, data, shuffle: int) -> None:
 
 
 def test_the_page_gets_one_order_whole_and_another_when_asked(both):
-    explorer = widgets.scores.ScoresExplorer(both, task="sprel", token=6)
+    explorer = scores_explorer.ScoresExplorer(both, task="sprel", token=6)
     sent = explorer.data
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(sent["png"]))), both.picture)
     assert np.array_equal(np.frombuffer(sent["permutations"], np.uint8).reshape(-1, 16), both.permutations)
@@ -238,7 +238,7 @@ def test_the_page_gets_one_order_whole_and_another_when_asked(both):
 
 
 def test_a_page_without_a_kernel_takes_along_what_fits(both):
-    explorer = widgets.scores.ScoresExplorer(both, task="sprel")
+    explorer = scores_explorer.ScoresExplorer(both, task="sprel")
     explorer.carry()
     assert list(explorer.data["shuffles"]) == [str(s) for s in range(SHUFFLES + 1)]
     same_order(explorer.data["shuffles"]["9"], both, 9)
@@ -278,12 +278,12 @@ def data_url(content: bytes) -> str:
 def test_an_upload_is_shown_and_a_bad_one_told(digits):
     explorer = explore_scores(model=digits)
     picture = (np.random.default_rng(1).random((8, 8, 3)) * 255).astype(np.uint8)
-    explorer.upload = data_url(seen.png(picture))
+    explorer.upload = data_url(model_input.png(picture))
     assert np.abs(explorer.shown.picture.astype(int) - picture).max() <= 1 and explorer.upload == ""
     before = explorer.data
     explorer.upload = data_url(b"no picture")
     assert "cannot be shown" in explorer.trouble and explorer.upload == "" and explorer.data is before
-    explorer.upload = data_url(seen.png(picture))
+    explorer.upload = data_url(model_input.png(picture))
     assert explorer.trouble == ""
 
 
@@ -303,7 +303,7 @@ def test_what_is_shown_first_can_be_chosen_and_changed(both):
             setattr(explorer, name, value)
     with pytest.raises(RelvitError, match="no 'layer'"):
         explore_scores(model="digits_tasks", layer=2)
-    text = widgets.scores.ScoresExplorer(both, task="dist")._repr_mimebundle_()[0]["text/plain"]
+    text = scores_explorer.ScoresExplorer(both, task="dist")._repr_mimebundle_()[0]["text/plain"]
     assert "draw_scores" in text and all(both.verdict("dist", 0, m) in text for m in (0, 1))
 
 

@@ -31,6 +31,12 @@ def stored(b, c, h, w=None):
     return torch.randint(256, (b, c, h, w or h), dtype=torch.uint8)
 
 
+def augmented(images, size, *, crop, flip, generator=None, finish=None, **ranges):
+    """Drawn, then applied."""
+    windows = draw_windows(len(images), *images.shape[-2:], crop=crop, flip=flip, generator=generator, **ranges)
+    return image_augment(images, size, windows, crop=crop, finish=finish)
+
+
 def boxes(windows):
     """(top, left, height, width) of each image as numbers."""
     return [tuple(box) for box in torch.stack(windows[:4], 1).tolist()]
@@ -69,7 +75,7 @@ def test_padded_crop(side, size):
 @pytest.mark.parametrize("flip", [True, False])
 def test_image_augment_draws_then_applies(crop, flip):
     images = stored(7, 3, 24)
-    ours = image_augment(images, 16, crop=crop, flip=flip, generator=generator("i"))
+    ours = augmented(images, 16, crop=crop, flip=flip, generator=generator("i"))
     windows = draw_windows(7, 24, 24, crop=crop, flip=flip, generator=generator("i"))
     torch.testing.assert_close(ours, apply_windows(images / 255, 16, windows, padding=3 if crop == "padded" else 0))
     assert ours.shape == (7, 3, 16, 16) and ours.dtype == torch.float32
@@ -79,19 +85,19 @@ def test_image_augment_draws_then_applies(crop, flip):
 
 def test_nothing_asked_nothing_changed():
     images = stored(3, 3, 12)
-    assert torch.equal(image_augment(images, 12, crop="none", flip=False), images / 255)
-    resized = image_augment(images, 9, crop="none", flip=False)
+    assert torch.equal(augmented(images, 12, crop="none", flip=False), images / 255)
+    resized = augmented(images, 9, crop="none", flip=False)
     torch.testing.assert_close(resized, F.resize(images / 255, [9, 9], antialias=True), atol=1e-5, rtol=0)
 
 
 def test_grey_digits_become_three_channels():
     digits = stored(10, 1, 8)
-    out = image_augment(digits, 8, crop="padded", flip=False, generator=generator("d"))
+    out = augmented(digits, 8, crop="padded", flip=False, generator=generator("d"))
     assert torch.equal(out[:, 0], out[:, 1]) and torch.equal(out[:, 0], out[:, 2])
-    same = image_augment(digits.expand(-1, 3, -1, -1), 8, crop="padded", flip=False, generator=generator("d"))
+    same = augmented(digits.expand(-1, 3, -1, -1), 8, crop="padded", flip=False, generator=generator("d"))
     assert torch.equal(out, same)
     out.mul_(2)  # the channels are three memories, not one seen thrice
-    assert image_augment(stored(0, 1, 8), 8, crop="resized", flip=True).shape == (0, 3, 8, 8)
+    assert augmented(stored(0, 1, 8), 8, crop="resized", flip=True).shape == (0, 3, 8, 8)
 
 
 @pytest.mark.parametrize(
@@ -218,7 +224,7 @@ def test_patches_are_drawn_as_the_recipe_says():
 def test_every_image_and_every_patch_has_its_own():
     images = stored(1, 3, 32).expand(20, -1, -1, -1)
     for crop in ("resized", "padded"):
-        out = image_augment(images, 32, crop=crop, flip=True, generator=generator("own", crop))
+        out = augmented(images, 32, crop=crop, flip=True, generator=generator("own", crop))
         assert len({tuple(image.flatten().tolist()) for image in out}) > 15
     patches = torch.rand(1, 1, 3, 8, 8).expand(4, 16, -1, -1, -1)
     out = patch_augment(patches, generator=generator("own"))
@@ -228,7 +234,7 @@ def test_every_image_and_every_patch_has_its_own():
 @pytest.mark.parametrize(
     "make",
     [
-        lambda g: image_augment(stored(4, 3, 32), 32, crop="resized", flip=True, generator=g),
+        lambda g: augmented(stored(4, 3, 32), 32, crop="resized", flip=True, generator=g),
         lambda g: patch_augment(torch.rand(4, 16, 3, 8, 8), generator=g),
     ],
 )
@@ -248,13 +254,13 @@ def test_a_generator_decides_everything(make):
 @pytest.mark.parametrize("part", [1, 3000, 10_000])
 def test_the_parts_make_no_difference(monkeypatch, part):
     images, patches = stored(9, 3, 32), torch.rand(9, 16, 3, 8, 8)
-    crops = image_augment(images, 32, crop="resized", flip=True, generator=generator("p"))
-    augmented = patch_augment(patches, generator=generator("p"))
+    crops = augmented(images, 32, crop="resized", flip=True, generator=generator("p"))
+    changed = patch_augment(patches, generator=generator("p"))
     monkeypatch.setattr(augment, "PART", part)
     torch.testing.assert_close(
-        image_augment(images, 32, crop="resized", flip=True, generator=generator("p")), crops, atol=1e-6, rtol=0
+        augmented(images, 32, crop="resized", flip=True, generator=generator("p")), crops, atol=1e-6, rtol=0
     )
-    torch.testing.assert_close(patch_augment(patches, generator=generator("p")), augmented, atol=1e-6, rtol=0)
+    torch.testing.assert_close(patch_augment(patches, generator=generator("p")), changed, atol=1e-6, rtol=0)
 
 
 def test_photographs_are_cropped_in_8_bits_as_torchvision_does():
@@ -271,17 +277,17 @@ def test_photographs_are_cropped_in_8_bits_as_torchvision_does():
         assert (ours - theirs).abs().max() <= mirrored  # which is mirrored before it is resized
     exact = apply_windows(images.float(), 96, windows)
     assert (cut - exact).abs().max() < 1.6
-    augmented = image_augment(images, 96, crop="resized", flip=True, generator=generator("photographs"))
-    torch.testing.assert_close(augmented, cut / 255)
-    grey = image_augment(images[:, :1], 96, crop="resized", flip=True, generator=generator("photographs"))
-    assert torch.equal(grey, augmented[:, :1].expand(-1, 3, -1, -1))
+    ours = augmented(images, 96, crop="resized", flip=True, generator=generator("photographs"))
+    torch.testing.assert_close(ours, cut / 255)
+    grey = augmented(images[:, :1], 96, crop="resized", flip=True, generator=generator("photographs"))
+    assert torch.equal(grey, ours[:, :1].expand(-1, 3, -1, -1))
 
 
 @pytest.mark.parametrize("crop, side", [("resized", 32), ("resized", 160), ("none", 32)])
 def test_what_is_done_at_once_is_done_to_every_image(crop, side):
     images = stored(20, 3, side)
     plain, finished = (
-        image_augment(images, 32, crop=crop, flip=True, generator=generator("f"), finish=finish)
+        augmented(images, 32, crop=crop, flip=True, generator=generator("f"), finish=finish)
         for finish in (None, lambda part: part.sub_(2))
     )
     assert torch.equal(finished, plain - 2)
@@ -292,7 +298,7 @@ def test_inputs_are_left_alone_and_threads_come_back():
     images, patches = stored(3, 3, 16), torch.rand(2, 4, 3, 8, 8)
     before = images.clone(), patches.clone()
     with torch.inference_mode():
-        image_augment(images, 16, crop="none", flip=True)
+        augmented(images, 16, crop="none", flip=True)
         patch_augment(patches)
     assert torch.equal(images, before[0]) and torch.equal(patches, before[1])
     assert torch.get_num_threads() == 2
@@ -308,18 +314,18 @@ def test_other_floats():
 
 def test_errors_say_what_is_wrong():
     with pytest.raises(RelvitError, match="unknown crop 'resize': did you mean 'resized'"):
-        image_augment(stored(1, 3, 8), 8, crop="resize", flip=True)
+        augmented(stored(1, 3, 8), 8, crop="resize", flip=True)
     with pytest.raises(RelvitError, match="dtype uint8"):
-        image_augment(torch.rand(1, 3, 8, 8), 8, crop="none", flip=True)
+        augmented(torch.rand(1, 3, 8, 8), 8, crop="none", flip=True)
     with pytest.raises(RelvitError, match="1 or 3 channels"):
-        image_augment(stored(1, 4, 8), 8, crop="none", flip=True)
+        augmented(stored(1, 4, 8), 8, crop="none", flip=True)
     with pytest.raises(RelvitError, match="shape"):
-        image_augment(stored(1, 3, 8)[0], 8, crop="none", flip=True)
+        augmented(stored(1, 3, 8)[0], 8, crop="none", flip=True)
     with pytest.raises(RelvitError, match="to 0"):
-        image_augment(stored(1, 3, 8), 0, crop="none", flip=True)
+        augmented(stored(1, 3, 8), 0, crop="none", flip=True)
     for wrong in ({"scale": (0, 1)}, {"scale": (1, 0.5)}, {"ratio": (-1, 1)}):
         with pytest.raises(RelvitError, match="smallest"):
-            image_augment(stored(1, 3, 8), 8, crop="resized", flip=True, **wrong)
+            augmented(stored(1, 3, 8), 8, crop="resized", flip=True, **wrong)
     for shape in ((2, 4, 1, 4, 4), (4, 3, 4, 4), (2, 4, 3, 4, 5)):
         with pytest.raises(RelvitError, match=r"\(B, N, 3, P, P\)"):
             patch_augment(torch.rand(shape))
@@ -334,3 +340,28 @@ def test_windows_may_be_given():
     half = Windows(top=0 * one, left=0 * one, height=4 * one, width=2 * one, flip=one == 1)
     out = apply_windows(images, 2, half, antialias=False)  # rows 0.5 and 2.5, columns 1 and 0
     torch.testing.assert_close(out[0, 0], torch.tensor([[3.0, 2.0], [11.0, 10.0]]))
+
+
+def test_what_is_drawn_and_what_is_made_of_it_stay_the_same():
+    """Recorded runs depend on these draws: windows of a fixed seed, and images cut to given ones, by hand."""
+    fixed = {
+        "resized": ([2, 8, 3, 18], [2, 2, 6, 16], [15, 16, 18, 10], [12, 22, 17, 12], [False, True, False, True]),
+        "padded": ([3, -2, 0, -1], [3, 3, 2, 2], [32] * 4, [32] * 4, [True, True, True, False]),
+        "none": ([0] * 4, [0] * 4, [32] * 4, [32] * 4, [True, False, False, False]),
+    }
+    for crop, values in fixed.items():
+        drawn = draw_windows(4, 32, 32, crop=crop, flip=True, generator=generator("fixed"))
+        assert tuple(part.tolist() for part in drawn) == values, crop
+    images = stored(4, 3, 32)
+    state = torch.get_rng_state()
+    windows = Windows(*map(torch.tensor, fixed["padded"]))
+    ours = image_augment(images, 32, windows, crop="padded")
+    assert torch.equal(torch.get_rng_state(), state)  # to apply draws nothing
+    for one, image, top, left, _, _, mirrored in zip(ours, images, *fixed["padded"]):
+        shifted = F.crop(F.pad(image, [4] * 4), top + 4, left + 4, 32, 32)
+        assert torch.equal(one, (shifted.flip(-1) if mirrored else shifted) / 255)
+    windows = Windows(*map(torch.tensor, fixed["resized"]))
+    ours = image_augment(images, 12, windows, crop="resized")
+    for one, image, *box, mirrored in zip(ours, images, *fixed["resized"]):
+        theirs = F.resized_crop(image / 255, *box, [12, 12], antialias=True)
+        torch.testing.assert_close(one, theirs.flip(-1) if mirrored else theirs, atol=1e-5, rtol=0)

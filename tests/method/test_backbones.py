@@ -213,7 +213,7 @@ def test_load_weights_names_what_does_not_fit_and_changes_nothing():
     for weights, message in [
         (without_cls, "cls_token is missing"),
         (nano(0).state_dict() | {"head.weight": torch.zeros(10, 96)}, "head.weight is not in this backbone"),
-        (nano(0, image_size=8).state_dict(), r"pos_embed has the shape \(1, 17, 96\), not \(1, 65, 96\)"),
+        (nano(0, image_size=8).state_dict(), r"patch_embed.proj.weight has the shape \(96, 3, 2, 2\)"),
         (nano(0, patch=8, pos_embed=False).state_dict(), r"patch_embed.proj.weight has the shape \(96, 3, 8, 8\)"),
         ({}, r"cls_token is missing.*and \d+ more"),
     ]:

@@ -8,7 +8,7 @@ import pytest
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.paper import ablation
 from relvit_lab.paper.plan import cells as plan
-from relvit_lab.paper.records import settings as laptop
+from relvit_lab.paper.records import settings as small
 from relvit_lab.paper.records.store import read_records
 
 RESULTS = Path(__file__).parents[2] / "results"
@@ -86,7 +86,7 @@ def test_ours_reads_run_folders_by_seed(tmp_path):
 
 def test_ours_finds_the_committed_records(tmp_path):
     found = ablation.ours("demo", run_dirs=[tmp_path], records=RESULTS)
-    records = laptop.find(read_records(RESULTS), "finetuned")  # SpRel and AbsPos, as results/README.md reports them
+    records = small.find(read_records(RESULTS), "finetuned")  # SpRel and AbsPos, as results/README.md reports them
     assert found["sprel+abspos"] == {r["experiment"]["seed"]: r["metrics"]["accuracy"] for r in records}
     assert len(records) == 3
 

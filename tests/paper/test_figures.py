@@ -21,7 +21,7 @@ from relvit_lab.method.relations import RELATION_NAMES, spatial_relations
 from relvit_lab.paper.figures import figure_1 as figure_tokens
 from relvit_lab.paper.figures import figure_3 as figure_mega_patches
 from relvit_lab.paper.figures.draw import FIGURES, FORMATS, render, write_figures
-from relvit_lab.paper.figures.figure_4 import LINE_APART, SETTINGS, _apart, shortcut_curves
+from relvit_lab.paper.figures.figure_4 import LINE_APART, LOOKS, _apart, shortcut_curves
 from relvit_lab.show.diagram import CREDITS, quiet
 from relvit_lab.show.style import Drawing
 
@@ -208,7 +208,7 @@ def series(seeds=3, epochs=8):
 
 
 def line_of(ax, name):
-    look = SETTINGS[name]
+    look = LOOKS[name]
     (found,) = [line for line in ax.lines if line.get_color() == look["color"] and line.get_marker() == look["marker"]]
     return found
 
@@ -217,7 +217,7 @@ def test_curves_are_means_over_seeds_with_a_band_from_lowest_to_highest():
     data = series()
     left, right = shortcut_curves(data, [44.0, 46.0], "title", "note").axes
     for ax, key in ((left, "sprel"), (right, "accuracy")):
-        for name in SETTINGS:
+        for name in LOOKS:
             line = line_of(ax, name)
             assert list(line.get_xdata()) == list(range(1, 9))
             assert np.allclose(line.get_ydata(), np.mean(data[name][key], axis=0))
@@ -252,8 +252,8 @@ def test_one_seed_has_no_band_and_any_number_of_epochs_is_drawn(seeds, epochs):
 
 
 def test_lines_differ_without_colour():
-    looks = [(str(look["linestyle"]), look["marker"]) for look in SETTINGS.values()]
-    assert len({style for style, _ in looks}) == len({marker for _, marker in looks}) == len(SETTINGS)
+    looks = [(str(look["linestyle"]), look["marker"]) for look in LOOKS.values()]
+    assert len({style for style, _ in looks}) == len({marker for _, marker in looks}) == len(LOOKS)
 
 
 def test_figure_4_says_its_numbers_and_which_runs():

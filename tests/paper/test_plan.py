@@ -158,7 +158,7 @@ def test_nothing_else_is_shared_between_cells(one_seed):
 
 
 def test_figure_4s_settings_are_different_runs():
-    found = [ids("figure4", row, "Finetuning") for row in plan.SETTINGS]
+    found = [ids("figure4", curve.row, "Finetuning") for curve in plan.FIGURE_4.values()]
     assert len({name for pair in found for name in pair}) == 8
 
 

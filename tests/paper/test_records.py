@@ -7,12 +7,12 @@ import pytest
 
 from relvit_lab.__main__ import main
 from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.stats import mean_sd
 from relvit_lab.paper.records import store as results
 from relvit_lab.paper.records.store import (
     command,
     find_record,
     make_record,
-    mean_sd,
     parse_command,
     read_records,
     write_records,

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from relvit_lab.common.errors import RelvitError
-from relvit_lab.paper.records import settings as laptop
-from relvit_lab.paper.records.report import Report, plus_minus
+from relvit_lab.paper.records import settings as small
+from relvit_lab.paper.records.report import Report
+from relvit_lab.paper.records.results import plus_minus
 from relvit_lab.paper.records.store import parse_command, read_records
 
 RESULTS = Path(__file__).parents[2] / "results"
@@ -19,7 +20,7 @@ RECORDS = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in R
 
 
 def test_the_readme_is_what_the_records_give():
-    assert Report(read_records(RESULTS)).render(TEMPLATE) == README, "python -m relvit_lab report, then commit"
+    assert Report(read_records(RESULTS)).render(TEMPLATE) == README, "python -m relvit_lab readme, then commit"
 
 
 def test_the_template_states_no_number_of_its_own():
@@ -94,10 +95,10 @@ def test_a_row_of_shares_of_labels(share):
 
 def test_every_run_is_on_record_or_said_to_be_missing():
     (said,) = (line for line in README.splitlines() if line.startswith("Planned, but not run"))
-    for name in laptop.SETTINGS:
-        last, first = (laptop.find(RECORDS, name, stage) for stage in ("last", "first"))
+    for name in small.SETTINGS:
+        last, first = (small.find(RECORDS, name, stage) for stage in ("last", "first"))
         assert len(first) >= len(last), name
-        assert (len(last) < len(laptop.seeds(name))) == (f"`{name}` (seed" in said), name
+        assert (len(last) < len(small.seeds(name))) == (f"`{name}` (seed" in said), name
     assert ("none" in said) == ("`" not in said)
 
 

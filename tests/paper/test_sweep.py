@@ -40,7 +40,7 @@ if do == "bug":
 if do == "die":
     os.kill(os.getpid(), signal.SIGKILL)
 if do == "train":
-    from relvit_lab.train.pace import Signals, end_by
+    from relvit_lab.train.signals import Signals, end_by
     with Signals() as signals:
         (folder / "started").touch()
         while not signals.received:

@@ -11,7 +11,9 @@ from relvit_lab.common.errors import RelvitError
 from relvit_lab.paper import numbers as paper
 from relvit_lab.paper.plan import cells as plan
 from relvit_lab.paper.tables import numbers as tables
-from relvit_lab.paper.tables.numbers import BUILT, Aggregate, aggregate, collect, comparison, paired, paper_table
+from relvit_lab.paper.tables.entries import BUILT, Aggregate, comparison, paired
+from relvit_lab.paper.tables.finished import collect
+from relvit_lab.paper.tables.numbers import aggregate, paper_table
 
 
 def cell(table, row, column, recipe="released", **more):
@@ -258,7 +260,7 @@ def test_slips_stand_under_the_tables_that_they_are_about():
 
 
 def test_what_the_runs_were_made_with_is_said_where_it_matters(runs_dir, monkeypatch):
-    monkeypatch.setattr("relvit_lab.train.device.commit", lambda: "aaaa")
+    monkeypatch.setattr("relvit_lab.train.environment.commit", lambda: "aaaa")
     for seed, (commit, precision) in enumerate([("aaaa", "float32"), ("aaaa", "bf16"), ("bbbb", "bf16")]):
         write_cell(runs_dir, RELVIT, {seed: 90.0}, environment={"commit": commit, "precision": precision})
     made = paper_table("table2", collect([runs_dir]), plan.cells("table2"))

@@ -9,7 +9,8 @@ from relvit_lab.paper import numbers as paper
 from relvit_lab.paper.plan import cells as plan
 from relvit_lab.paper.tables import pictures as viz_tables
 from relvit_lab.paper.tables.files import make_tables, write_figures
-from relvit_lab.paper.tables.numbers import collect, paper_table
+from relvit_lab.paper.tables.finished import collect
+from relvit_lab.paper.tables.numbers import paper_table
 from relvit_lab.train.experiment import Experiment
 
 

@@ -13,9 +13,11 @@ from run_fixtures import write_cell, write_run
 from relvit_lab.__main__ import main
 from relvit_lab.paper import numbers as paper
 from relvit_lab.paper.plan import cells as plan
+from relvit_lab.paper.tables.entries import BUILT
 from relvit_lab.paper.tables.files import TABLES, choose, inventory, make_tables, write_tables
+from relvit_lab.paper.tables.finished import collect
 from relvit_lab.paper.tables.html import to_html, to_page
-from relvit_lab.paper.tables.numbers import BUILT, collect, paper_table
+from relvit_lab.paper.tables.numbers import paper_table
 from relvit_lab.paper.tables.text import FIELDS, panels, pieces, tex, to_csv, to_latex, to_markdown
 
 

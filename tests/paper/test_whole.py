@@ -18,7 +18,7 @@ from relvit_lab.paper import numbers as paper
 from relvit_lab.paper.figures.figure_4 import shortcut_figure
 from relvit_lab.paper.figures.images_seen import images_seen_figure
 from relvit_lab.paper.plan import cells as plan
-from relvit_lab.paper.records import settings as laptop
+from relvit_lab.paper.records import settings as small
 from relvit_lab.paper.records import whole
 from relvit_lab.paper.records.store import read_records
 from relvit_lab.paper.records.whole_report import NOT_YET, PAIRS, WholeReport
@@ -64,7 +64,7 @@ def test_the_readme_says_the_answer_of_the_records():
     said = WholeReport(SMALL).answer()
     assert len(re.findall(r"\.(?= |$)", said)) == 2  # two sentences
     flat = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
-    assert said in flat, "python -m relvit_lab report writes it, then commit"
+    assert said in flat, "python -m relvit_lab readme writes it, then commit"
     assert said in (ROOT / "results" / "README.md").read_text(encoding="utf-8")
 
 
@@ -74,7 +74,7 @@ def test_with_no_record_every_run_is_named_with_its_command_and_the_small_runs_a
     named = [line for line in report.not_run().splitlines() if line.startswith("python")]
     assert named == [*whole.search_commands(), *whole.commands()]
     gaps = [a["metrics"]["accuracy"] - b["metrics"]["accuracy"]
-            for a, b in zip(*(laptop.find(LAPTOP, name) for name in ("finetuned", "twice")))]  # fmt: skip
+            for a, b in zip(*(small.find(LAPTOP, name) for name in ("finetuned", "twice")))]  # fmt: skip
     told = f"{-statistics.mean(gaps):.1f} ± {statistics.stdev(gaps):.1f} points behind"
     assert told in report.answer() and f"4,000 images of CIFAR-10 (the whole set: {NOT_YET})" in report.answer()
     assert report.cost() == "No stage is on record yet."
@@ -162,8 +162,8 @@ def test_the_search_is_on_record_and_its_best_is_what_all_arms_have():
 def test_labels_become_fewer_and_the_gain_of_pre_training_does_not_grow():
     """What the page says in words of the small runs."""
     gains = []
-    for share in laptop.LABELS:
-        one, other = (laptop.find(LAPTOP, f"{name}_{share}") for name in ("finetuned", "supervised"))
+    for share in small.LABELS:
+        one, other = (small.find(LAPTOP, f"{name}_{share}") for name in ("finetuned", "supervised"))
         gains.append(statistics.mean(a["metrics"]["accuracy"] - b["metrics"]["accuracy"] for a, b in zip(one, other)))
     assert not all(few >= many for few, many in pairwise(gains)) and max(gains) == gains[-1]
 
@@ -180,9 +180,9 @@ def test_what_the_readme_says_of_the_papers_gains():
 
 def test_equal_budgets_are_equal_in_images_and_named():
     report = WholeReport(LAPTOP)
-    assert report.seen("twice") == report.seen("finetuned") == 2 * 30 * 50_000
-    assert report.seen("few_supervised_long") == report.seen("few_finetuned") == 30 * 50_000 + 30 * 5_000
-    assert report.seen("few_supervised") == 30 * 5_000  # as many as the fine-tuning alone
+    assert report.images_seen("twice") == report.images_seen("finetuned") == 2 * 30 * 50_000
+    assert report.images_seen("few_supervised_long") == report.images_seen("few_finetuned") == 30 * 50_000 + 30 * 5_000
+    assert report.images_seen("few_supervised") == 30 * 5_000  # as many as the fine-tuning alone
     budgets = [line.split(" | ")[0][2:] for line in report.differences().splitlines()[2:]]
     unequal = [pair for pair, said in zip(PAIRS, budgets) if said != "equal"]
     assert unequal == [("finetuned", "supervised"), ("few_finetuned", "few_supervised")]
@@ -193,7 +193,7 @@ def test_each_command_makes_the_stages_of_its_setting_in_float32(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == len(set(lines)) == len(list(whole.runs())) == sum(map(len, whole.STUDY.seeds.values()))
     for line, (name, seed) in zip(lines, whole.runs()):
-        e = Experiment.create(only_options(shlex.split(line)[4:], Experiment.names()))
+        e = Experiment.create(only_options(shlex.split(line)[4:], Experiment.settings()))
         assert [s.id for s in e.stages()] == [s.id for s in whole.STUDY.stages(name, seed)]
         assert (e.precision, e.compile) == ("float32", False)
     first = list(whole.runs())[:12]

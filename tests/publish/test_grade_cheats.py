@@ -194,7 +194,7 @@ def test_where_the_code_runs_there_is_no_right_answer_no_judge_and_no_secret(pro
     answers = {Path(inspect.getfile(EXERCISES[name].judge)) for name in EXERCISES.names()}
     answers |= {Path(judge.__file__), Path(ask.__file__)}
     hidden = {str(file.relative_to(sandbox.PACKAGE)) for file in answers}
-    assert "relations.py" in below and not hidden & below
+    assert any(file.endswith("relations.py") for file in below) and not hidden & below
     assert not [file for file in below if "exercises" in file and "__init__.py" not in file and "." in file]
 
 

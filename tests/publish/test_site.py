@@ -16,7 +16,7 @@ from relvit_lab.publish.site.equations import mathml
 from relvit_lab.publish.site.files import book_digest, code_digest, write_whole
 from relvit_lab.publish.site.index import time_it_takes, what_one_learns
 from relvit_lab.publish.site.markdown import PageMarkdown
-from relvit_lab.publish.site.outputs import output_html
+from relvit_lab.publish.site.page import contents_and_cells
 from relvit_lab.publish.site.widgets import live_models, widgets_html
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
@@ -96,14 +96,17 @@ def output(data: dict, **metadata: object) -> nbformat.NotebookNode:
     return v4.new_output("display_data", data=data, metadata=metadata)
 
 
+def show(made: nbformat.NotebookNode, models: set[str] | tuple = ()) -> str:
+    book = v4.new_notebook(cells=[v4.new_code_cell("1", outputs=[made])])
+    return contents_and_cells(book, models)[1]
+
+
 def test_outputs_become_html():
-    show = lambda made, models=(): output_html(made, models, PageMarkdown())  # noqa: E731
-    assert show(v4.new_output("stream", name="stdout", text="a < b\n")) == '<pre class="text stdout">a &lt; b\n</pre>'
+    assert '<pre class="text stdout">a &lt; b\n</pre>' in show(v4.new_output("stream", name="stdout", text="a < b\n"))
     assert 'class="text stderr"' in show(v4.new_output("stream", name="stderr", text="careful"))
     picture = base64.b64encode(PIXEL).decode()
-    assert 'alt="a &quot;dot&quot;" width="1" height="1"' in show(
-        output({"image/png": picture, "text/plain": "x"}, **{"image/png": {"alt": 'a "dot"'}})
-    )
+    dot = show(output({"image/png": picture, "text/plain": "x"}, **{"image/png": {"alt": 'a "dot"'}}))
+    assert all(said in dot for said in ("""alt='a "dot"'""", 'width="1"', 'height="1"'))
     assert 'alt="A dot."' in show(output({"image/png": picture, "text/plain": "A dot."}))
     assert 'alt=""' in show(output({"image/png": picture, "text/plain": "<Figure size 1x1>"}))
     assert "<b>x</b>" in show(output({"text/html": "<b>x</b>", "text/plain": "x"}))
@@ -111,6 +114,16 @@ def test_outputs_become_html():
     view = {"application/vnd.jupyter.widget-view+json": {"model_id": "m1"}, "text/plain": "in words <"}
     assert 'data-model="m1"><pre class="text">in words &lt;</pre>' in show(output(view), {"m1"})
     assert "needs a running notebook" in show(output(view))
+    assert "<em>y</em>" in show(v4.new_output("execute_result", data={"text/html": "<em>y</em>"}))
+    failed = v4.new_output("error", ename="E", evalue="x", traceback=["\x1b[31mE\x1b[0m: <x>"])
+    assert 'class="text stderr"' in show(failed) and ": &lt;x&gt;" in show(failed) and "\x1b" not in show(failed)
+
+
+def test_inputs_may_be_left_out_and_empty_cells_are():
+    cells = [v4.new_code_cell("x = 1", id="a"), v4.new_code_cell("", id="b"), v4.new_raw_cell("r", id="c")]
+    book = v4.new_notebook(cells=cells)
+    assert re.findall('id="(.*?)"', contents_and_cells(book)[1]) == ["cell-a"]
+    assert "<section" not in contents_and_cells(book, exclude_input=True)[1]
 
 
 def widget_book() -> nbformat.NotebookNode:

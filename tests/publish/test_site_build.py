@@ -55,7 +55,7 @@ def test_a_small_site_with_a_failure_then_mended(books, tmp_path, capfd, monkeyp
     assert "3 notebooks: 0 kept from an earlier build, 3 to run, 2 at a time" in out
     assert "FAILED: 02_two.ipynb, cell 'cell-1': ZeroDivisionError: division by zero" in err and "1 / 0" in err
     site = tmp_path / "site"
-    assert sorted(path.name for path in site.iterdir()) == ["01_one.html", "03_three.html", "index.html"]
+    assert sorted(path.name for path in site.iterdir()) == ["01_one.html", "03_three.html", "index.html", "try.html"]
 
     one = (site / "01_one.html").read_text()
     assert ">runs/x\n" in one and str(tmp_path) not in one  # the place of the build is nobody's business
@@ -75,7 +75,7 @@ def test_a_small_site_with_a_failure_then_mended(books, tmp_path, capfd, monkeyp
     begin = time.monotonic()
     assert main(["site"]) == 0
     out = capfd.readouterr().out
-    assert "2 kept from an earlier build, 1 to run" in out and "4 pages," in out
+    assert "2 kept from an earlier build, 1 to run" in out and "5 pages," in out
     assert 'href="02_two.html" rel="next"' in (site / "01_one.html").read_text() and stale.is_file()
     kept = sorted(path.name.partition("-")[0] for path in (tmp_path / ".site_cache").glob("*.ipynb"))
     assert kept == ["01_one", "02_two", "03_three"]  # one each
@@ -90,7 +90,7 @@ def test_an_equation_that_cannot_be_converted_fails_its_page(tmp_path):
     written, failures = write_pages(
         tmp_path, [Executed(Path(f"0{n}_x.ipynb"), book) for n, book in enumerate(books, start=1)]
     )
-    assert [path.name for path in written] == ["index.html", "01_x.html"]
+    assert [path.name for path in written] == ["index.html", "01_x.html", "try.html"]
     assert len(failures) == 1 and r"02_x.ipynb, cell 'eq': equation '\\wrong x': \wrong is not known" in failures[0]
     assert ' rel="' not in written[1].read_text()
 

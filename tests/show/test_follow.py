@@ -69,7 +69,7 @@ class Loop:
 
 
 def test_the_log_of_two_stages(monkeypatch):
-    monkeypatch.setattr(progress.time, "monotonic", lambda: 100.0)
+    monkeypatch.setattr("relvit_lab.show.faces.time.monotonic", lambda: 100.0)
     records = [
         started(notes=("batch clipped to 1,297",)),
         *(StepDone(k, 42, 1, 0.2 * k, 61.0 - k, 1200.0) for k in (1, 2, 3, 4)),
@@ -103,7 +103,7 @@ def test_the_log_of_two_stages(monkeypatch):
 
 def test_the_time_left_runs_on_between_two_measurements(monkeypatch):
     now = iter([100.0, 107.0])  # of the measurement, and of the epoch's end: an evaluation lies between
-    monkeypatch.setattr(progress.time, "monotonic", lambda: next(now))
+    monkeypatch.setattr("relvit_lab.show.faces.time.monotonic", lambda: next(now))
     _, lines = run(records=[started(), StepDone(21, 42, 1, 20.0, 20.0, 1200.0), epoch(1)])
     assert lines[-1].endswith("ETA 13 s")
 
@@ -271,7 +271,7 @@ def test_the_bar_leaves_the_logs_lines_and_no_rest_of_itself(monkeypatch):
         epoch(2),
         finished(),
     ]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: 100.0)
+    monkeypatch.setattr("relvit_lab.show.faces.time.monotonic", lambda: 100.0)
     out = Terminal()
     progress.follow(iter(records), face="bar", out=out, units=UNITS)
     log = io.StringIO()

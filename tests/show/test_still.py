@@ -16,8 +16,7 @@ from relvit_lab.lessons.mega_patches.explorer import explore_mega_patches
 from relvit_lab.lessons.patch_relations.explorer import explore_relations
 from relvit_lab.lessons.patch_relations.guess import guess_relation
 from relvit_lab.lessons.pe_shortcut.lab import shortcut_lab
-from relvit_lab.publish.site.markdown import PageMarkdown
-from relvit_lab.publish.site.outputs import output_html
+from relvit_lab.publish.site.page import contents_and_cells
 from relvit_lab.show import still
 from relvit_lab.show.photographs import photograph
 from relvit_lab.show.style import new_drawing
@@ -89,8 +88,9 @@ def test_pages_of_our_own_show_it_once(monkeypatch):
     outputs = [
         nbformat.v4.new_output("display_data", data, metadata=metadata) for data, metadata in shown(widget, monkeypatch)
     ]
-    pages = [output_html(output, {widget.model_id}, PageMarkdown()) for output in outputs]
-    assert "relvit-still" in pages[0] and pages[1] == ""
+    books = [nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("x", outputs=[one])]) for one in outputs]
+    pages = [contents_and_cells(book, {widget.model_id})[1] for book in books]
+    assert "relvit-still" in pages[0] and "relvit-still" not in pages[1] and "<img" not in pages[1]
 
 
 @pytest.mark.parametrize("saved", [True, False])

@@ -7,10 +7,11 @@ import torch
 
 from relvit_lab.method.pipeline import Pipeline
 from relvit_lab.train.build import load_data
-from relvit_lab.train.device import pick_device
+from relvit_lab.train.choose_device import pick_device
 from relvit_lab.train.events import StageFinished
 from relvit_lab.train.experiment import Experiment
-from relvit_lab.train.training import Training, run
+from relvit_lab.train.state import Training
+from relvit_lab.train.training import run
 
 DEVICE = "cuda"
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

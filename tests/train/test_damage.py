@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from relvit_lab import __main__ as cli
+from relvit_lab.common import sealed
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.sealed import Damaged, read
 from relvit_lab.paper.plan.job import read_failure
@@ -237,7 +238,7 @@ def test_every_kind_of_damaged_json_is_a_line_and_the_others_are_still_listed(at
 
 
 @pytest.mark.parametrize("kind", WRONG)
-@pytest.mark.parametrize("command", [["report"], ["rerun", "x"]])
+@pytest.mark.parametrize("command", [["readme"], ["rerun", "x"]])
 def test_damaged_records_end_in_a_line(tmp_path, capsys, kind, command):
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "README.template.md").write_text("{{seeds}}")
@@ -274,7 +275,7 @@ def test_what_may_not_be_read_is_no_damage(tmp_path, monkeypatch):
     def refuse(*_):
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(sealed, "read_regular", refuse)
     with pytest.raises(RelvitError, match=r"Permission denied.*make it readable") as caught:
         RunFolder(tmp_path).result()
     assert "fresh" not in str(caught.value)
@@ -282,5 +283,5 @@ def test_what_may_not_be_read_is_no_damage(tmp_path, monkeypatch):
 
 def test_a_pipe_in_place_of_a_file_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "result.json")
-    with pytest.raises(Damaged, match="no file"):
+    with pytest.raises(Damaged, match="no regular file"):
         read(tmp_path / "result.json")

@@ -26,8 +26,9 @@ from relvit_lab.method.heads import PairMLP
 from relvit_lab.method.model import RelViT
 from relvit_lab.method.pipeline import Pipeline
 from relvit_lab.method.tasks import TASKS
-from relvit_lab.train.device import Device, environment
+from relvit_lab.train.device import Device
 from relvit_lab.train.distributed import Devices, Group
+from relvit_lab.train.environment import environment
 from relvit_lab.train.evaluate import evaluate
 from relvit_lab.train.feed import SplitFeed
 from relvit_lab.train.stage_folder import RunFolder

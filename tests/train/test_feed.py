@@ -260,7 +260,7 @@ def trained(folder, run_dir, stop=None, **fields):
     """The weights after a smoke run on a folder of photographs; broken off and resumed after `stop` steps."""
     from safetensors.torch import load_file
 
-    from relvit_lab.train import pace
+    from relvit_lab.train import clock
     from relvit_lab.train.events import StageFinished, StepDone
     from relvit_lab.train.experiment import Experiment
     from relvit_lab.train.training import run
@@ -271,7 +271,7 @@ def trained(folder, run_dir, stop=None, **fields):
     )  # fmt: skip
     if stop is not None:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(pace, "SHOW_EVERY", 0.0)  # a record after each step
+            patch.setattr(clock, "SHOW_EVERY", 0.0)  # a record after each step
             records = run(experiment)
             for record in records:
                 if isinstance(record, StepDone) and record.step == stop:
@@ -310,9 +310,9 @@ def test_originals_are_cropped_by_the_feed_alone(photographs, tmp_path, monkeypa
     crops = []
     augment = module.image_augment
 
-    def watched(images, size, **options):
-        crops.append((options["crop"], options["flip"], tuple(images.shape[1:])))
-        return augment(images, size, **options)
+    def watched(images, size, windows, **options):
+        crops.append((options["crop"], bool(windows.flip.any()), tuple(images.shape[1:])))
+        return augment(images, size, windows, **options)
 
     monkeypatch.setattr(module, "image_augment", watched)
     one = trained(photographs, tmp_path / "one", data_source="files")

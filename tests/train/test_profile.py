@@ -14,11 +14,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from relvit_lab.__main__ import main
 from relvit_lab.train import profile as profiling
 from relvit_lab.train.build import load_data
-from relvit_lab.train.device import Device, pick_device
+from relvit_lab.train.choose_device import pick_device
+from relvit_lab.train.device import Device
 from relvit_lab.train.events import Note, StageFinished, StageStarted, StepDone
 from relvit_lab.train.experiment import Experiment
 from relvit_lab.train.profile import PARTS, Profile, peak_tflops, product_tflops, profile_table, read_profile
-from relvit_lab.train.training import Training, run
+from relvit_lab.train.state import Training
+from relvit_lab.train.training import run
 
 FIELDS = {"preset": "smoke", "scenario": "downstream_only", "epochs": 5, "device": "cpu"}  # 15 steps
 CPU = Device(torch.device("cpu"), "float32")
@@ -115,7 +117,7 @@ def test_a_part_is_timed_as_long_as_it_takes():
 
 def test_an_interrupt_ends_the_trace(monkeypatch):
     """Another could not begin beside it."""
-    monkeypatch.setattr("relvit_lab.train.pace.SHOW_EVERY", 0.0)
+    monkeypatch.setattr("relvit_lab.train.clock.SHOW_EVERY", 0.0)
     records = run(Experiment(profile=True, **FIELDS))
     for record in records:
         if isinstance(record, StepDone) and record.step == profiling.WARM_UP + profiling.TIMED + 1:

@@ -17,7 +17,7 @@ from torch import nn
 from relvit_lab.method import drloc, tasks
 from relvit_lab.method.backbones import create_backbone
 from relvit_lab.method.model import RelViT
-from relvit_lab.train import training
+from relvit_lab.train import state, training
 from relvit_lab.train.build import build_model, load_data
 from relvit_lab.train.events import EpochDone, StageFinished, StageStarted
 from relvit_lab.train.experiment import Experiment
@@ -102,7 +102,7 @@ def test_upscaled_images_have_statistics_of_their_own(name, tmp_path):
 def test_the_second_supervised_stage_starts_from_the_best_epoch(recipe, monkeypatch):
     """By accuracy on the test images in recipe released, from the last epoch in recipe paper."""
     states, begun = [], {}
-    end_epoch, load_start = training.Training._end_epoch, training.load_start
+    end_epoch, load_start = training.Training.end_epoch, state.load_start
 
     def spy(self, *args):
         states.append({name: value.clone() for name, value in self.model.state_dict().items()})
@@ -112,8 +112,8 @@ def test_the_second_supervised_stage_starts_from_the_best_epoch(recipe, monkeypa
         load_start(model, stage)
         begun[stage.name] = {name: value.clone() for name, value in model.state_dict().items()}
 
-    monkeypatch.setattr(training.Training, "_end_epoch", spy)
-    monkeypatch.setattr(training, "load_start", start)
+    monkeypatch.setattr(training.Training, "end_epoch", spy)
+    monkeypatch.setattr(state, "load_start", start)
     fields = {"preset": "smoke", "epochs": 6, "batch_size": 8, "train_images": 40, "test_images": 20, "lr": 0.02}
     records = []
     with closing(training.run(Experiment(scenario="supervised", supervised_stages=2, recipe=recipe, **fields))) as run:

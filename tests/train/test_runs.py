@@ -332,7 +332,8 @@ def test_mistakes_end_with_one_message_and_code_1(words, says, capsys):
 def test_help_lists_every_field(capsys):
     assert cli.main(["train", "--help"]) == 0
     said = capsys.readouterr().out
-    assert all(f"--{name.replace('_', '-')}" in said for name in Experiment.names())
+    for name, field in Experiment.settings().items():
+        assert f"--{name.replace('_', '-')}" in said and all(word in said for word in (field.help, *field.choices))
 
 
 def test_relative_paths_are_from_the_project_root(monkeypatch, tmp_path):

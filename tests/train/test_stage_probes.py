@@ -38,7 +38,7 @@ def test_they_come_with_the_result_and_are_those_of_the_stored_weights():
 
 def test_asked_for_later_they_are_added_and_nothing_is_trained(monkeypatch):
     _, before = run()
-    monkeypatch.setattr(training.Training, "steps_to_the_end", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(training, "train_stage", lambda *_: pytest.fail("trained again"))
     notes, after = run(knn=3)
     assert after.replayed and after.id == before.id and len(notes) == 1
     added = after.result["metrics"].pop("knn_3")

@@ -17,10 +17,10 @@ from safetensors.torch import load_file
 
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.method.tasks import RELVIT
-from relvit_lab.train import pace, training
+from relvit_lab.train import clock, state, training
 from relvit_lab.train.events import EpochDone, Note, StageFinished, StageStarted, StepDone
 from relvit_lab.train.experiment import Experiment
-from relvit_lab.train.pace import Terminated
+from relvit_lab.train.signals import Terminated
 from relvit_lab.train.stage_folder import RunFolder
 from relvit_lab.train.training import run
 
@@ -107,13 +107,13 @@ def test_two_supervised_stages_share_the_first(smoke):
 def begun(monkeypatch):
     """Weights as each stage starts with them."""
     seen = {}
-    load_start = training.load_start
+    load_start = state.load_start
 
     def spy(model, stage):
         load_start(model, stage)
         seen[stage.name] = {name: value.clone() for name, value in model.state_dict().items()}
 
-    monkeypatch.setattr(training, "load_start", spy)
+    monkeypatch.setattr(state, "load_start", spy)
     return seen
 
 
@@ -210,8 +210,8 @@ def test_the_last_partial_batch_is_kept():
 
 
 def test_a_paper_preset_on_a_cpu_points_at_the_demo(monkeypatch):
-    monkeypatch.setattr(pace, "PATIENCE", 0.0)
-    monkeypatch.setattr(pace, "SHOW_EVERY", 0.0)
+    monkeypatch.setattr(clock, "PATIENCE", 0.0)
+    monkeypatch.setattr(clock, "SHOW_EVERY", 0.0)
     records = []
     for record in run(Experiment(preset="smoke", scenario="supervised", epochs=3)):
         records.append(record)
@@ -235,7 +235,7 @@ LONG = {"preset": "smoke", "epochs": 3, "train_images": 96, "batch_size": 16, "t
 
 @pytest.mark.parametrize("scenario, recipe", [("downstream_only", "paper"), ("pretrain_finetune", "released")])
 def test_stopped_at_any_step_it_goes_on_to_the_same_bits(monkeypatch, scenario, recipe):
-    monkeypatch.setattr(pace, "SHOW_EVERY", 0.0)  # a record after each step: a place to stop
+    monkeypatch.setattr(clock, "SHOW_EVERY", 0.0)  # a record after each step: a place to stop
     whole = train(scenario=scenario, recipe=recipe, run_dir="whole", **LONG)
     dice = random.Random(0)
     experiment = Experiment(scenario=scenario, recipe=recipe, run_dir="pieces", **LONG)
@@ -288,7 +288,7 @@ def test_sigterm_writes_a_checkpoint_and_ends_with_75(tmp_path):
 
 
 def test_sigterm_in_process_is_a_system_exit(monkeypatch):
-    monkeypatch.setattr(pace, "SHOW_EVERY", 0.0)
+    monkeypatch.setattr(clock, "SHOW_EVERY", 0.0)
     with pytest.raises(Terminated) as caught:
         for record in run(Experiment(scenario="supervised", **LONG)):
             if isinstance(record, StepDone) and record.step == 4:
@@ -305,7 +305,7 @@ def test_checkpoints_come_within_an_epoch(monkeypatch):
 
 
 def test_going_on_in_another_precision_says_so(monkeypatch):
-    monkeypatch.setattr(pace, "SHOW_EVERY", 0.0)
+    monkeypatch.setattr(clock, "SHOW_EVERY", 0.0)
     records = run(Experiment(scenario="supervised", **LONG))
     for record in records:
         if isinstance(record, EpochDone):

@@ -20,8 +20,9 @@ from relvit_lab.paper import ablation
 from relvit_lab.paper.plan import cells as plan
 from relvit_lab.paper.plan.job import _judge, read_failure
 from relvit_lab.paper.records import report
-from relvit_lab.paper.tables.numbers import aggregate, collect, paper_table
-from relvit_lab.train import pace, training, versions
+from relvit_lab.paper.tables.finished import collect
+from relvit_lab.paper.tables.numbers import aggregate, paper_table
+from relvit_lab.train import clock, environment, signals, training
 from relvit_lab.train.checkpoints import load_state, save_state
 from relvit_lab.train.events import EpochDone, StageFinished, StageStarted, StepDone
 from relvit_lab.train.experiment import Experiment
@@ -127,10 +128,10 @@ def test_the_report_and_the_ablation_refuse_two_data_sets(tmp_path, monkeypatch)
     folder.mkdir()
     (folder / "README.template.md").write_text("")
     records = [{"id": f"{k}", "data": {"name": "cifar10", "digest": digest}} for k, digest in enumerate("ab")]
-    monkeypatch.setattr(report, "read_records", lambda _: {})
+    monkeypatch.setattr(report, "read_records", lambda _: {"0": {}})
     monkeypatch.setattr(report.Report, "used", lambda self: records)
     with pytest.raises(RelvitError, match="2 different sets of images"):
-        report.write_report(folder)
+        report.write_readme(folder)
     cells = plan.cells("table4", "paper", [0, 1], columns="Finetuning", preset="demo", rows=["Supervised"])
     for seed, run_folder in write_cell(tmp_path / "runs", cells[0], {0: 90.0, 1: 80.0}).items():
         on_data(run_folder, "ab"[seed] * 64)
@@ -143,7 +144,7 @@ def test_the_report_and_the_ablation_refuse_two_data_sets(tmp_path, monkeypatch)
 
 def test_a_stage_that_two_versions_trained_says_so_and_its_result_names_both(monkeypatch, smoke):
     smoke.stopped(**TINY)
-    monkeypatch.setattr(versions, "commit", lambda: "another")
+    monkeypatch.setattr(environment, "commit", lambda: "another")
     records = list(run(Experiment(**TINY)))
     (note,) = [note for note in records[0].notes if "the numbers may differ" in note]
     assert "going on with commit another" in note
@@ -156,10 +157,12 @@ def test_threads_and_torch_count_as_versions():
     one = {"commit": "a", "torch": "2.14", "threads": 1, "precision": "float32"}
     for name, value in (("torch", "2.15"), ("threads", 2)):
         notes: list[str] = []
-        assert versions.going_on([one], one | {name: value}, notes) == [one, one | {name: value}]
+        assert environment.going_on([one], one | {name: value}, notes) == [one, one | {name: value}]
         assert f"{name} {one[name]}, going on with {name} {value}" in notes[0]
     notes = []
-    assert versions.going_on([one], one, notes) == [one] and versions.going_on([], one, notes) == [one] and not notes
+    assert (
+        environment.going_on([one], one, notes) == [one] and environment.going_on([], one, notes) == [one] and not notes
+    )
 
 
 def test_one_version_is_not_listed(smoke):
@@ -337,11 +340,11 @@ def test_memory_that_is_not_there_for_real():
 # -- signals -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("number", pace.ENDING)
+@pytest.mark.parametrize("number", signals.ENDING)
 def test_ending_signals_leave_a_checkpoint(monkeypatch, number):
-    monkeypatch.setattr(pace, "SHOW_EVERY", 0.0)
+    monkeypatch.setattr(clock, "SHOW_EVERY", 0.0)
     before = signal.getsignal(number)
-    with pytest.raises(pace.Terminated) as caught:
+    with pytest.raises(signals.Terminated) as caught:
         for record in run(Experiment(**TINY)):
             if isinstance(record, StepDone) and record.step == 2:
                 os.kill(os.getpid(), number)
@@ -354,9 +357,9 @@ def test_a_hangup_that_is_ignored_stays_ignored():
     """nohup."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with pace.Signals() as signals:
+        with signals.Signals() as held:
             os.kill(os.getpid(), signal.SIGHUP)
-            assert signals.received is None
+            assert held.received is None
     finally:
         signal.signal(signal.SIGHUP, before)
 

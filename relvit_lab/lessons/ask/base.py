@@ -24,7 +24,8 @@ class Exercise:
     difficulty: 1 to 3. minutes: for a student who sees it the first time.
     judge(answer): returns where it is right (a text is shown with the praise), raises Mistake or NotYet elsewhere.
     reference: a right answer, with which later cells go on.
-    wrong: plausible wrong answers, by a part of what the check says to each; at least two.
+    wrong: plausible wrong answers, by what the check says to each, or a part of it; at least two. Where answers are
+        functions that can be compared, the check is made from this table (tables.py).
     """
 
     name: str
@@ -49,6 +50,12 @@ class Prediction:
 
 EXERCISES: Registry[Exercise] = Registry("exercise")
 PREDICTIONS: Registry[Prediction] = Registry("prediction")
+
+
+def add_predictions(*rows: tuple[str, str, str, str]) -> None:
+    """Add predictions: name, question, answer, because."""
+    for row in rows:
+        PREDICTIONS.add(Prediction(*row))
 
 
 def call(answer: Callable, *arguments: Any, shown: str = "") -> Any:

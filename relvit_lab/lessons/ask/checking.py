@@ -2,6 +2,7 @@
 
 import html
 import importlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -93,5 +94,6 @@ def load_all() -> None:
 
 
 def _sentence(text: str) -> str:
-    text = text[:1].upper() + text[1:]
+    if not re.match(r"\w*[_(\[]", text):  # my_cell(...) stays as the student wrote it
+        text = text[:1].upper() + text[1:]
     return text if text.endswith((".", "!", "?")) else text + "."

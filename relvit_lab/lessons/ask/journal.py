@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from relvit_lab.common.files import locked
 from relvit_lab.common.paths import resolve
 
 VARIABLE = "RELVIT_PROGRESS"
@@ -87,19 +88,9 @@ def _add(what: dict) -> None:
 
 
 def _append(path: Path, line: str) -> None:
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(f"{path}.lock", timeout=PATIENCE)
-    try:
-        lock.acquire()
-    except Timeout:
-        pass
-    try:
-        with path.open("a+b") as file:
-            cut_short = file.tell() and (file.seek(-1, os.SEEK_END), file.read(1))[1] != b"\n"
-            file.write((b"\n" if cut_short else b"") + line.encode() + b"\n")
-    finally:
-        lock.release()
+    with locked(path.with_name(f"{path.name}.lock"), PATIENCE), path.open("a+b") as file:  # held or not
+        cut_short = file.tell() and (file.seek(-1, os.SEEK_END), file.read(1))[1] != b"\n"
+        file.write((b"\n" if cut_short else b"") + line.encode() + b"\n")
 
 
 def _parsed(line: str) -> dict | None:

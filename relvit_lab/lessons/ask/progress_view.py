@@ -2,12 +2,12 @@
 
 import html
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.files import write_whole
 from relvit_lab.lessons.ask import journal
 from relvit_lab.lessons.ask.base import EXERCISES, PREDICTIONS, Exercise
 
@@ -134,10 +134,8 @@ class Progress:
         """
         path = Path(path).expanduser().absolute()
         whole = {"format": FORMAT, "name": name, "lines": self.lines}
-        partial = path.with_name(f".{path.name}.partial")
         try:
-            partial.write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-            os.replace(partial, path)
+            write_whole(path, json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
         except OSError as error:
             raise RelvitError(f"{path} cannot be written ({error.strerror or error}): name another place") from None
         return path

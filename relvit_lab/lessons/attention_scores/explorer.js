@@ -1,13 +1,11 @@
-// The third file: the page, and what moves it. One order of the patches is here whole, so picking tokens and scores
+// The fourth file: the page, and what moves it. One order of the patches is here whole, so picking tokens and scores
 // asks nothing of the kernel; another order and another image do.
 const PATIENCE = 6000; // ms after which a kernel that has not answered is taken for none
 const LARGEST = 256; // pixels of the shorter side of an image that is sent to the kernel
 const MOST = 100; // outputs up to which each has its small map
-const KEYS = "Arrow keys move, Home and End go along the row, Page Up and Page Down along the column.";
 const HELP = `Hover or arrow keys: the chosen token j (solid frame) moves. Click or Enter pins it, then i (dashed)
 moves; with Shift, the arrow keys move i at any time; Escape lets go. A click on a small map, or the arrow keys there,
 choose the score k. Crosses: mistakes.`;
-const STEPS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 
 function render({ model, el }) {
   const r = reader(model), painted = painter(r);

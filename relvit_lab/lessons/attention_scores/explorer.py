@@ -5,7 +5,6 @@ The kernel computes one order of the patches at a time and sends it whole; picki
 
 import base64
 import io
-from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -15,14 +14,14 @@ from matplotlib.colors import to_hex
 from relvit_lab.common.errors import RelvitError, nearest
 from relvit_lab.lessons.attention_scores.explorer_data import ScoresData, scores_data, with_image
 from relvit_lab.lessons.attention_scores.explorer_figure import draw_scores
+from relvit_lab.show.model_input import SHUFFLES, png
 from relvit_lab.show.relations import default_anchors
-from relvit_lab.show.seen import SHUFFLES, png
-from relvit_lab.show.still import FAINTER, HIDE, PAPER, Widget
+from relvit_lab.show.still import FAINTER, HIDE, PAPER, Widget, script
 from relvit_lab.show.style import HEAT, VERMILLION, Drawing
 from relvit_lab.show.task_panels import class_colours
 
 CARRIED = 1_000_000  # bytes of scores and attention, at most, that a page without a kernel takes along
-MODULE = ("explorer_read.js", "explorer_paint.js", "explorer.js")  # one module of three files
+MODULE = ("../explorer_canvas.js", "explorer_read.js", "explorer_paint.js", "explorer.js")
 CHOICES = ("score", "softmax", "shuffle", "block", "head", "cls", "back")
 CSS = f"""
 .relvit-scores {{ {PAPER}; font: 14px/1.4 system-ui, sans-serif; padding: 8px;
@@ -71,7 +70,7 @@ class ScoresExplorer(Widget):
     static figures draw them.
     """
 
-    _esm = "".join(Path(__file__).with_name(name).read_text(encoding="utf-8") for name in MODULE)
+    _esm = script(__file__, *MODULE)
     _css = HIDE + CSS
 
     data = traitlets.Dict().tag(sync=True)  # the image, the tasks, and the orders that are carried along

@@ -15,7 +15,7 @@ from torch import Tensor
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.method.attention import recorded, without_maps
 from relvit_lab.method.patches import permute
-from relvit_lab.show.seen import MOST, Shuffled, as_trained, for_the_eye, seen_by, shuffles
+from relvit_lab.show.model_input import MOST, Shuffled, as_input, as_picture, as_trained, shuffles
 from relvit_lab.show.task_views import TaskView, task_view
 
 UNTRAINED = "untrained"
@@ -135,8 +135,8 @@ def scores_data(image: object = None, model: object = "cifar10_tasks", other: ob
 
 def with_image(data: ScoresData, image: object = None) -> ScoresData:
     """The same models before another image. Raises RelvitError for what is no image."""
-    looks = [seen_by(trained, image) for trained in data.models]
-    pixels = for_the_eye(data.models[0], looks[0][0])
+    looks = [as_input(trained, image) for trained in data.models]
+    pixels = as_picture(data.models[0], looks[0][0])
     return replace(
         data,
         picture=(pixels * 255).round().byte().permute(1, 2, 0).contiguous().numpy(),  # (3,S,S) -> (S,S,3)

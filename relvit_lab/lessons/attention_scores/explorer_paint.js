@@ -1,50 +1,5 @@
-// The second file: canvases and words. It draws what the reader r says, whole, whenever that has changed.
-const INK = "#222222", WRONG = "#E69F00", PLAIN = "#EEEEEE";
+// The third file: canvases and words. It draws what the reader r says, whole, whenever that has changed.
 const MANY = 12; // outputs up to which each has its column in the table
-
-function element(tag, attributes = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  made.append(...children);
-  return made;
-}
-
-function layer(size, draw) {
-  const canvas = element("canvas", { width: Math.max(1, size), height: Math.max(1, size) });
-  draw(canvas.getContext("2d"));
-  return canvas;
-}
-
-/** A frame that is seen on light and on dark. */
-function frame(ctx, x, y, w, h, width, dashed = false) {
-  for (const [colour, wide, dash] of [["#FFFFFF", 2.4, []], [INK, 1, dashed ? [width * 2.5, width * 2] : []]]) {
-    ctx.setLineDash(dash);
-    ctx.strokeStyle = colour;
-    ctx.lineWidth = width * wide;
-    ctx.strokeRect(x, y, w, h);
-  }
-  ctx.setLineDash([]);
-}
-
-/** In a cell of side c an arrow that points from j towards the patch, or a cross; its rim makes it stand out. */
-function sign(ctx, x, y, c, relation, cross, ink) {
-  const dx = (relation % 3) - 1, dy = Math.floor(relation / 3) - 1, r = c * 0.3, head = c * 0.2;
-  const lines = cross ? [[-r, -r, r, r], [-r, r, r, -r]] : [[-r, 0, r, 0], [r - head, -head, r, 0, r - head, head]];
-  if (!cross && !dx && !dy) return;
-  ctx.save();
-  ctx.translate(x + c / 2, y + c / 2);
-  if (!cross) ctx.rotate(Math.atan2(dy, dx));
-  ctx.lineCap = ctx.lineJoin = "round";
-  ctx.beginPath();
-  for (const line of lines)
-    for (let k = 0; k < line.length; k += 2) ctx[k ? "lineTo" : "moveTo"](line[k], line[k + 1]);
-  for (const [colour, width] of [[ink === "#FFFFFF" ? "#0008" : "#FFF9", 0.17], [ink, 0.085]]) {
-    ctx.strokeStyle = colour;
-    ctx.lineWidth = Math.max(1, c * width);
-    ctx.stroke();
-  }
-  ctx.restore();
-}
 
 /** paintRow draws a model's four panels; afresh() is to be called when picture, order or colours have changed. */
 function painter(r) {

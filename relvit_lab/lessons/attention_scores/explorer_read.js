@@ -1,10 +1,6 @@
-// The attention-score explorer, first of three files that become one module: what the traits hold and what follows.
+// The attention-score explorer, after explorer_canvas.js the second of four files that become one module: what the traits hold and what follows.
 // Token t lies at place t and holds patch p[t]; i and j are tokens, and [k, i, j] is the k-th score about i, seen from
 // the chosen token j.
-const copy = (view) => view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength); // for its alignment
-const rgb = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
-const inkOn = ([r, g, b]) => (0.299 * r + 0.587 * g + 0.114 * b < 128 ? "#FFFFFF" : "#000000");
-const between = (low, v, high) => Math.max(low, Math.min(high, v));
 const at = (k, size, count) => Math.round((k * size) / count);
 const percent = (v) => `${(100 * v).toFixed(v < 0.0995 ? 1 : 0)}\u00a0%`;
 const number = (v, digits) => v.toFixed(digits).replace(/^-(?=[0.]*$)/, "").replace("-", "−");

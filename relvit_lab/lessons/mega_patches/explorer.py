@@ -7,7 +7,6 @@ has no kernel: carry() gives it the cells of some seeds along.
 import dataclasses
 import io
 import itertools
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -21,17 +20,16 @@ from relvit_lab.lessons.mega_patches.explorer_figure import (
     mega_patches_figure,
 )
 from relvit_lab.method.augment import window_side
-from relvit_lab.show.still import Widget
+from relvit_lab.show.still import Widget, script
 from relvit_lab.show.style import Drawing
 
 CARRIED_SEEDS = 10
-MODULE = ("explorer_page.js", "explorer.js")  # one module of two files
 
 
 class MegaPatchesExplorer(Widget):
     """asked: what the page wants to see; shown: the kernel's answer. `data` is what is shown, for Python."""
 
-    _esm = "".join(Path(__file__).with_name(name).read_text(encoding="utf-8") for name in MODULE)
+    _esm = script(__file__, "explorer_page.js", "explorer.js")
 
     # What never changes: picture (PNG), side, patch, window (of the patch crop), note
     about = traitlets.Dict().tag(sync=True)

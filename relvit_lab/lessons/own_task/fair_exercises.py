@@ -1,79 +1,50 @@
 """More exercises of notebook 08_your_own_task: reading a check-up, and what makes a comparison unfair."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
-
-from relvit_lab.lessons.ask.base import EXERCISES, Exercise, Mistake, NotYet, call
+from relvit_lab.lessons.ask.base import EXERCISES, Exercise, Mistake
+from relvit_lab.lessons.ask.tables import assigned, compared
 from relvit_lab.lessons.own_task import checkup
 
 # -- 08-verdict: read a check-up -----------------------------------------------------------------------------------
 
-_READINGS = (  # skills in %: on images, on noise, shuffled with the labels
-    (27.5, 4.3, 27.5), (61.6, 69.6, 61.6), (100.0, 100.0, 3.0), (2.1, 0.4, 2.0), (36.0, -0.5, 36.0), (-3.0, -8.0, -3.0),
-    (40.0, 20.0, 40.0), (40.0, 20.0, 19.0), (40.0, 19.0, 2.0), (5.0, 2.0, 5.0), (4.9, 4.9, 0.0), (80.0, 60.0, 40.0),
-)  # fmt: skip
+
+def _one_of_four(said: object, shown: str) -> str:
+    known = [name for name in checkup.KINDS if name != "nothing to learn"]
+    if said not in known:
+        raise Mistake(f"{said!r} is none of the four: {', '.join(known)}")
+    return said
 
 
 def _which_shortcut(shuffled: float, half: float) -> str:
     return "needs no place" if shuffled >= half else "reads the place"
 
 
-def _swapped(images: float, noise: float, shuffled: float) -> str:
-    said = checkup.verdict(images, noise, shuffled)
+def _swapped(*skills: float) -> str:
+    said = checkup.verdict(*skills)
     return {"needs no place": "reads the place", "reads the place": "needs no place"}.get(said, said)
 
 
-_WRONG_VERDICTS: dict[str, tuple[str, Callable]] = {
-    "is asked first": (
-        "whether anything was learnt is asked first: a model that knows nothing keeps all of its nothing on noise",
-        lambda i, n, s: "looks" if n < i / 2 else _which_shortcut(s, i / 2),
-    ),
-    "wrong way round": (
-        "the two shortcuts are the wrong way round: a model that is lost when patches move was told the place",
-        _swapped,
-    ),
-    "half of its own": (
-        "half of its own skill is meant, not half of 100: a model of skill 36 that keeps 20 on noise does not look",
-        lambda i, n, s: "learnt nothing" if i < 5 else "looks" if n < 50 else _which_shortcut(s, 50),
-    ),
-    "noise is not asked": (
-        "noise is not asked. A model that looks keeps its skill when patches and labels move together, too",
-        lambda i, n, s: "learnt nothing" if i < 5 else _which_shortcut(s, i / 2),
-    ),
-}  # fmt: skip
-
-
-def _judge_verdict(answer: Callable) -> str:
-    got = [call(answer, *reading) for reading in _READINGS]
-    right = [checkup.verdict(*reading) for reading in _READINGS]
-    known = [name for name in checkup.KINDS if name != "nothing to learn"]
-    for said in got:
-        if said not in known:
-            raise Mistake(f"{said!r} is none of the four: {', '.join(known)}")
-    if got == right:
-        return "Half of what it knows: a model that keeps that without an image does not look."
-    for says, wrong in _WRONG_VERDICTS.values():
-        if got == [wrong(*reading) for reading in _READINGS]:
-            raise Mistake(says)
-    k = next(k for k in range(len(got)) if got[k] != right[k])
-    raise Mistake(f"verdict_of{_READINGS[k]} should be {right[k]!r}, got {got[k]!r}")
-
-
-EXERCISES.add(
-    Exercise(
-        "08-verdict",
-        "find the leaky task",
-        difficulty=2,
-        minutes=10,
-        judge=_judge_verdict,
-        reference=checkup.verdict,
-        wrong={
-            **{words: wrong for words, (_, wrong) in _WRONG_VERDICTS.items()},
-            "none of the four": lambda images, noise, shuffled: "leaky" if noise > shuffled else "fine",
-            "should be 'looks'": lambda images, noise, shuffled: "learnt nothing",
-        },
-    )
-)
+compared(
+    "08-verdict", "find the leaky task", 2, 10,
+    asks="verdict_of(images, noise, shuffled)",
+    on=[  # skills in %: on images, on noise, shuffled with the labels
+        (27.5, 4.3, 27.5), (61.6, 69.6, 61.6), (100.0, 100.0, 3.0), (2.1, 0.4, 2.0), (36.0, -0.5, 36.0),
+        (-3.0, -8.0, -3.0), (40.0, 20.0, 40.0), (40.0, 20.0, 19.0), (40.0, 19.0, 2.0), (5.0, 2.0, 5.0), (4.9, 4.9, 0.0),
+        (80.0, 60.0, 40.0),
+    ],
+    reads=_one_of_four, together=True,
+    reference=checkup.verdict,
+    wrong={
+        "whether anything was learnt is asked first: a model that knows nothing keeps all of its nothing on noise":
+            lambda i, n, s: "looks" if n < i / 2 else _which_shortcut(s, i / 2),
+        "the two shortcuts are the wrong way round: a model that is lost when patches move was told the place":
+            _swapped,
+        "half of its own skill is meant, not half of 100: a model of skill 36 that keeps 20 on noise does not look":
+            lambda i, n, s: "learnt nothing" if i < 5 else "looks" if n < 50 else _which_shortcut(s, 50),
+        "noise is not asked. A model that looks keeps its skill when patches and labels move together, too":
+            lambda i, n, s: "learnt nothing" if i < 5 else _which_shortcut(s, i / 2),
+    },
+    praise="Half of what it knows: a model that keeps that without an image does not look.",
+)  # fmt: skip
 
 
 # -- 08-fair: what is unfair? --------------------------------------------------------------------------------------
@@ -114,31 +85,15 @@ def claim_rows() -> list[dict[str, str]]:
     return [{"claim": name, **side} for name, sides in CLAIMS.items() for side in sides]
 
 
-def _judge_fair(answer: Any) -> str:
-    if not isinstance(answer, Mapping):
-        raise Mistake(f"a dictionary is asked for, a reason for each letter, not {type(answer).__name__}")
-    if any(answer.get(name, ...) in (..., None, "") for name in _RIGHT):
-        raise NotYet
-    for name in _RIGHT:
-        if answer[name] not in REASONS:
-            raise Mistake(f"claim {name}: '{answer[name]}' is none of these: {'; '.join(REASONS)}")
-    wrong = [name for name in _RIGHT if answer[name] != _RIGHT[name]]
-    if wrong:
-        name = wrong[0]
-        look = _NOT_FAIR.get(name, _LOOK["fair"]) if answer[name] == "fair" else _LOOK[answer[name]]
-        raise Mistake(
-            f"{len(_RIGHT) - len(wrong)} of {len(_RIGHT)} right. Claim {name} is not '{answer[name]}'. Look at {look}"
-        )
-    return "All six."
+def _clue(claim: str, said: str) -> str:
+    own = _NOT_FAIR.get(claim) if said == "fair" else None
+    return f". Look at {own or _LOOK[said]}"
 
 
 EXERCISES.add(
     Exercise(
-        "08-fair",
-        "what is unfair",
-        difficulty=2,
-        minutes=10,
-        judge=_judge_fair,
+        "08-fair", "what is unfair", 2, 10,
+        assigned("claim", _RIGHT, REASONS, _clue, praise="All six."),
         reference=_RIGHT,
         wrong={
             "Claim A is not 'fair'": dict.fromkeys(_RIGHT, "fair"),
@@ -151,4 +106,4 @@ EXERCISES.add(
             "dictionary": list(_RIGHT.values()),
         },
     )
-)
+)  # fmt: skip

@@ -1,7 +1,8 @@
 """Notebook 08, section 6: every task of the notebook with three seeds, recorded, and what chance does to such a table.
 
 `python -m relvit_lab.lessons.own_task.runs` trains them anew, each stage on one thread, and writes
-assets/own_task_runs.json; the notebook's table is made from that file. Another processor rounds otherwise, and short runs then end points apart.
+assets/own_task_runs.json; the notebook's table is made from that file. Another processor rounds otherwise, and short
+runs then end points apart.
 """
 
 import itertools
@@ -13,8 +14,8 @@ from typing import Any
 import torch
 
 from relvit_lab.common.paths import project_root
-from relvit_lab.paper.records.measured import told_apart
-from relvit_lab.paper.records.report import plus_minus
+from relvit_lab.common.stats import told_apart
+from relvit_lab.paper.records.results import plus_minus
 from relvit_lab.show.summary import Table
 from relvit_lab.train import assets
 
@@ -91,7 +92,8 @@ def _listed(names: list[str]) -> str:
 def record_runs(run_dir: str = "runs/own_task") -> dict[str, Any]:
     """Train all of it with the notebook's own tasks, and give it as `recorded` does."""
     from relvit_lab import Experiment, run
-    from relvit_lab.train.device import environment, pick_device
+    from relvit_lab.train.choose_device import pick_device
+    from relvit_lab.train.environment import environment
     from relvit_lab.train.events import StageFinished
 
     _register()

@@ -2,107 +2,50 @@
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from relvit_lab.lessons.ask.base import EXERCISES, PREDICTIONS, Exercise, Mistake, Prediction, call
+from relvit_lab.lessons.ask.answers import name_mistake, number, tensor_or_list
+from relvit_lab.lessons.ask.base import EXERCISES, Exercise, Mistake, add_predictions, call
+from relvit_lab.lessons.ask.tables import Difference, compared
 from relvit_lab.method.patches import patchify
 from relvit_lab.method.relations import RELATION_NAMES, distances, permuted, spatial_relations
 
-# Predictions
-
-for prediction in (
-    Prediction(
-        "01-strips",
-        "numbers has the shape (1, 6, 6) and holds 0 to 35, row by row. What stands first in "
-        "numbers.reshape(9, 1, 2, 2)?",
-        "0 1 2 3",
-        "reshape never moves a number: it reads on in memory, along the first row. The left top patch is 0 1 6 7.",
-    ),
-    Prediction(
-        "01-tokens",
-        "An image of 32 x 32 pixels, patches of 4 x 4. How many tokens go through the transformer?",
-        "65",
-        "8 x 8 = 64 patches, one token each, and the CLS token.",
-    ),
-    Prediction(
-        "01-view",
-        "On a 3 x 3 grid patch 4 is the centre and patch 0 the left top corner. Where does patch 4 lie, seen from "
-        "patch 0: what is r[4, 0]?",
-        "RB: right bottom",
-        "One stands on j = 0 and looks at i = 4: to the right, and down. r[0, 4] is the other way round, LT.",
-    ),
-    Prediction(
-        "01-majority",
-        "On an 8 x 8 grid somebody always gives the same one of the nine answers, without looking. How many of all "
-        "pairs can they have right at most?",
-        "19 %",
-        "The nine classes are not equally frequent: each diagonal one has 784 of the 4,096 pairs, 19.1 %. So 19.1 %, "
-        "not 11.1 %, is what a model has to beat.",
-    ),
-    Prediction(
-        "01-angle",
-        "On a 3 x 3 grid, patch 0 is the left top corner and patch 8 the right bottom one. Which angle is alpha[0, 8]?",
-        "0 degrees",
-        "Both position vectors point the same way from the origin, one is only longer. The angle of eq. 7 is between "
-        "these vectors, and says nothing about the way from i to j.",
-    ),
-    Prediction(
-        "01-shuffle",
-        "After the shuffle, token t holds patch p[t]. What must the target of the tokens (t, u) be?",
-        "r[p[t], p[u]]",
-        "The target belongs to the patches, so both of its indices go through p: rows and columns.",
-    ),
-):
-    PREDICTIONS.add(prediction)
+add_predictions(
+    ("01-strips",
+     "numbers has the shape (1, 6, 6) and holds 0 to 35, row by row. What stands first in "
+     "numbers.reshape(9, 1, 2, 2)?",
+     "0 1 2 3",
+     "reshape never moves a number: it reads on in memory, along the first row. The left top patch is 0 1 6 7."),
+    ("01-tokens",
+     "An image of 32 x 32 pixels, patches of 4 x 4. How many tokens go through the transformer?",
+     "65",
+     "8 x 8 = 64 patches, one token each, and the CLS token."),
+    ("01-view",
+     "On a 3 x 3 grid patch 4 is the centre and patch 0 the left top corner. Where does patch 4 lie, seen from "
+     "patch 0: what is r[4, 0]?",
+     "RB: right bottom",
+     "One stands on j = 0 and looks at i = 4: to the right, and down. r[0, 4] is the other way round, LT."),
+    ("01-majority",
+     "On an 8 x 8 grid somebody always gives the same one of the nine answers, without looking. How many of all "
+     "pairs can they have right at most?",
+     "19 %",
+     "The nine classes are not equally frequent: each diagonal one has 784 of the 4,096 pairs, 19.1 %. So 19.1 %, "
+     "not 11.1 %, is what a model has to beat."),
+    ("01-angle",
+     "On a 3 x 3 grid, patch 0 is the left top corner and patch 8 the right bottom one. Which angle is alpha[0, 8]?",
+     "0 degrees",
+     "Both position vectors point the same way from the origin, one is only longer. The angle of eq. 7 is between "
+     "these vectors, and says nothing about the way from i to j."),
+    ("01-shuffle",
+     "After the shuffle, token t holds patch p[t]. What must the target of the tokens (t, u) be?",
+     "r[p[t], p[u]]",
+     "The target belongs to the patches, so both of its indices go through p: rows and columns."),
+)  # fmt: skip
 
 
 # 01-patchify
-
-
-def _judge_patchify(answer: Callable) -> str:
-    numbered = torch.arange(36).reshape(1, 6, 6)  # small first: its messages can be followed on paper
-    for image, patch in ((numbered, 2), (torch.arange(3 * 8 * 8).reshape(3, 8, 8), 4)):
-        shown = f"to_patches(a {tuple(image.shape)} image, {patch})"
-        got = _tensor(call(answer, image, patch, shown=shown), shown)
-        right = patchify(image[None], patch)[0]  # (1,N,C,P,P) -> (N,C,P,P)
-        n, c, p, _ = right.shape
-        if got.shape != right.shape:
-            pixels_first = "; the channels come before the rows of pixels" if got.shape == (n, p, p, c) else ""
-            batch = "; there is one image here, no batch" if got.shape == (1, *right.shape) else ""
-            rows = "; the grid's rows and columns become one axis, N" if got.dim() == 5 and not batch else ""
-            raise Mistake(
-                f"the shape: {shown} should be (N, C, P, P) = {tuple(right.shape)}, got {tuple(got.shape)}"
-                f"{pixels_first}{batch}{rows}"
-            )
-        if torch.equal(got, right):
-            continue
-        if torch.equal(got, image.reshape(right.shape)):
-            raise Mistake(
-                "reshape alone reads on along a row of the whole image, so these are strips, not squares: the first "
-                f"patch holds {_numbers(right[0])}, got {_numbers(got[0])}. An axis has to move in between (permute)"
-            )
-        if torch.equal(got, right.mT):
-            raise Mistake(
-                "each patch is mirrored at its diagonal: the two axes inside a patch are swapped, rows of pixels come "
-                f"before columns. The first patch should hold {_numbers(right[0])}, got {_numbers(got[0])}"
-            )
-        side = math.isqrt(n)
-        columns_first = right.unflatten(0, (side, side)).transpose(0, 1).flatten(0, 1)
-        if torch.equal(got, columns_first):
-            raise Mistake(
-                "the patches are counted column by column; patch 1 lies right of patch 0, so the grid's rows come first"
-            )
-        k = int((got != right).flatten(1).any(1).nonzero()[0])
-        raise Mistake(f"{shown}: patch {k} should hold {_numbers(right[k])}, got {_numbers(got[k])}")
-    return "Reshape to name the axes, permute to order them, reshape to join them: that is all of patchify."
-
-
-def _numbers(patch: Tensor) -> str:
-    numbers = patch.flatten().tolist()
-    return " ".join(map(str, numbers[:4])) + (" ..." if len(numbers) > 4 else "")
 
 
 def _split(image: Tensor, patch: int) -> Tensor:
@@ -111,87 +54,87 @@ def _split(image: Tensor, patch: int) -> Tensor:
     return image.reshape(c, h // patch, patch, w // patch, patch)
 
 
-EXERCISES.add(
-    Exercise(
-        "01-patchify", "An image into patches", 2, 8, _judge_patchify,
-        reference=lambda image, patch: patchify(image[None], patch)[0],
-        wrong={
-            "strips": lambda image, patch: image.reshape(-1, len(image), patch, patch),
-            "column by column": lambda image, patch: _split(image, patch).permute(3, 1, 0, 2, 4).flatten(0, 1),
-            "mirrored": lambda image, patch: _split(image, patch).permute(1, 3, 0, 4, 2).flatten(0, 1),
-            "channels come before": lambda image, patch: _split(image, patch).permute(1, 3, 2, 4, 0).flatten(0, 1),
-            "rows and columns become one axis": lambda image, patch: _split(image, patch).permute(1, 3, 0, 2, 4),
-        },
-    )
+def _patches_differ(d: Difference) -> str:
+    def numbers(patch: Tensor) -> str:
+        return " ".join(map(str, patch.flatten().tolist()[:4])) + (" ..." if patch.numel() > 4 else "")
+
+    k = d.place[0]
+    return f"{d.shown}: patch {k} should hold {numbers(d.right[k])}, got {numbers(d.got[k])}"
+
+
+compared(
+    "01-patchify", "An image into patches", 2, 8,
+    asks="to_patches(image, patch)",
+    # small first: its messages can be followed on paper
+    on=[(torch.arange(36).reshape(1, 6, 6), 2), (torch.arange(3 * 8 * 8).reshape(3, 8, 8), 4)],
+    reads=tensor_or_list, shape="the shape (N, C, P, P) =", tell=_patches_differ,
+    reference=lambda image, patch: patchify(image[None], patch)[0],  # (1,N,C,P,P) -> (N,C,P,P)
+    wrong={
+        "reshape alone reads on along a row of the whole image, so these are strips, not squares. An axis has to move "
+        "in between (permute)": lambda image, patch: image.reshape(-1, len(image), patch, patch),
+        "each patch is mirrored at its diagonal: the two axes inside a patch are swapped, rows of pixels come before "
+        "columns": lambda image, patch: _split(image, patch).permute(1, 3, 0, 4, 2).flatten(0, 1),
+        "the patches are counted column by column; patch 1 lies right of patch 0, so the grid's rows come first":
+            lambda image, patch: _split(image, patch).permute(3, 1, 0, 2, 4).flatten(0, 1),
+        "the channels come before the rows of pixels":
+            lambda image, patch: _split(image, patch).permute(1, 3, 2, 4, 0).flatten(0, 1),
+        "there is one image here, no batch": lambda image, patch: patchify(image[None], patch),
+        "the grid's rows and columns become one axis, N":
+            lambda image, patch: _split(image, patch).permute(1, 3, 0, 2, 4),
+    },
+    praise="Reshape to name the axes, permute to order them, reshape to join them: that is all of patchify.",
 )  # fmt: skip
 
 
 # 01-relation
 
 
-def _judge_relation(answer: Callable) -> str:
-    for side in (3, 5):  # the second: 3 written where side belongs shows only there
-        right, n = spatial_relations(side), side * side
-        got = torch.empty(n, n, dtype=torch.int64)
-        for i in range(n):
-            for j in range(n):
-                shown = f"spatial_relation({i}, {j}, {side})"
-                value = call(answer, i, j, side, shown=shown)
-                try:
-                    number = int(value)
-                except (TypeError, ValueError):
-                    raise Mistake(f"your {shown} should be a number from 0 to 8, got {str(value)[:40]!r}") from None
-                if number != value or not 0 <= number <= 8:
-                    raise Mistake(f"your {shown} should be a whole number from 0 to 8, got {value}")
-                got[i, j] = number
-        if torch.equal(got, right):
-            continue
-        y, x = right // 3, right % 3
-        for wrong, says in (
-            (8 - right, "transposed: you say where j lies seen from i"),
-            (3 * x + y, "x and y are swapped: s_y (top, centre, bottom) counts threes, s_x counts ones"),
-            (3 * (2 - y) + x, "top and bottom are swapped: rows count downwards, so a smaller y is higher up"),
-            (3 * y + 2 - x, "left and right are swapped"),
-        ):
-            if torch.equal(got, wrong):
-                raise Mistake(f"{says}. {_pair(right, got)}")
-        if side != 3:
-            raise Mistake(f"it is right for side 3, but not for {side}: a row has `side` columns. {_pair(right, got)}")
-        raise Mistake(_pair(right, got))
-    return "That is eq. 5, for any grid."
-
-
-def _pair(right: Tensor, got: Tensor) -> str:
-    i, j = (got != right).nonzero()[0].tolist()
-    side = math.isqrt(len(right))
-    r, g = int(right[i, j]), int(got[i, j])
-    return f"On {side} x {side}, [{i}, {j}] should be {r} ({RELATION_NAMES[r]}), got {g} ({RELATION_NAMES[g]})"
-
-
 def _relation(i: int, j: int, side: int) -> int:
-    return int(spatial_relations(side)[i, j])
+    y, x = ((a > b) - (a < b) for a, b in zip(divmod(i, side), divmod(j, side)))  # -1, 0 or 1: eq. 5 for one pair
+    return 3 * (y + 1) + x + 1
 
 
-EXERCISES.add(
-    Exercise(
-        "01-relation", "On which side?", 1, 5, _judge_relation,
-        reference=_relation,
-        wrong={
-            "transposed": lambda i, j, side: _relation(j, i, side),
-            "x and y are swapped": lambda i, j, side: _relation(i, j, side) % 3 * 3 + _relation(i, j, side) // 3,
-            "top and bottom": lambda i, j, side: 3 * (2 - _relation(i, j, side) // 3) + _relation(i, j, side) % 3,
-            "right for side 3": lambda i, j, side: _relation(i, j, 3) if i < 9 and j < 9 else _relation(i, j, side),
-            "from 0 to 8": lambda i, j, side: RELATION_NAMES[_relation(i, j, side)],
-        },
-    )
+def _all_relations(answer: Callable, shown: str, side: int) -> Tensor:
+    got = torch.empty(side**2, side**2, dtype=torch.int64)
+    for i, j in torch.cartesian_prod(*[torch.arange(side**2)] * 2).tolist():
+        shown = f"spatial_relation({i}, {j}, {side})"
+        value = call(answer, i, j, side, shown=shown)
+        if number(value, shown, "a number from 0 to 8") not in range(9):
+            raise Mistake(f"{shown} should be a whole number from 0 to 8, got {value}")
+        got[i, j] = int(value)
+    return got
+
+
+def _relations_differ(d: Difference) -> str:
+    side, (i, j) = d.arguments[0], d.place
+    right, got = (f"{int(r[d.place])} ({RELATION_NAMES[r[d.place]]})" for r in (d.right, d.got))
+    return f"On {side} x {side}, [{i}, {j}] should be {right}, got {got}"
+
+
+compared(
+    "01-relation", "On which side?", 1, 5,
+    asks="spatial_relation",
+    on={"side 3": 3, "side 5": 5},
+    gather=_all_relations, tell=_relations_differ,
+    reference=_relation,
+    wrong={
+        "transposed: you say where j lies seen from i": lambda i, j, side: _relation(j, i, side),
+        "x and y are swapped: s_y (top, centre, bottom) counts threes, s_x counts ones":
+            lambda i, j, side: _relation(i, j, side) % 3 * 3 + _relation(i, j, side) // 3,
+        "top and bottom are swapped: rows count downwards, so a smaller y is higher up":
+            lambda i, j, side: 3 * (2 - _relation(i, j, side) // 3) + _relation(i, j, side) % 3,
+        "left and right are swapped": lambda i, j, side: _relation(i, j, side) // 3 * 3 + 2 - _relation(i, j, side) % 3,
+        "it is right for side 3 alone: a row has `side` columns": lambda i, j, side: _relation(i, j, 3),
+    },
+    praise="That is eq. 5, for any grid.",
 )  # fmt: skip
 
 
 # 01-distance
 
 
-def _raw_distances(side: int) -> Tensor:
-    """Eq. 6 before it is scaled."""
+def _raw(side: int) -> Tensor:
+    """Eq. 6 before it is scaled: distances in patches."""
     k = torch.arange(side * side)
     p = torch.stack([k % side, k // side], 1).double()  # (N,2)
     return (p[:, None] - p[None]).norm(dim=-1)  # (N,N,2) -> (N,N)
@@ -203,61 +146,36 @@ def _manhattan(side: int) -> Tensor:
     return ((y[:, None] - y).abs() + (x[:, None] - x).abs()).double()
 
 
-def _judge_distance(answer: Callable) -> str:
-    for side in (3, 4):
-        shown = f"my_distances({side})"
-        got = _tensor(call(answer, side, shown=shown), shown).double()
-        right, raw, n = distances(side).double(), _raw_distances(side), side * side
-        if got.shape != (n, n):
-            raise Mistake(f"your {shown} should have the shape (N, N) = ({n}, {n}), got {tuple(got.shape)}")
-        if _close(got, right):
-            continue
-        for wrong, says in (
-            (raw, "not normalised: these are distances in patches, the model learns values in [-1, 1]"),
-            (raw / raw.max(), "the range is [0, 1], so one step is missing: [0, 1] becomes [-1, 1] by * 2 - 1"),
-            (raw / side * 2 - 1, "you divide by side; the largest distance is that from corner to corner"),
-            (raw / (side - 1) * 2 - 1, "you divide by side - 1; the largest distance is that from corner to corner"),
-            (raw.square() / raw.max() ** 2 * 2 - 1, "the square root is missing: these are squared distances"),
-            (
-                _manhattan(side) / (2 * side - 2) * 2 - 1,
-                "these are |dx| + |dy|, steps; eq. 6 is Euclidean",
-            ),
-        ):
-            if _close(got, wrong):
-                raise Mistake(says)
-        if got.isnan().any():
-            raise Mistake(f"{shown} holds values that are not a number")
-        i, j = divmod(int((got - right).abs().argmax()), n)
-        raise Mistake(f"{shown}[{i}, {j}] should be {right[i, j]:.4f}, got {got[i, j]:.4f}")
-    return "-1 for a patch and itself, 1 from corner to corner."
-
-
-EXERCISES.add(
-    Exercise(
-        "01-distance", "How far, in [-1, 1]?", 2, 8, _judge_distance,
-        reference=distances,
-        wrong={
-            "not normalised": _raw_distances,
-            "range is [0, 1]": lambda side: _raw_distances(side) / _raw_distances(side).max(),
-            "divide by side;": lambda side: _raw_distances(side) / side * 2 - 1,
-            "squared": lambda side: _raw_distances(side).square() / _raw_distances(side).max() ** 2 * 2 - 1,
-            "Euclidean": lambda side: _manhattan(side) / _manhattan(side).max() * 2 - 1,
-        },
-    )
+compared(
+    "01-distance", "How far, in [-1, 1]?", 2, 8,
+    asks="my_distances(side)",
+    on=[3, 4],
+    reads=tensor_or_list, shape="the shape (N, N) =",
+    reference=distances,
+    wrong={
+        "not normalised: these are distances in patches, the model learns values in [-1, 1]": _raw,
+        "the range is [0, 1], so one step is missing: [0, 1] becomes [-1, 1] by * 2 - 1":
+            lambda side: _raw(side) / _raw(side).max(),
+        "you divide by side; the largest distance is that from corner to corner":
+            lambda side: _raw(side) / side * 2 - 1,
+        "you divide by side - 1; the largest distance is that from corner to corner":
+            lambda side: _raw(side) / (side - 1) * 2 - 1,
+        "the square root is missing: these are squared distances":
+            lambda side: _raw(side).square() / _raw(side).max() ** 2 * 2 - 1,
+        "these are |dx| + |dy|, steps; eq. 6 is Euclidean":
+            lambda side: _manhattan(side) / _manhattan(side).max() * 2 - 1,
+    },
+    praise="-1 for a patch and itself, 1 from corner to corner.",
 )  # fmt: skip
 
 
-# 01-angle
-
-
-def _position(k: int, side: int, shift: float) -> tuple[float, float]:
-    return k % side + shift, k // side + shift
+# 01-angle: judged by hand, for there are many right ways, and several wrong ones look alike up to a turn
 
 
 def _turn(i: int, j: int, side: int, shift: float | None = None) -> float:
     """The angle between two position vectors, in degrees."""
     shift = side / 2 if shift is None else shift
-    (a, b), (c, d) = _position(i, side, shift), _position(j, side, shift)
+    (b, a), (d, c) = ((row + shift, column + shift) for row, column in (divmod(i, side), divmod(j, side)))
     return abs(math.degrees(math.atan2(b, a) - math.atan2(d, c)))
 
 
@@ -267,38 +185,34 @@ def _direction(i: int, j: int, side: int) -> float:
 
 
 def _judge_angle(answer: Callable) -> str:
-    side = 3
-    pairs = [(0, 8), (2, 6), (0, 1), (7, 8), (5, 1), (3, 3)]
-    got = []
-    for i, j in pairs:
+    def given(i: int, j: int, side: int) -> float:
         shown = f"angle_degrees({i}, {j}, {side})"
-        value = call(answer, i, j, side, shown=shown)
-        try:
-            got.append(float(value))
-        except (TypeError, ValueError):
-            raise Mistake(f"your {shown} should be a number, got {str(value)[:40]!r}") from None
-    right = [_turn(i, j, side) for i, j in pairs]
+        return number(call(answer, i, j, side, shown=shown), shown)
+
+    def each(angle: Callable[..., float], *more: float) -> Tensor:
+        return torch.tensor([angle(i, j, 3, *more) for i, j in pairs], dtype=torch.float64)
+
+    pairs = [(0, 8), (2, 6), (0, 1), (7, 8), (5, 1), (3, 3)]
+    got, right, way = each(given), each(_turn), each(_direction)
     # epsilon and rounding turn an angle of 0 into up to a degree: both forms are right
-    if not all(abs(g - r) < 1 for g, r in zip(got, right)):
-        radians = [math.radians(r) for r in right]
-        ways = [(_direction(i, j, side) % 360, _direction(j, i, side) % 360) for i, j in pairs]
-        (i, j), g, r = next((pair, g, r) for pair, g, r in zip(pairs, got, right) if not abs(g - r) < 1)
-        seen = f"[{i}, {j}] on 3 x 3 should be {r:.1f} degrees, got {g:.1f}"
-        if all(abs(g - r) < 0.02 for g, r in zip(got, radians)):
-            raise Mistake(f"these are radians: multiply by 180 / pi. {seen}")
-        if all(min(abs(g % 360 - w) for w in way) < 1 for g, way in zip(got, ways)):
-            raise Mistake(
-                f"this is the direction of the way between the patches, not the angle between vectors. {seen}"
-            )
-        if all(math.isnan(g) or abs(g - _turn(i, j, side, 0)) < 1 or 0 in (i, j) for (i, j), g in zip(pairs, got)):
-            raise Mistake(f"the shift is missing: patch 0 lies on the origin and has no direction. {seen}")
-        if all(abs(math.cos(math.radians(r)) - g) < 0.01 for g, r in zip(got, right)):
-            raise Mistake(f"this is the cosine; the angle is its arccos. {seen}")
-        if any(map(math.isnan, got)):
-            raise Mistake("not a number: rounding has made a cosine larger than 1; the epsilon of eq. 7 prevents that")
-        raise Mistake(seen)
+    off = ~((got - right).abs() < 1)
+    if off.any():
+        (i, j), k = pairs[int(off.nonzero()[0])], int(off.nonzero()[0])
+        said = f"[{i}, {j}] on 3 x 3 should be {right[k]:.1f} degrees, got {got[k]:.1f}"
+        of_0 = torch.tensor([0 in pair for pair in pairs])
+        name_mistake({
+            f"these are radians: multiply by 180 / pi. {said}": ((got - right.deg2rad()).abs() < 0.02).all(),
+            f"this is the direction of the way between the patches, not the angle between vectors. {said}":
+                (((got - way + 1) % 360 < 2) | ((got - way + 181) % 360 < 2)).all(),  # the way from i to j, or back
+            f"the shift is missing: patch 0 lies on the origin and has no direction. {said}":
+                (got.isnan() | ((got - each(_turn, 0)).abs() < 1) | of_0).all(),
+            f"this is the cosine; the angle is its arccos. {said}": ((got - right.deg2rad().cos()).abs() < 0.01).all(),
+            "not a number: rounding has made a cosine larger than 1; the epsilon of eq. 7 prevents that":
+                got.isnan().any(),
+            said: True,
+        })  # fmt: skip
     for i, j in ((0, 15), (3, 12), (5, 6)):
-        g, r = float(call(answer, i, j, 4, shown=f"angle_degrees({i}, {j}, 4)")), _turn(i, j, 4)
+        g, r = given(i, j, 4), _turn(i, j, 4)
         if not abs(g - r) < 1:
             raise Mistake(f"it is right for side 3, but for side 4 [{i}, {j}] should be {r:.1f} degrees, got {g:.1f}")
     return "An angle seen from the origin: 0 for every two patches on one ray."
@@ -322,69 +236,37 @@ EXERCISES.add(
 # 01-shuffle
 
 
-def _judge_shuffle(answer: Callable) -> str:
-    named = spatial_relations(3)
-    draws = torch.Generator().manual_seed(2)
-    anything = torch.randint(0, 100, (16, 16), generator=draws)  # not symmetric, so nothing agrees by accident
-    for target, p in (
-        (named, torch.tensor([1, 2, 0, 3, 4, 5, 6, 7, 8])),
-        (anything, torch.randperm(16, generator=draws)),
-    ):
-        shown = f"shuffled_target(a {tuple(target.shape)} target, p)"
-        kept = target.clone()
-        got = _tensor(call(answer, target, p, shown=shown), shown)
-        if not torch.equal(target, kept):
-            target.copy_(kept)
-            raise Mistake("the target that came in was changed; make a new one")
-        right = permuted(target, p)
-        if got.shape != right.shape:
-            raise Mistake(f"your {shown} should have the target's shape {tuple(right.shape)}, got {tuple(got.shape)}")
-        if torch.equal(got, right):
-            continue
-        inverse = p.argsort()
-        for wrong, says in (
-            (target, "nothing has moved: the patches are shuffled, and their labels stay behind"),
-            (target[p], "only the rows are permuted: the columns are patches, too, and move the same way"),
-            (target[:, p], "only the columns are permuted: the rows are patches, too, and move the same way"),
-            (
-                permuted(target, inverse),
-                "this is the inverse: token t holds patch p[t]; patch t does not go to p[t]",
-            ),
-            (right.T, "transposed: [t, u] asks about token t, seen from token u"),
-        ):
-            if torch.equal(got, wrong):
-                t, u = (got != right).nonzero()[0].tolist()
-                raise Mistake(
-                    f"{says}. With p = {p.tolist()}, [{t}, {u}] should be target[{p[t]}, {p[u]}] = {right[t, u]}, "
-                    f"got {got[t, u]}"
-                )
-        t, u = (got != right).nonzero()[0].tolist()
-        raise Mistake(f"[{t}, {u}] should be target[{p[t]}, {p[u]}] = {right[t, u]}, got {got[t, u]}")
-    return "Rows and columns, with the same p: the labels go where their patches go."
+def _shuffled(answer: Callable, shown: str, target: Tensor, p: Tensor) -> Tensor:
+    kept = target.clone()
+    value = call(answer, target, p, shown=shown)
+    if not torch.equal(target, kept):
+        raise Mistake("the target that came in was changed; make a new one")
+    return value
 
 
-EXERCISES.add(
-    Exercise(
-        "01-shuffle", "Labels that follow their patches", 2, 6, _judge_shuffle,
-        reference=permuted,
-        wrong={
-            "nothing has moved": lambda target, p: target,
-            "only the rows": lambda target, p: target[p],
-            "only the columns": lambda target, p: target[:, p],
-            "inverse": lambda target, p: permuted(target, p.argsort()),
-            "transposed": lambda target, p: permuted(target, p).T,
-        },
-    )
+def _targets_differ(d: Difference) -> str:
+    p, (t, u) = d.arguments[1].tolist(), d.place
+    return f"With p = {p}, [{t}, {u}] should be target[{p[t]}, {p[u]}] = {int(d.right[t, u])}, got {d.got[t, u].item()}"
+
+
+compared(
+    "01-shuffle", "Labels that follow their patches", 2, 6,
+    asks="shuffled_target(target, p)",
+    on=[
+        (spatial_relations(3), torch.tensor([1, 2, 0, 3, 4, 5, 6, 7, 8])),
+        # not symmetric, so nothing agrees by accident
+        (torch.arange(256).reshape(16, 16) * 7 % 100, (torch.arange(16) * 5 + 3) % 16),
+    ],
+    gather=_shuffled, reads=tensor_or_list, shape="the target's shape", tell=_targets_differ,
+    reference=permuted,
+    wrong={
+        "nothing has moved: the patches are shuffled, and their labels stay behind": lambda target, p: target,
+        "only the rows are permuted: the columns are patches, too, and move the same way": lambda target, p: target[p],
+        "only the columns are permuted: the rows are patches, too, and move the same way":
+            lambda target, p: target[:, p],
+        "this is the inverse: token t holds patch p[t]; patch t does not go to p[t]":
+            lambda target, p: permuted(target, p.argsort()),
+        "transposed: [t, u] asks about token t, seen from token u": lambda target, p: permuted(target, p).T,
+    },
+    praise="Rows and columns, with the same p: the labels go where their patches go.",
 )  # fmt: skip
-
-
-def _tensor(value: Any, shown: str) -> Tensor:
-    """What was given as a tensor: lists and arrays are welcome."""
-    try:
-        return torch.as_tensor(value)
-    except (TypeError, ValueError, RuntimeError):
-        raise Mistake(f"your {shown} should give a tensor, got {type(value).__name__}") from None
-
-
-def _close(got: Tensor, wanted: Tensor) -> bool:
-    return bool(torch.allclose(got, wanted.to(got.dtype), atol=1e-4, rtol=0))

@@ -1,7 +1,6 @@
 """The relations explorer: hover over a patch and see where all others lie, in the image and in the N x N targets."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -10,9 +9,9 @@ import traitlets
 from relvit_lab.common.errors import RelvitError, nearest
 from relvit_lab.lessons.patch_relations.explorer_data import RelationsData, relations_data
 from relvit_lab.lessons.patch_relations.explorer_figure import draw_relations
+from relvit_lab.show.model_input import SHUFFLES, png
 from relvit_lab.show.relations import default_anchors
-from relvit_lab.show.seen import SHUFFLES, png
-from relvit_lab.show.still import FAINTER, HIDE, PAPER, Widget
+from relvit_lab.show.still import FAINTER, HIDE, PAPER, Widget, script
 from relvit_lab.show.style import HEAT, VERMILLION, Drawing
 from relvit_lab.show.task_panels import class_colours
 from relvit_lab.show.task_views import WORDS
@@ -49,7 +48,7 @@ class RelationsExplorer(Widget):
     hold, as the static figure draws them.
     """
 
-    _esm = Path(__file__).with_name("explorer.js")
+    _esm = script(__file__, "../explorer_canvas.js", "explorer.js")
     _css = HIDE + CSS
 
     data = traitlets.Dict().tag(sync=True)

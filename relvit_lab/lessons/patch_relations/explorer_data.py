@@ -15,7 +15,7 @@ from relvit_lab.common.errors import RelvitError
 from relvit_lab.data import given_image
 from relvit_lab.method.patches import permute
 from relvit_lab.show import own_image
-from relvit_lab.show.seen import MOST, Shuffled, as_trained, for_the_eye, seen_by, shuffles
+from relvit_lab.show.model_input import MOST, Shuffled, as_input, as_picture, as_trained, shuffles
 from relvit_lab.show.task_views import TaskView, views
 
 
@@ -64,8 +64,8 @@ def relations_data(
         pixels, note = own_image.square_image(image, patch)
         side = pixels.shape[-1] // patch
     else:
-        seen, note = seen_by(trained, image)
-        pixels, side = for_the_eye(trained, seen), trained.model.side
+        seen, note = as_input(trained, image)
+        pixels, side = as_picture(trained, seen), trained.model.side
         own_patch = pixels.shape[-1] // side
         if patch not in (None, own_patch):
             raise RelvitError(f"this model has patches of {own_patch} pixels, not {patch!r}: leave patch out")

@@ -13,9 +13,9 @@ import traitlets
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.lessons.patch_relations.pictures import guessed_pairs
 from relvit_lab.method.relations import RELATION_NAMES, spatial_relations
+from relvit_lab.show.model_input import as_trained, png
 from relvit_lab.show.own_image import USUAL, square_image
 from relvit_lab.show.photographs import photograph
-from relvit_lab.show.seen import as_trained, png
 from relvit_lab.show.still import Widget
 from relvit_lab.show.style import Drawing
 

@@ -1,153 +1,101 @@
 """Exercises and predictions of notebook 05_pe_shortcut."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from relvit_lab.lessons.ask.base import EXERCISES, PREDICTIONS, Exercise, Mistake, NotYet, Prediction, call
+from relvit_lab.lessons.ask.answers import name_mistake, number, tensor
+from relvit_lab.lessons.ask.base import EXERCISES, Exercise, add_predictions, call
+from relvit_lab.lessons.ask.tables import Difference, assigned, compared
 from relvit_lab.lessons.pe_shortcut import faults
 from relvit_lab.lessons.pe_shortcut import lab_exercises as shortcut_lab  # noqa: F401  the lab's own exercise and predictions
 from relvit_lab.method.model import pool
 from relvit_lab.method.patches import draw_permutations, patchify, permute, unpatchify
 from relvit_lab.method.relations import RELATION_NAMES, permuted, spatial_relations
 
-PREDICTIONS.add(
-    Prediction(
-        "05-which",
-        "Pre-training on SpRel alone. In which of the four settings can the model reach 100 % without looking at the "
-        "image?",
-        "PE on without shuffle, and in no other",
-        "There token t always holds patch t, so E_pos tells each token the place that the labels speak of. With "
-        "shuffle E_pos says t and the label says p[t]; without PE there is nothing to read.",
-    )
-)
-PREDICTIONS.add(
-    Prediction(
-        "05-noise",
-        "The model that was trained with PE and without shuffle is now shown pure noise in place of digits. "
-        "What does it score on SpRel?",
-        "as on digits: all or nearly all pairs",
-        "Its answer comes from E_pos, which is added whatever the image holds. The image was never needed.",
-    )
-)
-PREDICTIONS.add(
-    Prediction(
-        "05-loss",
-        "A ViT without PE. The patches of each image are shuffled, and the labels with them. What happens to its loss?",
-        "it stays the same",
-        "Attention, MLP and LN treat all tokens alike, so the output tokens are permuted as the patches were. The loss "
-        "is a mean over all pairs, and the order in which they are summed does not matter.",
-    )
-)
-PREDICTIONS.add(
-    Prediction(
-        "05-paper",
-        "The pre-training that reached 100 % is fine-tuned on the classes. What does the paper report about it?",
-        "no better than a random start",
-        "Section 4.3: its accuracy after fine-tuning is comparable to that of a randomly initialised network. What we "
-        "measured, at a much smaller scale, comes next.",
-    )
-)
-PREDICTIONS.add(
-    Prediction(
-        "05-border",
-        "Noise again, and no PE; but a padded crop has left borders of zeros around some images. What can a ViT learn "
-        "about where patches lie?",
-        "something: patches with a border give themselves away",
-        "A patch whose upper rows are zero lies in the top row. Inner patches, and images that were not shifted, still "
-        "say nothing, so it ends well below 100 %.",
-    )
-)
-PREDICTIONS.add(
-    Prediction(
-        "05-joint",
-        "Joint training has PE on and no shuffle. What do SpRel and AbsPos reach on CIFAR-10?",
-        "both are above 90 %",
-        "Both answers can be read off E_pos, while the classes are learnt. The two tasks then ask little of the image.",
-    )
-)
-PREDICTIONS.add(
-    Prediction(
-        "05-backbones",
-        "T2T-ViT-14, untrained, its embeddings set to zero. It is shown plain grey images, so that only the zeros "
-        "around the image are left to tell a place by. How many of its 7 x 7 places can a linear readout name?",
-        "about 9: one for each kind of token",
-        "Four corners, four sides and the middle: tokens of one kind are all alike, so of each kind one place can be "
-        "right, and 9 of 49 is 18 %.",
-    )
-)
+add_predictions(
+    ("05-which",
+     "Pre-training on SpRel alone. In which of the four settings can the model reach 100 % without looking at the "
+     "image?",
+     "PE on without shuffle, and in no other",
+     "There token t always holds patch t, so E_pos tells each token the place that the labels speak of. With "
+     "shuffle E_pos says t and the label says p[t]; without PE there is nothing to read."),
+    ("05-noise",
+     "The model that was trained with PE and without shuffle is now shown pure noise in place of digits. "
+     "What does it score on SpRel?",
+     "as on digits: all or nearly all pairs",
+     "Its answer comes from E_pos, which is added whatever the image holds. The image was never needed."),
+    ("05-loss",
+     "A ViT without PE. The patches of each image are shuffled, and the labels with them. What happens to its loss?",
+     "it stays the same",
+     "Attention, MLP and LN treat all tokens alike, so the output tokens are permuted as the patches were. The loss "
+     "is a mean over all pairs, and the order in which they are summed does not matter."),
+    ("05-paper",
+     "The pre-training that reached 100 % is fine-tuned on the classes. What does the paper report about it?",
+     "no better than a random start",
+     "Section 4.3: its accuracy after fine-tuning is comparable to that of a randomly initialised network. What we "
+     "measured, at a much smaller scale, comes next."),
+    ("05-border",
+     "Noise again, and no PE; but a padded crop has left borders of zeros around some images. What can a ViT learn "
+     "about where patches lie?",
+     "something: patches with a border give themselves away",
+     "A patch whose upper rows are zero lies in the top row. Inner patches, and images that were not shifted, still "
+     "say nothing, so it ends well below 100 %."),
+    ("05-joint",
+     "Joint training has PE on and no shuffle. What do SpRel and AbsPos reach on CIFAR-10?",
+     "both are above 90 %",
+     "Both answers can be read off E_pos, while the classes are learnt. The two tasks then ask little of the image."),
+    ("05-backbones",
+     "T2T-ViT-14, untrained, its embeddings set to zero. It is shown plain grey images, so that only the zeros "
+     "around the image are left to tell a place by. How many of its 7 x 7 places can a linear readout name?",
+     "about 9: one for each kind of token",
+     "Four corners, four sides and the middle: tokens of one kind are all alike, so of each kind one place can be "
+     "right, and 9 of 49 is 18 %."),
+)  # fmt: skip
 
 
 def _seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def _a_tensor(value: Any, shown: str, shape: tuple[int, ...]) -> Tensor:
-    if not isinstance(value, Tensor):
-        raise Mistake(f"{shown} is a tensor, not {type(value).__name__}")
-    if tuple(value.shape) != shape:
-        raise Mistake(f"{shown} has the shape {shape}, not {tuple(value.shape)}")
-    return value
-
-
 # -- 05-permute: the labels go with the patches --------------------------------------------------------------------
 
 
-def _judge_permute(answer: Callable) -> str:
-    for side, batch, seed in ((3, 2, 0), (4, 5, 1), (2, 1, 2)):
-        n = side * side
-        target, p = spatial_relations(side), draw_permutations(batch, n, _seeded(seed))
-        shown = f"shuffled_targets(target, p) for {batch} image{'s' if batch > 1 else ''} of {n} patches"
-        got = _a_tensor(call(answer, target, p, shown=shown), shown, (batch, n, n))
-        if torch.equal(got, permuted(target, p)):
-            continue
-        columns = target[:, p].transpose(0, 1)  # (N,B,N) -> (B,N,N)
-        mistakes = {
-            "rows only: token i changed, token j did not. The columns go through p as well": target[p],
-            "columns only: token j changed, token i did not. The rows go through p as well": columns,
-            "the inverse permutation: token t holds patch p[t], so entry [i, j] is T[p[i], p[j]]": permuted(
-                target, p.argsort(1)
-            ),
-            "transposed: entry [i, j] is T[p[i], p[j]], not T[p[j], p[i]]": permuted(target, p).mT,
-            "unchanged: these are the labels of the standard order": target.expand(batch, n, n),
-            "every image got the permutation of the first": permuted(target, p[:1]).expand(batch, n, n),
-        }
-        for says, wrong in mistakes.items():
-            if torch.equal(got, wrong):
-                raise Mistake(says)
-        b, i, j = (got != permuted(target, p)).nonzero()[0].tolist()
-        held, right = (int(p[b, i]), int(p[b, j])), int(target[p[b, i], p[b, j]])
-        raise Mistake(
-            f"image {b}: tokens {i} and {j} hold patches {held[0]} and {held[1]}, so the label is "
-            f"{RELATION_NAMES[right]} ({right}), not {got[b, i, j].item()}"
-        )
-    return "Rows and columns go with the patches, in every image by its own permutation: T[p][:, p]."
-
-
-EXERCISES.add(
-    Exercise(
-        "05-permute",
-        "labels that go with their patches",
-        difficulty=1,
-        minutes=8,
-        judge=_judge_permute,
-        reference=permuted,
-        wrong={
-            "rows only": lambda target, p: target[p],
-            "columns only": lambda target, p: target[:, p].transpose(0, 1),
-            "inverse": lambda target, p: permuted(target, p.argsort(1)),
-            "transposed": lambda target, p: permuted(target, p).mT,
-            "standard order": lambda target, p: target.expand(len(p), *target.shape),
-            "permutation of the first": lambda target, p: permuted(target, p[:1]).expand(len(p), *target.shape),
-            "so the label is": lambda target, p: permuted(target, p.flip(1)),
-            "has the shape": lambda target, p: permuted(target, p[0]),
-        },
+def _labels_differ(d: Difference) -> str:
+    (target, p), (b, i, j) = d.arguments, d.place
+    held, right = (int(p[b, i]), int(p[b, j])), int(target[p[b, i], p[b, j]])
+    return (
+        f"Image {b}: tokens {i} and {j} hold patches {held[0]} and {held[1]}, so the label is "
+        f"{RELATION_NAMES[right]} ({right}), not {d.got[b, i, j].item()}"
     )
-)
+
+
+compared(
+    "05-permute", "labels that go with their patches", 1, 8,
+    asks="shuffled_targets(target, p)",
+    on=[
+        (spatial_relations(side), draw_permutations(batch, side * side, _seeded(seed)))
+        for side, batch, seed in ((3, 2, 0), (4, 5, 1), (2, 1, 2))
+    ],
+    shape="the shape (B, N, N) =", tell=_labels_differ,
+    reference=permuted,
+    wrong={
+        "rows only: token i changed, token j did not. The columns go through p as well": lambda target, p: target[p],
+        "columns only: token j changed, token i did not. The rows go through p as well":
+            lambda target, p: target[:, p].transpose(0, 1),  # (N,B,N) -> (B,N,N)
+        "the inverse permutation: token t holds patch p[t], so entry [i, j] is T[p[i], p[j]]":
+            lambda target, p: permuted(target, p.argsort(1)),
+        "transposed: entry [i, j] is T[p[i], p[j]], not T[p[j], p[i]]": lambda target, p: permuted(target, p).mT,
+        "unchanged: these are the labels of the standard order": lambda target, p: target.expand(len(p), *target.shape),
+        "every image got the permutation of the first":
+            lambda target, p: permuted(target, p[:1]).expand(len(p), *target.shape),
+        "one set of labels for all images: each has a permutation of its own": lambda target, p: permuted(target, p[0]),
+    },
+    praise="Rows and columns go with the patches, in every image by its own permutation: T[p][:, p].",
+)  # fmt: skip
 
 
 # -- 05-cheat: a head that reads the embeddings --------------------------------------------------------------------
@@ -159,51 +107,39 @@ def _cheat(e: Tensor, target: Tensor) -> Tensor:
     return read @ pairs @ read.T  # (D,N) (9,N,N) (N,D) -> (9,D,D)
 
 
-def _judge_cheat(answer: Callable) -> str:
-    for side, dim, seed in ((3, 24, 0), (4, 16, 1), (2, 7, 2)):
-        n = side * side
-        e = torch.randn(n, dim, generator=_seeded(seed))
-        target = spatial_relations(side)
-        shown = f"cheating_head(e, target) for e of shape ({n}, {dim})"
-        w = _a_tensor(call(answer, e, target, shown=shown), shown, (9, dim, dim)).to(e.dtype)
-        said = (e @ w @ e.T).argmax(0)  # (N,D) (9,D,D) (D,N) -> (9,N,N) -> (N,N)
-        right = int((said == target).sum())
-        if right == n * n:
-            continue
-        if torch.equal(said, target.T):
-            raise Mistake(
-                f"transposed: pair [0, 1] should be {RELATION_NAMES[target[0, 1]]}, got {RELATION_NAMES[said[0, 1]]}. "
-                "Row i of the pairs belongs to the left factor"
-            )
-        plain = torch.stack([e.T @ (target == k).to(e.dtype) @ e for k in range(9)])
-        if torch.allclose(w, plain, rtol=1e-3, atol=1e-4):
-            raise Mistake(
-                "e.T in place of the pseudo-inverse: rows of e are not orthogonal, so e @ e.T is no identity, and "
-                f"only {right} of {n * n} pairs are right"
-            )
-        if len(said.unique()) == 1:
-            raise Mistake(f"every pair gets {RELATION_NAMES[said[0, 0]]}: the nine matrices do not depend on the class")
-        raise Mistake(f"{right} of {n * n} pairs are right on a grid of {side} x {side}, D = {dim}; all can be")
-    return "One head of eq. 8, no training, no image: every pair right."
+def _said_by_head(answer: Callable, shown: str, e: Tensor, target: Tensor) -> Tensor:
+    """What the head that the student built says of each pair: (N, N)."""
+    dim = e.shape[1]
+    w = tensor(call(answer, e, target, shown=shown), shown, (9, dim, dim)).to(e.dtype)
+    return (e @ w @ e.T).argmax(0)  # (N,D) (9,D,D) (D,N) -> (9,N,N) -> (N,N)
 
 
-EXERCISES.add(
-    Exercise(
-        "05-cheat",
-        "building the head that cheats",
-        difficulty=3,
-        minutes=15,
-        judge=_judge_cheat,
-        reference=_cheat,
-        wrong={
-            "transposed": lambda e, target: _cheat(e, target).mT,
-            "pseudo-inverse": lambda e, target: torch.stack([e.T @ (target == k).float() @ e for k in range(9)]),
-            "do not depend on the class": lambda e, target: torch.ones(9, e.shape[1], e.shape[1]),
-            "has the shape": lambda e, target: _cheat(e, target).permute(1, 2, 0),
-            "are right on a grid": lambda e, target: _cheat(e, target.roll(1, 0)),
-        },
+def _pairs_differ(d: Difference) -> str:
+    i, j = d.place
+    right, got = (RELATION_NAMES[said[i, j]] for said in (d.right, d.got))
+    return (
+        f"{int((d.got == d.right).sum())} of {d.right.numel()} pairs are right with {d.shown}; all can be. "
+        f"Pair [{i}, {j}] should be {right}, got {got}{', like all others' * (len(d.got.unique()) == 1)}"
     )
-)
+
+
+compared(
+    "05-cheat", "building the head that cheats", 3, 15,
+    asks="cheating_head(e, target)",
+    on=[
+        (torch.randn(side * side, dim, generator=_seeded(seed)), spatial_relations(side))
+        for side, dim, seed in ((3, 24, 0), (4, 16, 1), (2, 7, 2))
+    ],
+    gather=_said_by_head, tell=_pairs_differ,
+    reference=_cheat,
+    wrong={
+        "transposed: row i of the pairs belongs to the left factor": lambda e, target: _cheat(e, target).mT,
+        "e.T in place of the pseudo-inverse: rows of e are not orthogonal, so e @ e.T is no identity":
+            lambda e, target: torch.stack([e.T @ (target == k).float() @ e for k in range(9)]),
+        "the nine matrices do not depend on the class": lambda e, target: torch.ones(9, e.shape[1], e.shape[1]),
+    },
+    praise="One head of eq. 8, no training, no image: every pair right.",
+)  # fmt: skip
 
 
 # -- 05-detect: a test that finds the shortcut ---------------------------------------------------------------------
@@ -240,27 +176,21 @@ def _judge_detect(answer: Callable) -> str:
     for side, batch in ((3, 64), (4, 48)):
         images, target = _readable(batch, side), spatial_relations(side)
         models = {"looks at the image": partial(_honest, side=side), "reads its E_pos": partial(_cheats, side=side)}
-        scores = {}
+        scores = []
         for name, model in models.items():
-            value = call(answer, model, images.clone(), target, shown=f"score_without_image for a model that {name}")
-            value = value.item() if isinstance(value, Tensor) and value.numel() == 1 else value
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise Mistake(f"the score is one number in %, not {type(value).__name__}")
-            scores[name] = float(value)
-        looks, cheats = scores.values()
+            shown = f"score_without_image for a model that {name}"
+            value = call(answer, model, images.clone(), target, shown=shown)
+            scores.append(number(value, shown, "one number in %"))
+        looks, cheats = scores
         said = f"a model that looks scores {looks:.1f}, one that reads its E_pos {cheats:.1f}"
-        if abs(cheats - 1) < 1e-4:
-            raise Mistake("the score is a share, not a percentage: multiply by 100")
-        if looks > 99 and cheats > 99:
-            raise Mistake(f"the images still hold the answer: {said}, so the two are not told apart")
-        if looks > 99:
-            raise Mistake(f"the wrong way round: {said}. With labels that follow the patches the honest one wins")
-        if abs(cheats) < 1e-4:
-            raise Mistake(f"that is the share of mistakes: {said}. Count the pairs that are right")
-        if cheats < 99.9:
-            raise Mistake(f"{said}: all pairs of the second are right, so it should score 100")
-        if looks > 60:
-            raise Mistake(f"{said}: too much of the images is left")
+        name_mistake({
+            "the score is a share, not a percentage: multiply by 100": abs(cheats - 1) < 1e-4,
+            f"the images still hold the answer: {said}, so the two are not told apart": looks > 99 and cheats > 99,
+            f"the wrong way round: {said}. With labels that follow the patches the honest one wins": looks > 99,
+            f"that is the share of mistakes: {said}. Count the pairs that are right": abs(cheats) < 1e-4,
+            f"{said}: all pairs of the second are right, so it should score 100": not cheats >= 99.9,
+            f"{said}: too much of the images is left": looks > 60,
+        })  # fmt: skip
     return "High without any image: the model reads something else. Near the floor: what it knows, it saw."
 
 
@@ -271,11 +201,7 @@ def _shuffled_with_labels(predict: Callable, images: Tensor, target: Tensor) -> 
 
 EXERCISES.add(
     Exercise(
-        "05-detect",
-        "a test that finds the shortcut",
-        difficulty=2,
-        minutes=10,
-        judge=_judge_detect,
+        "05-detect", "a test that finds the shortcut", 2, 10, _judge_detect,
         reference=_noise_score,
         wrong={
             "still hold the answer": lambda predict, images, target: _right(predict(images), target),
@@ -283,12 +209,11 @@ EXERCISES.add(
             "wrong way round": _shuffled_with_labels,
             "share of mistakes": lambda predict, images, target: 100 - _noise_score(predict, images, target),
             "one number": lambda predict, images, target: predict(torch.rand(images.shape)) == target,
-            "too much of the images": lambda predict, images, target: _right(
-                predict(torch.cat([torch.rand(images[:2].shape), images[2:]])), target
-            ),
+            "too much of the images": lambda predict, images, target:
+                _right(predict(torch.cat([torch.rand(images[:2].shape), images[2:]])), target),
         },
     )
-)
+)  # fmt: skip
 
 
 # -- 05-pool: T2T's tokens for the tasks ---------------------------------------------------------------------------
@@ -302,75 +227,45 @@ def _rows(grid: Tensor) -> Tensor:
     return grid.flatten(2).mT  # (B,D,s,s) -> (B,s*s,D)
 
 
-_WRONG_POOLS: dict[str, tuple[str, Callable[[Tensor, int], Tensor]]] = {
-    "a leak": (
+def _tokens_differ(d: Difference) -> str:
+    r, c = divmod(d.place[1], d.arguments[1] // 2)
+    right, got = d.right[d.place], d.got[d.place]
+    return f"Token ({r}, {c}) of the new grid is off: {list(d.place)} should be {right:.4f}, got {got:.4f}"
+
+
+compared(
+    "05-pool", "T2T's tokens for the tasks", 2, 10,
+    asks="pool_tokens(tokens, side)",
+    on=[
+        (torch.randn(batch, side * side, dim, generator=_seeded(seed)), side)
+        for batch, side, dim, seed in ((2, 14, 5, 0), (3, 6, 4, 1))
+    ],
+    shape="the shape (B, N / 4, D) =", tell=_tokens_differ,
+    reference=pool,
+    wrong={
         "the zeros around the grid are counted, so tokens of the top row and the left column come out smaller, and can "
-        "be told from the others: a leak. Divide by the number of tokens that are there",
-        lambda tokens, side: _rows(F.avg_pool2d(_grid(tokens, side), 3, stride=2, padding=1)),
-    ),
-    "2 x 2": (
-        "means over 2 x 2 tokens; 3 x 3 are asked for, and they overlap",
-        lambda tokens, side: _rows(F.avg_pool2d(_grid(tokens, side), 2)),
-    ),
-    "not the mean": (
-        "the largest of each window, not the mean",
-        lambda tokens, side: _rows(F.max_pool2d(_grid(tokens, side), 3, stride=2, padding=1)),
-    ),
-    "without its neighbours": (
-        "every second token, without its neighbours",
-        lambda tokens, side: _rows(_grid(tokens, side)[:, :, ::2, ::2]),
-    ),
-    "mixed up": (
-        "D and N are mixed up: (B, N, D) has to become (B, D, N) before N is unfolded into rows and columns",
-        lambda tokens, side: pool(tokens.reshape(len(tokens), -1, side * side).mT, side),
-    ),
-    "exchanged": (
-        "rows and columns of the grid are exchanged",
-        lambda tokens, side: _rows(_grid(pool(tokens, side), side // 2).mT),
-    ),
-}
-
-
-def _judge_pool(answer: Callable) -> str:
-    for batch, side, dim, seed in ((2, 14, 5, 0), (3, 6, 4, 1)):
-        tokens = torch.randn(batch, side * side, dim, generator=_seeded(seed))
-        shown = f"pool_tokens(tokens, {side}) for tokens of shape {tuple(tokens.shape)}"
-        got = call(answer, tokens.clone(), side, shown=shown)
-        got = _a_tensor(got, shown, (batch, side * side // 4, dim)).float()
-        right = pool(tokens, side)
-        if torch.allclose(got, right, atol=1e-5):
-            continue
-        for says, wrong in _WRONG_POOLS.values():
-            if torch.allclose(got, wrong(tokens, side), atol=1e-5):
-                raise Mistake(says)
-        t = int((got - right).abs().amax((0, 2)).gt(1e-5).nonzero()[0])
-        raise Mistake(
-            f"token ({t // (side // 2)}, {t % (side // 2)}) of the new grid is off: the mean over rows and columns "
-            "2r - 1 to 2r + 1 of the old one, those outside left out"
-        )
-    return "Means over the tokens that are there: a blank image stays a blank."
-
-
-EXERCISES.add(
-    Exercise(
-        "05-pool",
-        "T2T's tokens for the tasks",
-        difficulty=2,
-        minutes=10,
-        judge=_judge_pool,
-        reference=pool,
-        wrong={
-            **{words: wrong for words, (_, wrong) in _WRONG_POOLS.items()},
-            "of the new grid is off": lambda tokens, side: pool(tokens, side).flip(1),
-            "has the shape": lambda tokens, side: _grid(pool(tokens, side), side // 2),
-        },
-    )
-)
+        "be told from the others: a leak. Divide by the number of tokens that are there":
+            lambda tokens, side: _rows(F.avg_pool2d(_grid(tokens, side), 3, stride=2, padding=1)),
+        "means over 2 x 2 tokens; 3 x 3 are asked for, and they overlap":
+            lambda tokens, side: _rows(F.avg_pool2d(_grid(tokens, side), 2)),
+        "the largest of each window, not the mean":
+            lambda tokens, side: _rows(F.max_pool2d(_grid(tokens, side), 3, stride=2, padding=1)),
+        "every second token, without its neighbours": lambda tokens, side: _rows(_grid(tokens, side)[:, :, ::2, ::2]),
+        "D and N are mixed up: (B, N, D) has to become (B, D, N) before N is unfolded into rows and columns":
+            lambda tokens, side: pool(tokens.reshape(len(tokens), -1, side * side).mT, side),
+        "rows and columns of the grid are exchanged":
+            lambda tokens, side: _rows(_grid(pool(tokens, side), side // 2).mT),
+        "the grid's rows and columns become one axis again, and D the last":
+            lambda tokens, side: _grid(pool(tokens, side), side // 2),
+    },
+    hint="The mean over rows and columns 2r - 1 to 2r + 1 of the old one, those outside left out",
+    praise="Means over the tokens that are there: a blank image stays a blank.",
+)  # fmt: skip
 
 
 # -- 05-faults: name them ------------------------------------------------------------------------------------------
 
-_RIGHT = {name: faults.fault(name) for name in faults.RUNS if name != "healthy"}
+_FAULTS = {name: faults.fault(name) for name in faults.RUNS if name != "healthy"}
 _CLUES = {
     "transposed labels": "its loss would fall as in the healthy run while the right labels are missed",
     "labels shuffled without their patches": "its loss would start near ln 9, as usual, and hardly fall, for labels "
@@ -380,42 +275,22 @@ _CLUES = {
 }
 
 
-def _judge_faults(answer: Any) -> str:
-    if not isinstance(answer, Mapping):
-        raise Mistake(f"a dictionary is asked for, a fault for each letter, not {type(answer).__name__}")
-    if any(answer.get(name, ...) in (..., None, "") for name in _RIGHT):
-        raise NotYet
-    for name in _RIGHT:
-        if answer[name] not in faults.NAMES:
-            raise Mistake(f"run {name}: '{answer[name]}' is none of the four: {'; '.join(faults.NAMES)}")
-    wrong = [name for name in _RIGHT if answer[name] != _RIGHT[name]]
-    if wrong:
-        name = wrong[0]
-        raise Mistake(
-            f"{len(_RIGHT) - len(wrong)} of 4 right. Run {name} is not '{answer[name]}': {_CLUES[answer[name]]}"
-        )
-    return "All four."
-
-
 def _swapped(one: str, other: str) -> dict[str, str]:
-    return {**_RIGHT, one: _RIGHT[other], other: _RIGHT[one]}
+    return {**_FAULTS, one: _FAULTS[other], other: _FAULTS[one]}
 
 
 EXERCISES.add(
     Exercise(
-        "05-faults",
-        "naming the fault",
-        difficulty=2,
-        minutes=10,
-        judge=_judge_faults,
-        reference=_RIGHT,
+        "05-faults", "naming the fault", 2, 10,
+        assigned("run", _FAULTS, faults.NAMES, lambda _, said: f": {_CLUES[said]}", praise="All four."),
+        reference=_FAULTS,
         wrong={
             "Run A is not 'labels shuffled": _swapped("A", "D"),
             "Run B is not 'labels shuffled": _swapped("B", "D"),
             "Run A is not 'transposed": _swapped("A", "B"),
-            "Run C is not 'transposed": _swapped("B", "C") | {"B": _RIGHT["B"]},
-            "none of the four": {**_RIGHT, "A": "bad luck"},
-            "dictionary": list(_RIGHT.values()),
+            "Run C is not 'transposed": _swapped("B", "C") | {"B": _FAULTS["B"]},
+            "none of these": {**_FAULTS, "A": "bad luck"},
+            "dictionary": list(_FAULTS.values()),
         },
     )
-)
+)  # fmt: skip

@@ -16,7 +16,7 @@ from torch import Tensor
 from relvit_lab import data
 from relvit_lab.common.randomness import generator
 from relvit_lab.data import Dataset, Info, Source, Split, make_dataset
-from relvit_lab.method.augment import image_augment
+from relvit_lab.method.augment import draw_windows, image_augment
 from relvit_lab.method.relations import spatial_relations
 from relvit_lab.train.experiment import Experiment
 
@@ -52,7 +52,8 @@ def noise_images(kind: str, count: int, draws: torch.Generator) -> Tensor:
         return fine.clamp(0, 1).mul(255).round().byte()
     images = torch.randint(64, 192, (count, 1, SIDE, SIDE), dtype=torch.uint8, generator=draws)
     if kind == "padded":
-        shifted = image_augment(images, SIDE, crop="padded", flip=False, generator=draws)  # (count,3,8,8)
+        windows = draw_windows(count, SIDE, SIDE, crop="padded", flip=False, generator=draws)
+        shifted = image_augment(images, SIDE, windows, crop="padded")  # (count,3,8,8)
         return shifted[:, :1].mul(255).round().byte()
     if kind == "vignette":
         away = torch.linspace(-1, 1, SIDE).square()

@@ -1,6 +1,6 @@
 """§4.3 live: pre-training on SpRel step by step, with the settings of Figure 4 switched while it trains.
 
-One step, model, optimiser and pipeline are training.py's; nothing is written to disk.
+One step, model, optimiser and pipeline are state.py's; nothing is written to disk.
 `python -m relvit_lab.lessons.pe_shortcut.live_training` makes the recorded tries anew.
 """
 
@@ -19,10 +19,11 @@ from relvit_lab.method.relations import RELATION_NAMES
 from relvit_lab.method.tasks import TASKS
 from relvit_lab.train import assets
 from relvit_lab.train.build import load_data
-from relvit_lab.train.device import environment, pick_device
+from relvit_lab.train.choose_device import pick_device
+from relvit_lab.train.environment import environment
 from relvit_lab.train.evaluate import chance, evaluate
 from relvit_lab.train.experiment import Experiment
-from relvit_lab.train.training import Training
+from relvit_lab.train.state import Training
 
 DATA = {"dataset": "digits", "image_size": 16, "patch_size": 4, "test_images": 250}
 """Digits at twice their size: a patch of 2 pixels has no patch crop, one of 4 has. The grid is 4 x 4."""

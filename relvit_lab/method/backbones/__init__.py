@@ -12,8 +12,7 @@ below, or from a notebook `BACKBONES.add(Backbone(...))`. A VisionTransformer of
 `timm:vit_tiny_patch16_224` is a name.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -21,77 +20,23 @@ from torch import Tensor, nn
 
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.registry import Registry
+from relvit_lab.method.backbones.base import Backbone, TokenBackbone, default_patch
 from relvit_lab.method.backbones.weights import backbone_weights, read_weights, resized_pos_embed
 
 
-@dataclass(frozen=True)
-class Backbone:
-    """One entry: what a plan or a table needs to know without building anything.
-
-    build(image_size=..., patch=..., **options) -> nn.Module. image_size, patch: Table 1's, in pixels.
-    label: for tables. batch_size: section 4.1's. any_patch: whether `patch` may be chosen (where it is None:
-    default_patch of the image size). is_vit: each token is a patch of the image and PE can be left out, so patches can
-    be shuffled, cut as mega-patches and augmented one by one. smoke: name of the small form that preset smoke trains in
-    its place. released_dropout, released_drop_path: the rates in recipe "released".
-    """
-
-    name: str
-    build: Callable[..., nn.Module]
-    image_size: int
-    patch: int
-    label: str
-    batch_size: int = 256
-    any_patch: bool = False
-    is_vit: bool = True
-    smoke: str | None = None
-    released_dropout: float = 0.0
-    released_drop_path: float = 0.1
-
-    def sizes(self, image_size: int | None = None, patch: int | None = None) -> tuple[int, int]:
-        """The image size and patch in pixels, defaults filled in. Raises RelvitError where they do not go together."""
-        image_size = self.image_size if image_size is None else image_size
-        if patch is None:
-            patch = default_patch(image_size) if self.any_patch else self.patch
-        elif patch != self.patch and not self.any_patch:
-            raise RelvitError(f"{self.name} has patches of {self.patch} pixels, not {patch}: vit_nano takes any patch")
-        if patch < 1 or image_size < patch or image_size % patch:
-            step = max(1, patch)
-            near = max(1, round(image_size / step)) * step
-            fits = [p for p in range(2, image_size // 2 + 1) if image_size % p == 0]
-            other = f"patches of {min(fits, key=lambda p: abs(p - patch))} (vit_nano)" if fits else "another patch"
-            raise RelvitError(
-                f"{self.name}: an image of {image_size} x {image_size} pixels does not divide into patches of {patch}: "
-                f"take image_size {near}, or {other}"
-            )
-        return image_size, patch
-
-
-def default_patch(image_size: int) -> int:
-    """vit_nano's patch side for an image side, both in pixels: 8 -> 2, 28 -> 4, 32 -> 4, 64 -> 8, 224 -> 28.
-
-    The divisor that gives the grid side nearest to 8, among patches of at least 2 x 2 pixels and grids of at least
-    2 x 2 patches; the larger patch (the cheaper model) of two equally near. Raises RelvitError where there is none.
-    """
-    fits = [patch for patch in range(2, image_size // 2 + 1) if image_size % patch == 0]
-    if not fits:
-        near = max(8, round(image_size / 8) * 8)
-        raise RelvitError(f"an image side of {image_size} pixels divides into no patches: take image_size {near}")
-    return min(fits, key=lambda patch: (abs(image_size // patch - 8), -patch))
-
-
-def _vit(**options) -> nn.Module:
+def _vit(**options) -> TokenBackbone:
     from relvit_lab.method.backbones.vit import ViT  # here, not above: timm and torchvision take seconds to import
 
     return ViT(**options)
 
 
-def _swin(**options) -> nn.Module:
+def _swin(**options) -> TokenBackbone:
     from relvit_lab.method.backbones.swin import Swin
 
     return Swin(**options)
 
 
-def _t2t(**options) -> nn.Module:
+def _t2t(**options) -> TokenBackbone:
     from relvit_lab.method.backbones.t2t import T2T
 
     return T2T(**options)
@@ -103,6 +48,8 @@ _swin_nano = partial(_swin, width=16, depths=(2, 2, 2, 2), heads=(1, 2, 4, 8))
 _t2t_nano = partial(_t2t, dim=64, depth=2, heads=2, token_dim=16)
 _other = partial(Backbone, image_size=224, batch_size=64, is_vit=False)
 _t2t_entry = partial(_other, patch=16, released_dropout=0.1, released_drop_path=0.0)  # the code's rate never reaches it
+
+__all__ = ["BACKBONES", "Backbone", "create_backbone", "default_patch", "get", "load_weights", "of_another_size"]
 
 BACKBONES: Registry[Backbone] = Registry(
     "backbone",
@@ -148,7 +95,7 @@ def create_backbone(
     patch: int | None = None,
     checkpoint: str | Path | None = None,
     **options,
-) -> nn.Module:
+) -> TokenBackbone:
     """Build a backbone without classification head, with fresh weights or those of a file.
 
     name: as `get` takes it. image_size: the side of its (square) images, None for Table 1's. patch: vit_nano only, None
@@ -171,7 +118,7 @@ def create_backbone(
     return backbone
 
 
-def load_weights(backbone: nn.Module, state_dict: Mapping[str, Tensor]) -> tuple[str, ...]:
+def load_weights(backbone: TokenBackbone, state_dict: Mapping[str, Tensor]) -> tuple[str, ...]:
     """Section 4.2: give a backbone every weight of another, CLS token included, as fine-tuning does.
 
     The positional embedding ("pos_embed") is inherited where state_dict has one (of another image size: resampled, as

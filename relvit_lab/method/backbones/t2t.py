@@ -13,8 +13,10 @@ import torch.nn.functional as F
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
+from relvit_lab.method.backbones.base import TokenBackbone
 
-class T2T(nn.Module):
+
+class T2T(TokenBackbone):
     """A T2T-ViT without classification head, which gives its tokens as well.
 
     image_size: in pixels, a multiple of 16. dim: D. depth, heads: of the transformer, whose MLPs are 3 D wide.

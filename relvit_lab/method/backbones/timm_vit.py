@@ -13,7 +13,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from relvit_lab.common.errors import RelvitError
-from relvit_lab.method.backbones import Backbone
+from relvit_lab.method.backbones.base import Backbone, TokenBackbone
 
 
 class TimmViT(VisionTransformer):
@@ -36,7 +36,7 @@ class TimmViT(VisionTransformer):
 
 def create(
     model: str, image_size: int, patch: int, pos_embed: bool = True, dropout: float = 0.0, drop_path: float = 0.0
-) -> nn.Module:
+) -> TokenBackbone:
     """timm's model of that name with fresh weights, no classification head, and the interface of a backbone.
 
     image_size, patch: in pixels. pos_embed, dropout, drop_path: as ViT has them.

@@ -9,12 +9,12 @@ from matplotlib.colors import to_rgb
 
 from relvit_lab.common.errors import RelvitError, nearest
 from relvit_lab.paper.records import whole
-from relvit_lab.paper.records.measured import available, shortcut_series
-from relvit_lab.paper.records.report import Report
+from relvit_lab.paper.records.comparisons import available, shortcut_series
+from relvit_lab.paper.records.results import Results
 from relvit_lab.paper.records.store import Record, read_records
 from relvit_lab.show.style import BLACK, BLUE, GREEN, ORANGE, VERMILLION, Drawing, new_drawing, styled
 
-SETTINGS = {
+LOOKS = {
     "PE": {"color": VERMILLION, "linestyle": (0, (7, 1.5, 1.5, 1.5)), "marker": "X", "linewidth": 2.4},
     "PE + shuffle": {"color": ORANGE, "linestyle": (0, (5, 2)), "marker": "s", "linewidth": 2.4},
     "no PE": {"color": BLUE, "linestyle": "-", "marker": "o", "linewidth": 3.6},  # may lie under the next one
@@ -35,9 +35,9 @@ def shortcut_figure(records: Mapping[str, Record] | None = None) -> Drawing:
     """Figure 4 from the runs on record (results/ where None): those on the whole of CIFAR-10 where PE on, PE off and
     the baseline are all there, else those at laptop scale. Raises RelvitError where there are none."""
     records = read_records() if records is None else records
-    report, scale = Report(records, whole.STUDY), "the whole of CIFAR-10"
+    report, scale = Results(records, whole.STUDY), "the whole of CIFAR-10"
     if len(available(report, ("pe_on", "pe_off", "supervised"))) < 3:
-        report, scale = Report(records), "CIFAR-10 at laptop scale"
+        report, scale = Results(records), "CIFAR-10 at laptop scale"
     runs = report.find("pe_on")
     e, seeds = runs[0]["experiment"], ", ".join(str(run["experiment"]["seed"]) for run in runs)
     note = (
@@ -60,7 +60,7 @@ def shortcut_curves(
 ) -> Drawing:
     """Two panels: SpRel accuracy by epoch of pre-training, and class accuracy by epoch of fine-tuning.
 
-    series: for each setting (a key of SETTINGS; any of the four) {"sprel": runs, "accuracy": runs}, where runs has, for
+    series: for each setting (a key of LOOKS; any of the four) {"sprel": runs, "accuracy": runs}, where runs has, for
         each seed, the list of values in % after epoch 1, 2, ...; all seeds of a panel are equally long.
     baseline: the final accuracy in % of each supervised run from scratch, one stage: the dashed line is their mean.
     note: below the panels: which runs, at which scale.
@@ -70,9 +70,9 @@ def shortcut_curves(
     if not series:
         raise RelvitError("Figure 4 needs at least one setting")
     for name in series:
-        if name not in SETTINGS:
-            raise RelvitError(f"unknown setting '{name}': {nearest(name, SETTINGS)}")
-    ordered = {name: series[name] for name in SETTINGS if name in series}
+        if name not in LOOKS:
+            raise RelvitError(f"unknown setting '{name}': {nearest(name, LOOKS)}")
+    ordered = {name: series[name] for name in LOOKS if name in series}
     curves = {key: {name: _runs(runs.get(key, ()), name, key) for name, runs in ordered.items()} for key, *_ in PANELS}
     scratch = _runs([baseline], "supervised", "accuracy")[0]
 
@@ -117,12 +117,12 @@ def _runs(runs: Sequence[Sequence[float]], setting: str, key: str) -> np.ndarray
 
 def _draw(ax: Axes, setting: str, runs: np.ndarray) -> End:
     """Mean and band."""
-    look, epochs, mean = SETTINGS[setting], np.arange(1, runs.shape[1] + 1), runs.mean(0)
+    look, epochs, mean = LOOKS[setting], np.arange(1, runs.shape[1] + 1), runs.mean(0)
     if len(runs) > 1:
         ax.fill_between(epochs, runs.min(0), runs.max(0), color=look["color"], alpha=0.18, linewidth=0)
     # Markers of different lines stand at different epochs: lines that coincide are still seen to be two.
     every = max(1, len(epochs) // 6)
-    start = list(SETTINGS).index(setting) * max(1, every // 4) % every if every > 1 else 0
+    start = list(LOOKS).index(setting) * max(1, every // 4) % every if every > 1 else 0
     ax.plot(epochs, mean, markevery=(start, every), markersize=8, markeredgecolor="white", markeredgewidth=0.8,
             **look)  # fmt: skip
     return len(mean), float(mean[-1]), f"{setting}  {mean[-1]:.1f}", look["color"]

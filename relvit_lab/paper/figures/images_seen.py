@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 
 from relvit_lab.paper.figures.figure_4 import dark
 from relvit_lab.paper.records import whole
-from relvit_lab.paper.records.report import WHAT
+from relvit_lab.paper.records.results import WHAT
 from relvit_lab.paper.records.store import Record, read_records
 from relvit_lab.paper.records.whole_report import NOT_YET, WholeReport
 from relvit_lab.show.style import BLUE, VERMILLION, Drawing, new_drawing, styled
@@ -28,7 +28,7 @@ def images_seen_figure(records: Mapping[str, Record] | None = None) -> Drawing:
     drawing = new_drawing(11, 5.6)
     ax = drawing.subplots()
     said = [f"{WHAT[name]}: {_draw(ax, report, name)}" for name in LOOK]
-    total = report.seen("twice") / 1e6
+    total = report.images_seen("twice") / 1e6
     ax.set_xlim(0, total * 1.01)
     ax.axvline(total / 2, color="0.7", linewidth=1, zorder=0)
     ax.set_xlabel("training images seen, millions (both stages)", fontsize=13)
@@ -51,17 +51,17 @@ def _draw(ax: Axes, report: WholeReport, name: str) -> str:
     look, ends = LOOK[name], []
     for number, stage in enumerate(("first", "last")):
         runs = [r["curves"]["test"].get("accuracy") for r in report.there(name, stage)]
-        before = number * report.seen("supervised") / 1e6
+        before = number * report.images_seen("supervised") / 1e6
         if not runs:
             continue
         if None in runs or runs[0][0] is None:  # pre-training knows no classes
-            ax.plot((before, report.seen("supervised") / 1e6), (0, 0), color=look["color"], linewidth=5, alpha=0.35,
-                    solid_capstyle="butt", transform=ax.get_xaxis_transform(), clip_on=False)  # fmt: skip
+            ax.plot((before, report.images_seen("supervised") / 1e6), (0, 0), color=look["color"], linewidth=5,
+                    alpha=0.35, solid_capstyle="butt", transform=ax.get_xaxis_transform(), clip_on=False)  # fmt: skip
             ends.append(f"pre-trained with {_seeds(len(runs))}, no classes yet")
             continue
         values = np.array(runs, dtype=float)  # (seeds, epochs)
         epochs = np.arange(1, values.shape[1] + 1)
-        images = before + epochs / len(epochs) * report.seen("supervised") / 1e6
+        images = before + epochs / len(epochs) * report.images_seen("supervised") / 1e6
         mean = values.mean(0)
         if len(values) > 1:
             ax.fill_between(images, values.min(0), values.max(0), color=look["color"], alpha=0.18, linewidth=0)

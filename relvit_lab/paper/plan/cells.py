@@ -27,11 +27,27 @@ SMALL = DATASETS[:4]  # Table 3's columns
 MEGA_PATCHES = (10, 8, 6, 5, 4, 3)  # Table 5's M
 VITS_AT_224 = ("vit_s_32", "vit_s_16", "vit_s_14")
 OTHERS = {"Swin": ("swin_t", "RelSwin"), "T2T": ("t2t_vit_14", "RelT2T-ViT")}  # Table 3: its backbone, its own row
-SETTINGS = {  # Figure 4
-    f"PE {'on' if pe else 'off'}, {'shuffle' if shuffle else 'no shuffle'}": {"pos_embed": pe, "shuffle": shuffle}
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A setting of Figure 4. row: its name in tables. short: in the figure. fields: of Experiment."""
+
+    row: str
+    short: str
+    fields: Mapping[str, Any]
+
+
+FIGURE_4 = {
+    f"pe_{'on' if pe else 'off'}{'_shuffled' if shuffle else ''}": Curve(
+        f"PE {'on' if pe else 'off'}, {'shuffle' if shuffle else 'no shuffle'}",
+        f"{'PE' if pe else 'no PE'}{' + shuffle' if shuffle else ''}",
+        {"tasks": ("sprel",), "pos_embed": pe, "shuffle": shuffle},
+    )
     for pe in (False, True)
     for shuffle in (False, True)
 }
+"""Its settings, by the names that studies have for them."""
 TASK_NAMES = tuple(task.name for task in RELVIT)
 COMBINATIONS = tuple(chosen for size in (1, 2, 3, 4) for chosen in combinations(TASK_NAMES, size))  # Table 4's rows
 
@@ -40,11 +56,8 @@ TWICE = {"scenario": "supervised", "supervised_stages": 2}
 FINETUNED = {"scenario": "pretrain_finetune", "tasks": ("sprel", "abspos")}
 JOINT = {"scenario": "downstream_only", "tasks": ("sprel", "abspos")}
 
-FIXED = (
-    "scenario", "backbone", "tasks", "task_weights", "mega_patches", "pos_embed", "shuffle", "supervised_stages",
-    "image_size", "patch_size", "init_from", "stop_after", "recipe", "seed",
-)  # fmt: skip
-"""Fields of Experiment that make a cell what it is: no override changes them."""
+OPEN = {name: field for name, field in Experiment.settings().items() if not field.planned}
+"""Fields of Experiment that an override may change: the others make a cell what it is."""
 
 
 @dataclass(frozen=True)
@@ -154,10 +167,10 @@ def _table5(small: bool, dataset: str) -> Rows:
 
 def _figure4(small: bool, dataset: str) -> Rows:
     on = _on(dataset, small)
-    for row, setting in SETTINGS.items():
-        fields = on | FINETUNED | {"tasks": ("sprel",)} | setting
-        yield row, "SpRel", fields, {"stage": "first", "metric": "sprel", "like": "sprel"}
-        yield row, "Finetuning", fields, {}
+    for curve in FIGURE_4.values():
+        fields = on | FINETUNED | curve.fields
+        yield curve.row, "SpRel", fields, {"stage": "first", "metric": "sprel", "like": "sprel"}
+        yield curve.row, "Finetuning", fields, {}
     yield "Supervised", "Finetuning", on | SUPERVISED, {}
 
 
@@ -241,7 +254,7 @@ def _checked(overrides: Mapping[str, Any], tables: Sequence[str]) -> dict[str, A
     would make the cells something else."""
     e = Experiment.create(overrides)
     for name in overrides:
-        if name in FIXED:
+        if name not in OPEN:
             raise RelvitError(f"'{name}' is what makes a cell of a table: the plan sets it itself, leave it out")
         if name == "dataset" and tuple(tables) != ("figure4",):
             raise RelvitError("'dataset' can be set for figure4 alone: the other tables name theirs, choose rows")

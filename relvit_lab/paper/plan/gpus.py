@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.files import locked
 
 PAUSE = 0.5  # seconds between two looks for a free device
 
@@ -46,8 +47,6 @@ def one_device(say: Callable[[str], object] = print) -> Iterator[str | None]:
 
     Raises RelvitError where somebody else has made the folder of the locks.
     """
-    from filelock import FileLock, Timeout
-
     names, waiting = devices(), False
     if not names:
         yield None
@@ -64,16 +63,10 @@ def one_device(say: Callable[[str], object] = print) -> Iterator[str | None]:
         )
     while True:
         for name in names:
-            lock = FileLock(folder / f"{name.replace('/', '_').replace(':', '_')}.lock")
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:
-                continue
-            try:
-                yield name
-            finally:
-                lock.release()
-            return
+            with locked(folder / f"{name.replace('/', '_').replace(':', '_')}.lock", timeout=0) as held:
+                if held:
+                    yield name
+                    return
         if not waiting:
             say(f"all {len(names)} devices are taken by other jobs: waiting for one")
             waiting = True

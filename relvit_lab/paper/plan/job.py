@@ -15,10 +15,11 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.files import locked, write_whole
 from relvit_lab.common.printable import printable
 from relvit_lab.common.sealed import read
 from relvit_lab.paper.plan.gpus import one_device
@@ -38,9 +39,10 @@ def run_job(folder: Path, fields: Mapping[str, object], notebook: Path, attempt:
     """
     with Termination() as termination, contextlib.ExitStack() as held:
         folder.mkdir(parents=True, exist_ok=True)
-        held.enter_context(_alone(folder / "job.lock", "another sweep"))
+        held.enter_context(locked(folder / "job.lock", waiting=lambda: _waits(folder, "another sweep")))
         if not (folder / "result.json").exists():
-            with _alone(folder / "lock", "another process"):  # or the kernel of a job that was killed a moment ago
+            # another process, or the kernel of a job that was killed a moment ago
+            with locked(folder / "lock", waiting=lambda: _waits(folder, "another process")):
                 pass
         if (folder / "result.json").exists():
             return _say(folder, "done already", 0)
@@ -69,9 +71,7 @@ def _judge(folder: Path, error: BaseException | None, terminated: bool, before: 
     tries = before.get("tries", 1) + 1 if before else 1
     again = kind != "RelvitError" and tries < TRIES  # RelvitError: something that a person has to mend
     failure = {"kind": kind, "message": message, "notebook": NOTEBOOK, "tries": tries, "again": again}
-    partial = folder / f"{FAILURE}.partial"
-    partial.write_text(json.dumps(failure, indent=1) + "\n")
-    os.replace(partial, folder / FAILURE)
+    write_whole(folder / FAILURE, json.dumps(failure, indent=1) + "\n")
     return _say(folder, f"failed: {message} (see {folder / NOTEBOOK})", 1)
 
 
@@ -148,25 +148,12 @@ def _execute(notebook: Path, out: Path, fields: Mapping[str, object], terminatio
     return None
 
 
-@contextlib.contextmanager
-def _alone(file: Path, who: str) -> Iterator[None]:
-    """Hold the lock, waiting where another holds it."""
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(file)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        _say(file.parent, f"{who} is at this stage: waiting for it")
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
-
-
 def _wants_gpu(fields: Mapping[str, object]) -> bool:
     return fields.get("device", "auto") in ("auto", "cuda", None)
+
+
+def _waits(folder: Path, who: str) -> None:
+    _say(folder, f"{who} is at this stage: waiting for it")
 
 
 def _say(folder: Path, text: str, code: int = 0) -> int:

@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from relvit_lab.common.errors import RelvitError, nearest
+from relvit_lab.common.files import locked
 from relvit_lab.common.paths import resolve
 from relvit_lab.common.shortages import write_explained
 from relvit_lab.common.values import coerce
@@ -21,7 +23,7 @@ CHOICES = {
 }  # fmt: skip
 """What `--config` takes beside the fields of Experiment: lists as JSON or joined by commas."""
 
-_HELD: list[object] = []  # locks: one that nothing refers to is let go
+_HELD = ExitStack()  # the locks of this process, until it ends
 
 
 @dataclass(frozen=True)
@@ -84,19 +86,14 @@ class Sweep:
     def hold(self) -> None:
         """Keep other sweeps from the run folder, wherever they run, until this process ends. Raises RelvitError where
         one is at it."""
-        from filelock import FileLock, Timeout
-
         with write_explained(self.run_dir):
             self.run_dir.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.run_dir / ".sweep.lock")
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:
-                raise RelvitError(
-                    f"another sweep is running on {self.run_dir}: wait until it has ended, or take another with "
-                    "--config run_dir=..."
-                ) from None
-        _HELD.append(lock)
+            held = _HELD.enter_context(locked(self.run_dir / ".sweep.lock", timeout=0))
+        if not held:
+            raise RelvitError(
+                f"another sweep is running on {self.run_dir}: wait until it has ended, or take another with "
+                "--config run_dir=..."
+            )
 
     def summary(self, tables: Iterable[str]) -> str:
         """What became of the stages of these tables."""

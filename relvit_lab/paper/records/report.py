@@ -15,40 +15,20 @@
 
 import re
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from relvit_lab.common.errors import RelvitError, nearest
 from relvit_lab.common.paths import resolve
-from relvit_lab.paper.records import settings as laptop
-from relvit_lab.paper.records import whole
-from relvit_lab.paper.records.store import Record, mean_sd, read_records
-from relvit_lab.paper.records.study import Study
+from relvit_lab.paper.records import settings as small
+from relvit_lab.paper.records.results import WHAT, Results, markdown, number, plus_minus
+from relvit_lab.paper.records.store import Record, read_records
+from relvit_lab.paper.records.whole_report import WholeReport
 
-WHAT = {
-    "supervised": "supervised, one stage",
-    "twice": "supervised, two stages",
-    "finetuned": "pre-trained (SpRel + AbsPos), fine-tuned",
-    "joint": "downstream-only (joint SpRel + AbsPos)",
-    "control": "supervised on patch-augmented images (joint with task weights 0)",
-    "pe_off": "PE off, no shuffle",
-    "pe_off_shuffled": "PE off, shuffle",
-    "pe_on": "PE on, no shuffle",
-    "pe_on_shuffled": "PE on, shuffle",
-    "released": "recipe released",
-    "four_tasks": "all four tasks, PE off",
-    "four_tasks_pe": "all four tasks, PE on, no shuffle",
-    "few_supervised": f"supervised, {whole.SHARE} % of the labels",
-    "few_supervised_long": f"supervised, {whole.SHARE} % of the labels, longer",
-    "few_finetuned": f"pre-trained, fine-tuned on {whole.SHARE} % of the labels",
-    "long_twice": "supervised, two stages",
-    "long_finetuned": "pre-trained, fine-tuned",
-    **{f"mega_{m}": f"M = {m}" for m in laptop.MEGA},
-}
 TABLES = {
     "main": ("supervised", "twice", "finetuned", "joint", "control"),
     "shortcut": ("pe_off", "pe_off_shuffled", "pe_on", "pe_on_shuffled", "supervised", "twice"),
-    "mega": ("finetuned", *(f"mega_{m}" for m in laptop.MEGA)),
+    "mega": ("finetuned", *(f"mega_{m}" for m in small.MEGA)),
     "recipe": ("finetuned", "released"),
     "long": ("long_twice", "long_finetuned"),
 }
@@ -56,11 +36,8 @@ ANSWER = re.compile(r"(<!-- answer: .*? -->\n).*?\n(<!-- end of answer -->)", re
 RENAMED = {("mega", "finetuned"): "no mega-patches", ("recipe", "finetuned"): "recipe paper"}
 
 
-class Report:
-    """The numbers of a study's records, as text. render and value are for the one at laptop scale."""
-
-    def __init__(self, records: Mapping[str, Record], study: Study = laptop.STUDY):
-        self.records, self.study = records, study
+class Report(Results):
+    """What the template of results/README.md asks for, from the records of the study at laptop scale."""
 
     def render(self, template: str) -> str:
         """The template with every {{...}} replaced. Raises RelvitError for one that is unknown, or has no record."""
@@ -76,8 +53,8 @@ class Report:
             "wins": lambda a, b: str(sum(gap > 0 for gap in self.gaps(a, b))),
             "table": self.table,
             "shared": self.shared,
-            "full": lambda field: _number(self.shared_by([self.find(n)[0] for n in laptop.FULL_SIZE], field)),
-            "long": lambda field: _number(self.shared_by(laptop.find(self.records, "long_finetuned"), field)),
+            "full": lambda field: number(self.shared_by([self.find(n)[0] for n in small.FULL_SIZE], field)),
+            "long": lambda field: number(self.shared_by(small.find(self.records, "long_finetuned"), field)),
             "chance": self.chance,
             "count": lambda _: str(len(self.used())),
             "hours": lambda: f"{sum(record['cost']['seconds'] for record in self.used()) / 3600:.1f}",
@@ -87,9 +64,9 @@ class Report:
             "kept": lambda name: ", ".join(str(record["stage"]["kept_epoch"]) for record in self.find(name, "first")),
             "missing": self.missing,
             "count_seeds": lambda name: str(len(self.find(name))),
-            "points": lambda: _number(int(self.shared_by(self.find("finetuned"), "test_images")) // 100),
-            "seeds": lambda: ", ".join(map(str, laptop.SEEDS)),
-            "commands": lambda: "\n".join(laptop.commands()),
+            "points": lambda: number(int(self.shared_by(self.find("finetuned"), "test_images")) // 100),
+            "seeds": lambda: ", ".join(map(str, small.SEEDS)),
+            "commands": lambda: "\n".join(small.commands()),
             "made": self.made,
             "whole": self.whole,
         }
@@ -99,8 +76,6 @@ class Report:
 
     def whole(self, what: str) -> str:
         """A part of the page that is about the whole of CIFAR-10: answer, rows, differences, ..."""
-        from relvit_lab.paper.records.whole_report import WholeReport
-
         parts = WholeReport(self.records).parts()
         if what not in parts:
             raise RelvitError(f"unknown part 'whole {what}' in the template: {nearest(what, parts)}")
@@ -108,33 +83,9 @@ class Report:
 
     def used(self) -> list[Record]:
         """All records that the report speaks of, each once."""
-        names = (*laptop.SETTINGS, *laptop.FULL_SIZE)
+        names = (*small.SETTINGS, *small.FULL_SIZE)
         found = [r for name in names for stage in ("first", "last") for r in self.find(name, stage)]
         return list({record["id"]: record for record in found}.values())
-
-    def find(self, name: str, stage: str = "last") -> list[Record]:
-        return self.study.find(self.records, name, stage)
-
-    def curves(self, name: str, stage: str, metric: str) -> list[list[float]]:
-        return self.study.curves(self.records, name, stage, metric)
-
-    def of(self, name: str, metric: str) -> list[float]:
-        """A metric by seed: accuracies after the last stage, a task's metric after the stage that trained it."""
-        stage = "last" if metric in ("accuracy", "best_accuracy") else "first"
-        return [record["metrics"][metric] for record in self.find(name, stage)]
-
-    def gaps(self, one: str, other: str) -> list[float]:
-        """Differences of accuracies, for the seeds that both have."""
-        first, second = (
-            {record["experiment"]["seed"]: record["metrics"]["accuracy"] for record in self.find(name)}
-            for name in (one, other)
-        )
-        return [first[seed] - second[seed] for seed in first if seed in second]
-
-    def seconds(self, name: str) -> list[float]:
-        """Seconds of all stages of a run, by seed."""
-        stages = ("first", "last") if self.find(name, "first") != self.find(name, "last") else ("last",)
-        return [sum(r["cost"]["seconds"] for r in run) for run in zip(*(self.find(name, s) for s in stages))]
 
     def missing(self) -> str:
         """The planned runs that are not on record."""
@@ -142,19 +93,8 @@ class Report:
         return ", ".join(f"`{name}` (seed {' and '.join(map(str, seeds))})" for name, seeds in gaps.items()) or "none"
 
     def shared(self, field: str) -> str:
-        names = [name for name in laptop.SETTINGS if name not in laptop.LONG]
-        return _number(self.shared_by([r for name in names for r in self.find(name)], field))
-
-    def shared_by(self, records: Sequence[Record], field: str) -> object:
-        values = {str(r["experiment"][field]): r["experiment"][field] for r in records}
-        if len(values) != 1:
-            raise RelvitError(f"{field} is not the same in all records: {', '.join(values)}")
-        return next(iter(values.values()))
-
-    def side(self) -> int:
-        """Patches a side, without mega-patches."""
-        experiment = self.find("finetuned")[0]["experiment"]
-        return experiment["image_size"] // experiment["patch_size"]
+        names = [name for name in small.SETTINGS if name not in small.LONG]
+        return number(self.shared_by([r for name in names for r in self.find(name)], field))
 
     def chance(self, task: str) -> str:
         from relvit_lab.method.tasks import TASKS
@@ -167,7 +107,7 @@ class Report:
         from relvit_lab.method.tasks import TASKS
         from relvit_lab.train.evaluate import chance
 
-        values = [f"{chance(TASKS.get('sprel'), m):.1f} % (M = {m})" for m in laptop.MEGA]
+        values = [f"{chance(TASKS.get('sprel'), m):.1f} % (M = {m})" for m in small.MEGA]
         return f"{', '.join(values)} and {self.chance('sprel')} % (no mega-patches)"
 
     def made(self) -> str:
@@ -203,15 +143,9 @@ class Report:
         what = RENAMED.get((table, name), WHAT[name])
         return [what, budget, ", ".join(f"{a:.1f}" for a in accuracies), plus_minus(accuracies), *tasks]
 
-    @staticmethod
-    def task_metric(records: Sequence[Record], task: str) -> str:
-        """ "-" where the task was not trained."""
-        weights = [dict(zip(r["fields"].get("tasks", ()), r["fields"].get("task_weights", ()))) for r in records]
-        return plus_minus([r["metrics"][task] for r in records]) if all(w.get(task) for w in weights) else "-"
-
     def labels(self) -> str:
         rows = []
-        for share in (*laptop.LABELS, 100):
+        for share in (*small.LABELS, 100):
             one, other = (("supervised", "finetuned") if share == 100 else
                           (f"supervised_{share}", f"finetuned_{share}"))  # fmt: skip
             images = self.shared_count(one)
@@ -224,7 +158,7 @@ class Report:
 
     def backbones(self) -> str:
         rows = []
-        for name in laptop.FULL_SIZE:
+        for name in small.FULL_SIZE:
             (record,) = self.find(name)
             metrics, cost = record["metrics"], record["cost"]
             trained = ", ".join(record["fields"].get("tasks", ())) or "nothing else"
@@ -238,36 +172,17 @@ class Report:
 
     def shared_count(self, name: str) -> str:
         counts = {record["counts"]["train_images"] for record in self.find(name)}
-        return " to ".join(_number(count) for count in sorted({min(counts), max(counts)}))
+        return " to ".join(number(count) for count in sorted({min(counts), max(counts)}))
 
 
-def plus_minus(values: Sequence[float], sign: bool = False) -> str:
-    """ "41.3 ± 0.9", a single value without spread; with `sign` "+1.2 ± 0.4"."""
-    mean, sd = mean_sd(values)
-    text = f"{mean:+.1f}" if sign else f"{mean:.1f}"
-    return text if sd is None else f"{text} ± {sd:.1f}"
-
-
-def _number(value: object) -> str:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return str(value)
-    return f"{value:,}" if isinstance(value, int) else f"{value:g}"
-
-
-def markdown(headers: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
-    """A table; all columns but the first ones to the right."""
-    lines = [headers, ["---"] * left + ["---:"] * (len(headers) - left), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def write_report(folder: str | Path = "results") -> Path:
+def write_readme(folder: str | Path = "results") -> Path:
     """results/README.md, anew, and the answer in the README beside the folder. Returns its path. Raises RelvitError."""
     folder = resolve(folder)
     template, path = folder / "README.template.md", folder / "README.md"
     records = read_records(folder)
     if not template.is_file() or not records:
         raise RelvitError(
-            f"the report is made from README.template.md and the records (*.json) in {folder}, which are not there: "
+            f"the page is made from README.template.md and the records (*.json) in {folder}, which are not there: "
             "start it in a checkout of the project, or name one with RELVIT_HOME"
         )
     report = Report(records)

@@ -1,4 +1,4 @@
-"""Real runs at laptop scale, as data: what results/README.md reports, by name. `python -m relvit_lab laptop` lists the
+"""Real runs at laptop scale, as data: what results/README.md reports, by name. `python -m relvit_lab small` lists the
 commands; with OMP_NUM_THREADS=1 a stage takes two to three minutes on one CPU core.
 
 The real CIFAR-10, cut down by preset demo to a fixed 4,000 training and 2,000 test images, and the small ViT vit_nano;
@@ -8,6 +8,7 @@ and a few short runs of Swin-T and T2T-ViT-14 at 224 px (FULL_SIZE).
 from collections.abc import Iterator
 from typing import Any
 
+from relvit_lab.paper.plan.cells import FIGURE_4
 from relvit_lab.paper.records.store import NOTEBOOK, command
 from relvit_lab.paper.records.study import Study
 
@@ -27,10 +28,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "finetuned": {},
     "joint": JOINT,
     "control": {**JOINT, "task_weights": (0.0, 0.0)},
-    "pe_off": {"tasks": "sprel", "pos_embed": False},
-    "pe_off_shuffled": {"tasks": "sprel", "pos_embed": False, "shuffle": True},
-    "pe_on": {"tasks": "sprel", "pos_embed": True},
-    "pe_on_shuffled": {"tasks": "sprel", "pos_embed": True, "shuffle": True},
+    **{name: dict(curve.fields) for name, curve in FIGURE_4.items()},
     **{f"mega_{m}": {"mega_patches": m} for m in MEGA},
     **{f"supervised_{share}": {**SUPERVISED, "label_fraction": share / 100} for share in LABELS},
     **{f"finetuned_{share}": {"label_fraction": share / 100} for share in LABELS},
@@ -54,7 +52,7 @@ STUDY = Study(
     {name: DATA | fields for name, fields in SETTINGS.items()}
     | {name: FULL_DATA | fields for name, fields in FULL_SIZE.items()},
     {name: SEEDS[:1] if name in LONG or name in FULL_SIZE else SEEDS for name in (*SETTINGS, *FULL_SIZE)},
-    "python -m relvit_lab laptop",
+    "python -m relvit_lab small",
 )
 experiment, find, curves = STUDY.experiment, STUDY.find, STUDY.curves
 

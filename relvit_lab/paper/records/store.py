@@ -6,18 +6,17 @@ environment, cost}. A record holds no weights, no path and no place of the machi
 
 import json
 import shlex
-import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from relvit_lab.common.errors import RelvitError, nearest
+from relvit_lab.common.files import write_whole
 from relvit_lab.common.paths import resolve
 from relvit_lab.common.sealed import NUMBER, OPTIONAL, Damaged, read
-from relvit_lab.train.experiment import PLACES, Experiment, Stage
+from relvit_lab.train.experiment import Experiment, Stage
 from relvit_lab.train.stage_folder import EXPERIMENT, WHOLE, RunFolder
 
-NOT_RECORDED = (*(name for name in PLACES if name not in ("preset", "stop_after", "knn", "linear_probe")), "init_from")
 NOTEBOOK = "papermill notebooks/04_train.ipynb out.ipynb"
 
 Record = dict[str, Any]
@@ -37,7 +36,7 @@ def make_record(folder: Path) -> Record:
     about, lines, result = RunFolder(folder).finished()
     if about["experiment"]["init_from"]:
         raise RelvitError(f"{folder} began from weights given by init_from: no command alone makes it again")
-    experiment = {name: value for name, value in about["experiment"].items() if name not in NOT_RECORDED}
+    experiment = {name: about["experiment"][name] for name, field in Experiment.settings().items() if field.recorded}
     return {
         "id": about["stage"]["id"],
         "command": command(experiment | _computed(result["environment"])),
@@ -119,9 +118,7 @@ def write_records(run_dirs: Iterable[str | Path], to: str | Path = "results") ->
         for folder in found:
             record = make_record(folder)
             path = target / f"{record['id']}.json"
-            partial = path.with_suffix(".partial")
-            partial.write_text(json.dumps(record, separators=(",", ":")).replace(',"', ',\n"') + "\n", encoding="utf-8")
-            partial.replace(path)
+            write_whole(path, json.dumps(record, separators=(",", ":")).replace(',"', ',\n"') + "\n")
             written.append(path)
     return written
 
@@ -184,11 +181,3 @@ def get_record(records: Mapping[str, Record], name: str) -> Record:
         problem = f"{len(found)} records begin with" if found else "no record"
         raise RelvitError(f"{problem} '{name}': {nearest(name, [r['id'] for r in found] or records)}")
     return found[0]
-
-
-# Several seeds
-
-
-def mean_sd(values: Sequence[float]) -> tuple[float, float | None]:
-    """The mean and the sample standard deviation (n - 1), None for a single value."""
-    return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else None

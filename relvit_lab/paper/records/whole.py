@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Any
 
+from relvit_lab.paper.plan.cells import FIGURE_4
 from relvit_lab.paper.records.settings import JOINT, SUPERVISED, TWICE
 from relvit_lab.paper.records.store import Record
 from relvit_lab.paper.records.study import Study
@@ -34,8 +35,8 @@ ARMS: dict[str, dict[str, dict[str, Any]]] = {
         "control": {**JOINT, "task_weights": (0.0, 0.0)},
     },
     "shortcut": {
-        "pe_on": {"tasks": "sprel", "pos_embed": True},
-        "pe_off": {"tasks": "sprel", "pos_embed": False},
+        "pe_on": dict(FIGURE_4["pe_on"].fields),
+        "pe_off": dict(FIGURE_4["pe_off"].fields),
     },
     "four tasks": {  # the notebooks' model, and its twin that can cheat
         "four_tasks": FOUR,

@@ -4,8 +4,9 @@ none, some or all of them. What has not been run is named, with the command that
 from collections.abc import Callable, Mapping
 
 from relvit_lab.common.errors import RelvitError
-from relvit_lab.paper.records import measured, whole
-from relvit_lab.paper.records.report import WHAT, Report, markdown, plus_minus
+from relvit_lab.common.stats import told_apart
+from relvit_lab.paper.records import comparisons, whole
+from relvit_lab.paper.records.results import WHAT, Results, markdown, plus_minus
 from relvit_lab.paper.records.store import Record
 from relvit_lab.show.summary import Table
 
@@ -26,7 +27,7 @@ VERDICTS = {True: "told apart", False: "not told apart", None: "one seed: cannot
 NOT_YET = "not run yet"
 
 
-class WholeReport(Report):
+class WholeReport(Results):
     """The numbers of the larger study."""
 
     def __init__(self, records: Mapping[str, Record]):
@@ -67,8 +68,8 @@ class WholeReport(Report):
     def _sentence(self, one: str, other: str) -> str:
         at, report = "on all of CIFAR-10", self
         if not self.both(one, other):
-            report = Report(self.records)  # at laptop scale
-            if not measured.available(report, (one, other))[1:]:
+            report = Results(self.records)  # at laptop scale
+            if not comparisons.available(report, (one, other))[1:]:
                 return f"{WHAT[one]}, against {WHAT[other]}: {NOT_YET}."
             images = report.shared_by(report.find(one), "train_images")
             at = f"on {images:,} images of CIFAR-10 (the whole set: {NOT_YET})"
@@ -81,7 +82,7 @@ class WholeReport(Report):
         }[one]
         ahead, sign = ("ahead of", 1) if sum(gaps) > 0 else ("behind", -1)
         points = plus_minus([sign * gap for gap in gaps])
-        verdict = VERDICTS[measured.told_apart(gaps)]
+        verdict = VERDICTS[told_apart(gaps)]
         seeds = verdict if len(gaps) == 1 else f"{len(gaps)} seeds: {verdict}"
         alone = "training on the classes alone"
         return f"With {budget} each, {at}, {what} stands {points} points {ahead} {alone} ({seeds})."
@@ -99,7 +100,7 @@ class WholeReport(Report):
             by_seed = ", ".join(f"{value:.1f}" for value in accuracies)
             spread = plus_minus(accuracies) if accuracies else NOT_YET
             tasks = [self.task_metric(firsts, task) if firsts else "-" for task in ("sprel", "abspos")]
-            lines.append([_millions(self.seen(name)), WHAT[name], by_seed or "-", spread, *tasks])
+            lines.append([_millions(self.images_seen(name)), WHAT[name], by_seed or "-", spread, *tasks])
         headers = ["images seen", "trained", "accuracy by seed, %", "mean ± sd", "SpRel, %", "AbsPos, %"]
         return markdown(headers, lines, left=2)
 
@@ -111,11 +112,11 @@ class WholeReport(Report):
         """By how many points one setting is ahead of another, seed by seed, and whether both saw as many images."""
         lines = []
         for one, other in PAIRS:
-            ours, theirs = self.seen(one), self.seen(other)
+            ours, theirs = self.images_seen(one), self.images_seen(other)
             budget = "equal" if abs(ours / theirs - 1) < 0.005 else f"{_millions(ours)} to {_millions(theirs)}"
             gaps = self.gaps(one, other) if self.both(one, other) else []
             points = plus_minus(gaps, sign=True) if gaps else NOT_YET
-            verdict = VERDICTS[measured.told_apart(gaps)] if gaps else "-"
+            verdict = VERDICTS[told_apart(gaps)] if gaps else "-"
             lines.append((budget, WHAT[one], WHAT[other], points, str(len(gaps) or "-"), verdict))
         return Table(("images seen", "accuracy of", "less that of", "points", "seeds", "verdict"), tuple(lines))
 
@@ -177,7 +178,7 @@ class WholeReport(Report):
         """Whether two settings have a seed in common."""
         return bool(self.there(one) and self.there(other) and self.gaps(one, other))
 
-    def seen(self, name: str) -> int:
+    def images_seen(self, name: str) -> int:
         """Training images that a run is shown in all its stages, with those that it is shown again."""
         stages = self.study.stages(name)
         e = stages[0].experiment

@@ -3,41 +3,21 @@
 A rule is about some of the stages, looks at one of them and says in words what it does otherwise, or nothing.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from relvit_lab import data
 from relvit_lab.method import backbones, drloc
 from relvit_lab.method.augment import largest_shift
 from relvit_lab.method.tasks import RELVIT
 from relvit_lab.paper import numbers as paper
-from relvit_lab.paper.tables.finished import Run
+from relvit_lab.paper.tables.made import Made
 from relvit_lab.train import presets
 from relvit_lab.train.build import statistics_at_224
-from relvit_lab.train.experiment import Stage
 
 PAPERS = ("vit_s_4", "vit_s_8", "vit_s_32", "vit_s_16", "vit_s_14", "swin_t", "t2t_vit_14")
 PAIR_TASKS = {task.name for task in RELVIT} - {"abspos"}
 CODE = "the released code"
-
-
-@dataclass(frozen=True)
-class Made:
-    """A finished run; its stage, which has the same id and so the same scientific fields; the tables that need it."""
-
-    run: Run
-    stage: Stage
-    tables: tuple[str, ...] = ()
-
-    @property
-    def result(self) -> Mapping[str, Any]:
-        return self.run.result
-
-    @property
-    def preset(self) -> str:
-        """Changes no id, so the run itself is asked."""
-        return str(self.result["experiment"].get("preset") or "not recorded")
 
 
 @dataclass(frozen=True)

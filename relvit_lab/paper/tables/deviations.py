@@ -7,9 +7,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from relvit_lab.common.table import Table
 from relvit_lab.common.words import plural
 from relvit_lab.paper import numbers as paper
-from relvit_lab.paper.tables.deviation_rules import RULES, SCOPES, Made
+from relvit_lab.paper.plan.cells import Cell
+from relvit_lab.paper.tables.deviation_rules import RULES, SCOPES
+from relvit_lab.paper.tables.finished import Runs
+from relvit_lab.paper.tables.made import Made
+from relvit_lab.paper.tables.numbers import aggregate
 
 STAGES = {
     "pretrain": "pre-training", "finetune": "fine-tuning", "supervised": "supervised",
@@ -70,6 +75,16 @@ def fewer_seeds(counts: Iterable[int]) -> tuple[Deviation, ...]:
         for n in sorted(by_count)
         if n < SEEDS
     )
+
+
+def deviation_table(runs: Runs, made: Sequence[Made], cells: Sequence[Cell]) -> Table:
+    """What the runs behind the cells' numbers do otherwise than the paper's text, what all do first. made:
+    made_for(runs, cells)."""
+    found = [*deviations(made), *fewer_seeds(n for n in (aggregate(cell, runs).n for cell in cells) if n)]
+    found.sort(key=lambda one: not one.everywhere)
+    rows = tuple((one.name, one.paper, one.ours, one.where, one.source) for one in found)
+    headers = ("What", "The paper", "These runs", "How many", "Source")
+    return Table(headers, rows) if rows else Table(("No runs, so no deviations.",), ())
 
 
 def _in_common(own: Sequence[Made], made: Sequence[Made]) -> str:

@@ -12,9 +12,10 @@ from relvit_lab.paper import numbers as paper
 from relvit_lab.paper.figures.draw import Plate, render
 from relvit_lab.paper.plan import cells as plan
 from relvit_lab.paper.tables import pictures as viz_tables
+from relvit_lab.paper.tables.entries import BUILT, Ours, PaperTable, comparison
 from relvit_lab.paper.tables.finished import Runs, collect
 from relvit_lab.paper.tables.html import to_page
-from relvit_lab.paper.tables.numbers import BUILT, Ours, PaperTable, comparison, paper_table
+from relvit_lab.paper.tables.numbers import paper_table
 from relvit_lab.paper.tables.text import row_label, to_csv, to_latex, to_markdown
 
 TABLES = tuple(name for name in paper.TITLES if name != "figure4")

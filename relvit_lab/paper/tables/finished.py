@@ -13,10 +13,11 @@ from relvit_lab.train.stage_folder import RunFolder
 
 @dataclass(frozen=True)
 class Run:
-    """A finished stage. copies: other folders that hold the same result."""
+    """A finished stage. folder: None where only its record is there (recorded.py). copies: other folders that hold the
+    same result."""
 
     id: str
-    folder: Path
+    folder: Path | None
     result: Mapping[str, Any]
     copies: tuple[Path, ...] = ()
 
@@ -48,12 +49,13 @@ class Run:
 class Runs:
     """Finished stages by id. differing: folders of one id whose results are not the same: none of them counts.
 
-    unreadable: what is wrong with folders that were left out.
+    unreadable: what is wrong with folders that were left out. recorded: whether they are records, not folders.
     """
 
     by_id: Mapping[str, Run] = field(default_factory=dict)
     differing: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
     unreadable: tuple[str, ...] = ()
+    recorded: bool = False
 
     def __len__(self) -> int:
         return len(self.by_id)

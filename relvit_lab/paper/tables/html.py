@@ -3,8 +3,9 @@
 import html
 from pathlib import Path
 
+from relvit_lab.common.document import document
 from relvit_lab.paper import numbers as paper
-from relvit_lab.paper.tables.numbers import PaperTable
+from relvit_lab.paper.tables.entries import PaperTable
 from relvit_lab.paper.tables.text import (
     LINKS,
     NONE,
@@ -22,14 +23,19 @@ from relvit_lab.paper.tables.text import (
 PALE, SMALL = "opacity:.72", "font-size:.85em"
 EDGE = "border-left:1px solid rgba(128,128,128,.55)"
 CELL = "padding:.25em .55em;vertical-align:top;text-align:right;white-space:nowrap"
-# Of a page: nothing is fetched and no script runs, whatever stands in it.
-POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 TITLES = {
     "≈": "within the noise",
     "≠": "outside the noise",
     "?": "nothing to judge by: one seed, or no spread",
     "†": "quoted by the paper from Liu et al. [21]",
 }
+
+
+class ShownTable(PaperTable):
+    """A table that a notebook shows as HTML."""
+
+    def _repr_html_(self) -> str:
+        return to_html(self, Path.cwd())
 
 
 def to_html(table: PaperTable, start: Path) -> str:
@@ -52,11 +58,7 @@ def to_page(table: PaperTable, start: Path) -> str:
     style = (
         "body{font-family:system-ui,sans-serif;margin:1.5em;color:#222;background:#fff}table{border-collapse:collapse}"
     )
-    return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}"><title>{html.escape(table.title)}</title>'
-        f"<style>{style}</style></head>\n<body>{to_html(table, start)}</body></html>\n"
-    )
+    return document(table.title, to_html(table, start), style)
 
 
 def _panel(table: PaperTable, columns: tuple[str, ...], start: Path, first: bool) -> str:

@@ -10,49 +10,27 @@ because that is how it was taken; our headline beside it is the last epoch's acc
 import functools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
 
 from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.stats import half_width
 from relvit_lab.paper import numbers as paper
 from relvit_lab.paper.plan.cells import RECIPES, Cell
-from relvit_lab.paper.records.noise import LEVEL, half_width, paired_p
-from relvit_lab.paper.records.store import mean_sd
-from relvit_lab.paper.slips import BASELINES, parameters, slips
-from relvit_lab.paper.tables.finished import Run, Runs, collect, one_data_set
-
-__all__ = [
-    "BUILT", "Aggregate", "Counted", "Entry", "Ours", "PaperTable", "Run", "Runs", "aggregate", "built", "collect",
-    "comparison", "paired", "paper_table",
-]  # fmt: skip
-
-BUILT = "built"  # the source beside Table 1's numbers: models built here
+from relvit_lab.paper.slips import parameters, slips
+from relvit_lab.paper.tables.entries import (
+    BUILT,
+    Aggregate,
+    Counted,
+    Entry,
+    Ours,
+    PaperTable,
+    Place,
+    comparison,
+    paired,
+)
+from relvit_lab.paper.tables.finished import Run, Runs, one_data_set
+from relvit_lab.paper.tables.html import ShownTable
 
 # -- From cells to numbers -----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Aggregate:
-    """One number by seed. folders: of each seed, the run that it is from (of a difference, both). missing: the planned
-    seeds without one. data: the digest of what the runs were trained on, None where it is not known."""
-
-    by_seed: Mapping[int, float] = field(default_factory=dict)
-    folders: Mapping[int, tuple[Path, ...]] = field(default_factory=dict)
-    missing: tuple[int, ...] = ()
-    data: str | None = None
-
-    @property
-    def n(self) -> int:
-        return len(self.by_seed)
-
-    @property
-    def mean(self) -> float | None:
-        return mean_sd(list(self.by_seed.values()))[0] if self.by_seed else None
-
-    @property
-    def sd(self) -> float | None:
-        """The sample standard deviation (n - 1), None for fewer than two seeds."""
-        return mean_sd(list(self.by_seed.values()))[1] if self.by_seed else None
 
 
 def aggregate(cell: Cell, runs: Runs, metric: str | None = None) -> Aggregate:
@@ -64,7 +42,7 @@ def aggregate(cell: Cell, runs: Runs, metric: str | None = None) -> Aggregate:
     for seed, run in found if one_data_set(run for _, run in found) else ():
         value = run.value(cell.like, kept=True) if metric is None else run.value(metric)
         if value is not None:
-            by_seed[seed], folders[seed] = value, (run.folder,)
+            by_seed[seed], folders[seed] = value, (run.folder,) if run.folder else ()
     data = next((run.digest for seed, run in found if seed in by_seed and run.digest), None)
     return Aggregate(by_seed, folders, tuple(seed for seed in cell.seeds if seed not in by_seed), data)
 
@@ -79,127 +57,6 @@ def _found(cell: Cell, runs: Runs) -> list[tuple[int, Run]]:
     return [(seed, runs.by_id[name]) for seed, name in _ids(cell) if name in runs.by_id]
 
 
-def paired(own: Aggregate, other: Aggregate) -> Aggregate:
-    """Differences seed by seed, for the seeds that both have: seed s of both began alike. None across two data sets."""
-    same = len({own.data, other.data} - {None}) <= 1
-    common = [seed for seed in own.by_seed if seed in other.by_seed] if same else []
-    planned = dict.fromkeys((*own.by_seed, *own.missing))
-    return Aggregate(
-        {seed: own.by_seed[seed] - other.by_seed[seed] for seed in common},
-        {seed: own.folders[seed] + other.folders[seed] for seed in common},
-        tuple(sorted(seed for seed in planned if seed not in common)),
-    )
-
-
-@dataclass(frozen=True)
-class Ours:
-    """What stands beside one of the paper's numbers, under one recipe.
-
-    like: set against the paper's. headline: last epoch, test images. Of an improvement both are paired differences.
-    noise: half the 95 % interval of `difference` (noise.half_width), None where nothing can be judged. gain: of the
-    headline over the row that it is compared with, paired.
-    """
-
-    like: Aggregate
-    headline: Aggregate
-    difference: float | None = None
-    noise: float | None = None
-    gain: Aggregate | None = None
-
-    @property
-    def is_improvement(self) -> bool:
-        return self.gain is not None and self.gain is self.headline
-
-    @property
-    def within(self) -> bool | None:
-        """Whether the difference to the paper lies within the noise; None: no difference, or nothing to judge by."""
-        if self.difference is None or self.noise is None:
-            return None
-        return abs(self.difference) <= self.noise
-
-    @property
-    def p(self) -> float | None:
-        """Of the paired t-test of the gain."""
-        return paired_p(list(self.gain.by_seed.values())) if self.gain else None
-
-    @property
-    def told_apart(self) -> bool | None:
-        """Whether the gain is told apart from none by the paired t-test; None: nothing to judge by."""
-        return None if self.p is None else self.p < LEVEL
-
-
-@dataclass(frozen=True)
-class Counted:
-    """A number of Table 1, of a model built here. exact: the number of parameters."""
-
-    value: float
-    exact: int | None = None
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One place of a table. number: the paper's, None where it prints a dash or a cross. ours: by source (a recipe);
-    a source that the table does not have there is absent, one whose runs are missing has no seeds."""
-
-    number: paper.Number | None
-    ours: Mapping[str, Ours | Counted]
-
-
-@dataclass(frozen=True, repr=False)
-class PaperTable:
-    """A table of the paper with ours beside it. sources: recipes, or BUILT. notes: on our runs; footnotes: slips."""
-
-    name: str
-    rows: tuple[str, ...]
-    columns: tuple[str, ...]
-    sources: tuple[str, ...]
-    entries: Mapping[tuple[str, str], Entry]
-    notes: tuple[str, ...]
-    footnotes: tuple[str, ...]
-
-    @property
-    def title(self) -> str:
-        return paper.title(self.name)
-
-    def seeds(self, source: str) -> tuple[int, int]:
-        """How many numbers of seeds are there, and how many are planned; improvements are not counted."""
-        own = [entry.ours.get(source) for key, entry in self.entries.items() if comparison(self.name, *key)[0] is None]
-        there = sum(ours.like.n for ours in own if isinstance(ours, Ours))
-        return there, there + sum(len(ours.like.missing) for ours in own if isinstance(ours, Ours))
-
-    def __repr__(self) -> str:
-        there = (f"{source} {'{}/{}'.format(*self.seeds(source))}" for source in self.sources if source != BUILT)
-        return f"{self.title}. Seeds there: {', '.join(there) or 'no runs needed'}."
-
-    def _repr_html_(self) -> str:
-        from relvit_lab.paper.tables.html import to_html
-
-        return to_html(self, Path.cwd())
-
-
-Place = tuple[str, str]  # row and column
-
-
-def comparison(table: str, row: str, column: str) -> tuple[Place | None, Place | None]:
-    """Whose improvement a place shows (None: it is a number of its own), and what its own number is compared with.
-
-    Table 2: with Supervised. Table 3: ViT's with Supervised, Swin's and T2T's with L_drloc. Table 4: accuracies with
-    Supervised. Table 5: M with No-Mega-Patches, that with Supervised.
-    """
-    if table == "table2":
-        own, base = (row, "RelViT"), (row, "Supervised")
-        return (own, base) if column == "Improv." else (None, base if column == "RelViT" else None)
-    if table == "table3":
-        own_row, base_row = BASELINES[row.partition(":")[0]]
-        if row.endswith("Improv."):
-            return (own_row, column), (base_row, column)
-        return None, (base_row, column) if row == own_row else None
-    if row != "Supervised" and (table == "table5" or (table == "table4" and column == "Finetuning")):
-        base = "No-Mega-Patches" if row.isdigit() else "Supervised"
-        return None, (base, column)
-    return None, None
-
-
 def paper_table(table: str, runs: Runs, cells: Sequence[Cell] = ()) -> PaperTable:
     """A table of the paper with our numbers beside it, a column for each recipe among the cells; missing ones empty.
 
@@ -210,7 +67,7 @@ def paper_table(table: str, runs: Runs, cells: Sequence[Cell] = ()) -> PaperTabl
     footnotes = tuple(f"{slip.place}: {slip.text}" for slip in slips() if table in slip.tables)
     if table == "table1":
         entries = {(r, c): Entry(paper.get(table, r, c), {BUILT: built(r, c)}) for r in rows for c in columns}
-        return PaperTable(table, rows, columns, (BUILT,), entries, (), footnotes)
+        return ShownTable(table, rows, columns, (BUILT,), entries, (), footnotes)
     if table == "figure4":
         raise RelvitError("Figure 4 has curves and no numbers: viz_tables.figure4 draws it from runs")
     own = [cell for cell in cells if cell.table == table]
@@ -226,7 +83,7 @@ def paper_table(table: str, runs: Runs, cells: Sequence[Cell] = ()) -> PaperTabl
             ours = {source: _ours(table, (row, column), number, values[source]) for source in sources}
             entries[row, column] = Entry(number, {name: own for name, own in ours.items() if own is not None})
     notes = (*_differing(own, runs), *mixed(own, runs), *_across(table, values), *_made_by(own, runs))
-    return PaperTable(table, rows, columns, sources, entries, notes, footnotes)
+    return ShownTable(table, rows, columns, sources, entries, notes, footnotes)
 
 
 def _ours(
@@ -308,7 +165,7 @@ def _across(table: str, values: Mapping[str, Mapping[Place, tuple[Aggregate, Agg
 
 def _made_by(cells: Sequence[Cell], runs: Runs) -> Iterator[str]:
     """The scale, commits and precisions of the runs in a table: not an error where they differ, but to be known."""
-    from relvit_lab.train.device import commit
+    from relvit_lab.train.environment import commit
 
     used = list({run.id: run for cell in cells for _, run in _found(cell, runs)}.values())
     if not used:

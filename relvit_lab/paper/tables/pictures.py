@@ -11,21 +11,17 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.stats import mean_sd
 from relvit_lab.paper import numbers as paper
 from relvit_lab.paper.figures.figure_4 import shortcut_curves
-from relvit_lab.paper.plan.cells import Cell
-from relvit_lab.paper.records.store import mean_sd
+from relvit_lab.paper.plan.cells import FIGURE_4, Cell
 from relvit_lab.paper.tables.ablation_pictures import upset
+from relvit_lab.paper.tables.entries import PaperTable
 from relvit_lab.paper.tables.finished import Run, Runs, one_data_set
-from relvit_lab.paper.tables.numbers import PaperTable
 from relvit_lab.show.style import BLUE, FAINT, GREEN, INK, ORANGE, PURPLE, VERMILLION, Drawing, new_drawing, styled
-from relvit_lab.train.experiment import PLACES
+from relvit_lab.train.experiment import PLACES, Experiment
 
 LOOKS = {"released": (BLUE, "o", "-"), "paper": (VERMILLION, "s", "-.")}  # of our curves, by recipe
-FIGURE4 = {  # the plan's rows, by what figure_shortcut calls them
-    "PE off, no shuffle": "no PE", "PE off, shuffle": "no PE + shuffle", "PE on, no shuffle": "PE",
-    "PE on, shuffle": "PE + shuffle",
-}  # fmt: skip
 
 
 # -- Table 4 -------------------------------------------------------------------------------------------------------
@@ -126,10 +122,7 @@ STAGES = {
     "finetune": "pre-trained, fine-tuned",
     "joint": "joint",
 }
-PRETEXT = (
-    "scenario", "supervised_stages", "tasks", "task_weights", "mega_patches", "shuffle", "factored_heads", "pair_head",
-    "drloc_form",
-)  # fmt: skip
+PRETEXT = tuple(name for name, field in Experiment.settings().items() if field.counts in ("tasks", "drloc", "run"))
 """What a supervised stage does not depend on, beside what its name tells."""
 LABELLED = {"dataset", "backbone", "recipe", "preset", "tasks", "label_fraction", "seed"}  # what a line is told by
 LINES = 5  # in one picture
@@ -228,7 +221,7 @@ def figure4(runs: Runs, cells: Sequence[Cell], recipe: str = "released") -> Draw
     """
     own = {(cell.row, cell.column): cell for cell in cells if cell.table == "figure4" and cell.recipe == recipe}
     series, seeds = {}, {}
-    for row, name in FIGURE4.items():
+    for row, name in ((curve.row, curve.short) for curve in FIGURE_4.values()):
         first, last = (_by_seed(own.get((row, column)), runs) for column in ("SpRel", "Finetuning"))
         common = [seed for seed in last if seed in first]
         if common:
@@ -241,8 +234,9 @@ def figure4(runs: Runs, cells: Sequence[Cell], recipe: str = "released") -> Draw
     if not series or not scratch:
         missing = "the supervised run from scratch" if series else "a setting with both of its stages"
         raise RelvitError(f"Figure 4 (recipe {recipe}) lacks {missing}: python -m relvit_lab tables figure4 --plan")
-    shown = [run for row in (*FIGURE4, "Supervised") for column in ("SpRel", "Finetuning")
-             for run in _by_seed(own.get((row, column)), runs).values()]  # fmt: skip
+    rows = (*(curve.row for curve in FIGURE_4.values()), "Supervised")
+    places = [own.get((row, column)) for row in rows for column in ("SpRel", "Finetuning")]
+    shown = [run for cell in places for run in _by_seed(cell, runs).values()]
     if not one_data_set(shown):
         raise RelvitError(f"Figure 4 (recipe {recipe}): its runs were trained on different images under one name")
     e = next(iter(scratch.values())).result["experiment"]

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from relvit_lab.common.stats import LEVEL, PAPER_RUNS
 from relvit_lab.paper import numbers as paper
-from relvit_lab.paper.records.noise import LEVEL, PAPER_RUNS
-from relvit_lab.paper.tables.numbers import BUILT, Aggregate, Counted, Ours, PaperTable, comparison
+from relvit_lab.paper.tables.entries import BUILT, Aggregate, Counted, Ours, PaperTable, comparison
 
 SOURCES = {"released": "ours, released", "paper": "ours, paper", BUILT: "built here"}  # by recipe
 MARKS = {True: "≈", False: "≠", None: "?"}  # whether a difference lies within the noise
@@ -229,8 +229,9 @@ def to_latex(table: PaperTable) -> str:
     for place, entry in table.entries.items():
         for source, ours in entry.ours.items():
             if isinstance(ours, Ours) and comparison(table.name, *place)[0] is None:
-                for seed, (folder, *_) in ours.like.folders.items():
-                    lines.append(f"% {place[0]} | {place[1]} | {source} | seed {seed}: {folder.name}")
+                for seed, folders in ours.like.folders.items():
+                    where = folders[0].name if folders else "a record"
+                    lines.append(f"% {place[0]} | {place[1]} | {source} | seed {seed}: {where}")
     return "\n".join(lines) + "\n"
 
 

@@ -1,10 +1,11 @@
 """Grades as text, notebook by notebook, and as a CSV for a spreadsheet."""
 
 import csv
-import os
+import io
 from pathlib import Path
 
 from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.files import write_whole
 from relvit_lab.common.printable import printable
 from relvit_lab.common.table import Table
 from relvit_lab.lessons.ask import EXERCISES
@@ -48,17 +49,16 @@ def write_csv(results: Results, path: str | Path) -> Path:
     """A line for each student: points, then by exercise "right", "mistake: which" or "not yet" ("" where nothing was
     handed in), and last what could not be read. Raises RelvitError where it cannot be written."""
     path = Path(path).expanduser().absolute()
-    partial = path.with_name(f".{path.name}.partial")
+    text = io.StringIO()
+    lines = csv.writer(text)
+    lines.writerow(["student", "points", "of", *results.exercises, "problems"])
+    for student in results.students:
+        said = [_words(results.of(student, name)) for name in results.exercises]
+        problems = "; ".join(problem for whose, problem in results.problems if whose == student)
+        row = [student, results.points(student), results.most(), *said, problems]
+        lines.writerow([_harmless(value) for value in row])
     try:
-        with partial.open("w", newline="", encoding="utf-8-sig") as file:  # with a mark by which spreadsheets know it
-            lines = csv.writer(file)
-            lines.writerow(["student", "points", "of", *results.exercises, "problems"])
-            for student in results.students:
-                said = [_words(results.of(student, name)) for name in results.exercises]
-                problems = "; ".join(problem for whose, problem in results.problems if whose == student)
-                row = [student, results.points(student), results.most(), *said, problems]
-                lines.writerow([_harmless(value) for value in row])
-        os.replace(partial, path)
+        write_whole(path, text.getvalue().encode("utf-8-sig"))  # with a mark by which spreadsheets know it
     except OSError as error:
         raise RelvitError(f"{path} cannot be written: {error.strerror or error}") from None
     return path

@@ -40,6 +40,12 @@ def verdict(
         return ask.Verdict("mistake", f"What the cell or its answer gave cannot be checked ({type(error).__name__}).")
 
 
+def is_answer_module(name: str) -> bool:
+    """Whether a module of the package holds right answers: a notebook's exercises, or what asks for them."""
+    own = name.startswith(f"{ask.__package__}.")
+    return own or (name.startswith("relvit_lab.lessons.") and name.endswith("exercises"))
+
+
 def _borrows(tree: ast.AST) -> bool:
     """Whether the code reads a right answer out of the package. (Where it runs there is none; so it is told why.)"""
     for node in ast.walk(tree):
@@ -50,6 +56,6 @@ def _borrows(tree: ast.AST) -> bool:
             return True
         modules = [node.module] if isinstance(node, ast.ImportFrom) else []
         modules += [name.name for name in node.names] if isinstance(node, ast.Import) else []
-        if any(str(module).startswith(f"{ask.__package__}.") for module in modules):
+        if any(is_answer_module(str(module)) for module in modules):
             return True
     return False

@@ -11,6 +11,7 @@ from relvit_lab.publish.site.execute import Executed, execute_all
 from relvit_lab.publish.site.files import write_whole
 from relvit_lab.publish.site.index import Card, card, index_page
 from relvit_lab.publish.site.page import Link, notebook_body, notebook_page, title_of
+from relvit_lab.publish.site.try_page import write_try
 
 CACHE = ".site_cache"
 
@@ -21,7 +22,7 @@ def build_site(
     cache: str | Path = CACHE,
     say: Callable[[str], None] = print,
 ) -> tuple[list[Path], list[str]]:
-    """Write a folder of pages that need no kernel and no network: index.html and one for each notebook.
+    """Write a folder of pages that need no kernel and no network: index.html, one for each notebook, and try.html.
 
     out: the folder; other files in it stay. notebooks: a folder, all of its notebooks in the order of their names.
     cache: where executed notebooks are kept, so that only what changed runs again. Relative paths are taken from the
@@ -38,7 +39,7 @@ def build_site(
 
 
 def write_pages(out: Path, executed: Sequence[Executed]) -> tuple[list[Path], list[str]]:
-    """The pages of notebooks that were executed, in this order, and the index. Returns files, and what failed."""
+    """The pages of notebooks that were executed, in this order; index and tour. Returns files, and what failed."""
     failures = [f"{one.path.name}, {one.failure}" for one in executed if one.failure]
     titles = {one.stem: title_of(one.book or nbformat.read(one.path, 4), one.stem) for one in executed}
     bodies = {}
@@ -62,4 +63,4 @@ def write_pages(out: Path, executed: Sequence[Executed]) -> tuple[list[Path], li
         written.append(page)
         cards.append(card(one.book, page.name, titles[one.stem]))
     write_whole(out / "index.html", index_page(cards))
-    return [out / "index.html", *written], failures
+    return [out / "index.html", *written, write_try(out, home="index.html")], failures

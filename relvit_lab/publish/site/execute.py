@@ -29,14 +29,12 @@ COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 class Executed:
     """A notebook, executed. book: with outputs and the state of its widgets; None where a cell failed.
 
-    failure: what failed, or "". seconds: that it took. kept: whether it was taken from the cache.
+    failure: what failed, or "".
     """
 
     path: Path
     book: nbformat.NotebookNode | None
     failure: str = ""
-    seconds: float = 0.0
-    kept: bool = False
 
     @property
     def stem(self) -> str:
@@ -51,72 +49,58 @@ def execute_all(
     What was executed is kept in `cache` under a digest of the notebook and the package. A cell that fails ends its
     notebook, not the others. Raises KeyboardInterrupt on Ctrl-C or SIGTERM, once the kernels have ended.
     """
-    return asyncio.run(_Work(paths, cache, results, say).run())
+    return asyncio.run(_Work(cache, results, say).run(paths))
 
 
 class _Work:
-    def __init__(self, paths: Sequence[Path], cache: Path, results: Path, say: Callable[[str], None]):
-        self.paths, self.cache, self.results, self.say = paths, cache, results, say
+    def __init__(self, cache: Path, results: Path, say: Callable[[str], None]):
+        self.cache, self.results, self.say = cache, results, say
         self.start = time.monotonic()
-        self.running: dict[str, tuple[int, int, float]] = {}  # by stem: cells done, all cells, when it started
-        self.waiting: list[str] = []
-        self.clients: list = []  # of the running notebooks
+        self.clients: dict = {}  # of the running notebooks, by stem
+        self.at: dict[str, str] = {}  # how far they are
         self.stopped = False
 
-    async def run(self) -> list[Executed]:
+    async def run(self, paths: Sequence[Path]) -> list[Executed]:
         code = code_digest(self.results)
-        books = {path: read_book(path) for path in self.paths}
-        files = {path: self.cache / f"{path.stem}-{book_digest(books[path], code)}.ipynb" for path in self.paths}
-        done = {path: _kept(path, files[path]) for path in self.paths if files[path].exists()}
-        todo = [path for path in reversed(self.paths) if path not in done]  # the later ones train: they take longest
-        self.before = {path.stem: _seconds_before(self.cache, path.stem) for path in todo}
-        todo.sort(key=lambda path: -(self.before[path.stem] or 0))  # where it is known, by that
-        self.waiting = [path.stem for path in todo]
-        count = f"{len(self.paths)} notebook{'s' * (len(self.paths) > 1)}"
+        books = {path: read_book(path) for path in paths}
+        files = {path: self.cache / f"{path.stem}-{book_digest(books[path], code)}.ipynb" for path in paths}
+        done = {path: Executed(path, nbformat.read(files[path], 4)) for path in paths if files[path].exists()}
+        todo = [path for path in reversed(paths) if path not in done]  # the later ones train: they take longest
+        count = f"{len(paths)} notebook{'s' * (len(paths) > 1)}"
         together = f", {AT_ONCE} at a time" if len(todo) > 1 else ""
         self.say(f"{count}: {len(done)} kept from an earlier build, {len(todo)} to run{together}")
         room = asyncio.Semaphore(AT_ONCE)
-        tasks = [asyncio.create_task(self.one(path, books[path], files[path], room)) for path in todo]
         teller = asyncio.create_task(self.tell())
-        try:
-            outcomes = await asyncio.gather(*tasks, return_exceptions=True)
-        finally:
-            teller.cancel()
+        tasks = (self.one(path, books[path], files[path], room) for path in todo)
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+        teller.cancel()
         if self.stopped:
             raise KeyboardInterrupt
         for outcome in outcomes:
             if isinstance(outcome, BaseException):
                 raise outcome
             done[outcome.path] = outcome
-        return [done[path] for path in self.paths]
+        return [done[path] for path in paths]
 
     async def one(self, path: Path, book: nbformat.NotebookNode, kept: Path, room: asyncio.Semaphore) -> Executed:
         async with room:
             if self.stopped:
                 raise asyncio.CancelledError
-            self.waiting.remove(path.stem)
-            begin = time.monotonic()
-            home = kept.with_suffix("")
-            self.running[path.stem] = (0, len(book.cells), begin)
-            try:
-                failure = await self._execute(path.stem, book, home)
-            finally:
-                self.running.pop(path.stem)
-                self._listen()  # its client has just stopped listening, for all of us
-            seconds = time.monotonic() - begin
+            begin, home = time.monotonic(), kept.with_suffix("")
+            failure = await self._execute(path.stem, book, home)
+            took = human_time(time.monotonic() - begin)
             if self.stopped:
                 raise asyncio.CancelledError
             if failure:
-                self._line(f"{path.stem} FAILED after {human_time(seconds)}: {failure.splitlines()[0]}")
-                return Executed(path, None, failure, seconds)
+                self._line(f"{path.stem} FAILED after {took}: {failure.splitlines()[0]}")
+                return Executed(path, None, failure)
             _hide_place(book, home)
-            book.metadata["relvit_site"] = {"seconds": round(seconds, 1)}
             write_whole(kept, nbformat.writes(book))
             for old in self.cache.glob(f"{path.stem}-????????????????*"):
                 if old != kept:  # of another version; and this one's folder, with what it trained
                     shutil.rmtree(old) if old.is_dir() else old.unlink()
-            self._line(f"{path.stem} done in {human_time(seconds)}")
-            return Executed(path, book, "", seconds)
+            self._line(f"{path.stem} done in {took}")
+            return Executed(path, book)
 
     async def _execute(self, stem: str, book: nbformat.NotebookNode, home: Path) -> str:
         """Fill in the outputs. Returns what failed, or ""."""
@@ -126,39 +110,44 @@ class _Work:
         home.mkdir(parents=True, exist_ok=True)
         if self.results.is_dir():
             shutil.copytree(self.results, home / "results", dirs_exist_ok=True)
-        client = NotebookClient(book, kernel_name="python3", timeout=CELL_SECONDS, coalesce_streams=True)
         environment = {**os.environ, **THREADS, "RELVIT_HOME": str(home), "RELVIT_FACE": "live"}
-        log = (home / "kernel.log").open("wb")  # what the kernel itself says, beside its cells
-        book.cells.append(nbformat.v4.new_code_cell(id="carry"))  # taken off again
-        self.clients.append(client)
-        cell, carried = book.cells[0], set()
+        at, carried = book.cells[0].id if book.cells else "", set()
+
+        def begins(cell: nbformat.NotebookNode, cell_index: int) -> None:
+            nonlocal at
+            if self.stopped:
+                raise DeadKernelError("stopped")
+            at, self.at[stem] = cell.id, f"{stem}: cell {cell_index + 1} of {len(book.cells)}"
+
+        async def carry(cell: nbformat.NotebookNode, cell_index: int, execute_reply: dict) -> None:
+            """What a cell's widgets need without a kernel; at once, for later cells may change what they draw from."""
+            if new := [name for name in views(cell) if name not in carried]:
+                carried.update(new)
+                source = f"from relvit_lab.publish.site.carry import carry\ncarry({new!r})"
+                extra = nbformat.v4.new_code_cell(source, id=cell.id)
+                await client.async_execute_cell(extra, cell_index, store_history=False)
+                client.code_cells_executed -= 1
+
+        client = self.clients[stem] = NotebookClient(
+            book, kernel_name="python3", timeout=CELL_SECONDS, coalesce_streams=True,
+            on_notebook_start=lambda notebook: self._listen(), on_cell_start=begins, on_cell_executed=carry,
+        )  # fmt: skip
         try:
-            client.reset_execution_trackers()
-            async with client.async_setup_kernel(env=environment, cwd=str(home), stdout=log, stderr=log):
-                self._listen()
-                for index, cell in enumerate(book.cells[:-1]):
-                    await client.async_execute_cell(cell, index, execution_count=client.code_cells_executed + 1)
-                    self.running[stem] = (index + 1, *self.running[stem][1:])
-                    new = [name for name in views(cell) if name not in carried]
-                    if new:  # at once: later cells may change what a widget draws from
-                        book.cells[-1].source = f"from relvit_lab.publish.site.carry import carry\ncarry({new!r})"
-                        await client.async_execute_cell(book.cells[-1], len(book.cells) - 1, store_history=False)
-                        client.code_cells_executed -= 1
-                        carried.update(new)
-                client.set_widgets_metadata()
+            with (home / "kernel.log").open("wb") as log:  # what the kernel itself says, beside its cells
+                await client.async_execute(env=environment, cwd=str(home), stdout=log, stderr=log)
         except CellExecutionError as error:
             last = [line for line in COLOURS.sub("", error.traceback).strip().splitlines() if line.strip()][-8:]
-            return f"cell '{cell.id}': {error.ename}: {error.evalue}\n" + "\n".join(last)
+            return f"cell '{at}': {error.ename}: {error.evalue}\n" + "\n".join(last)
         except CellTimeoutError:
-            return f"cell '{cell.id}' took more than {CELL_SECONDS} s"
+            return f"cell '{at}' took more than {CELL_SECONDS} s"
         except DeadKernelError:
-            return f"cell '{cell.id}': its kernel died (killed, or out of memory? see {home / 'kernel.log'})"
+            return f"cell '{at}': its kernel died (killed, or out of memory? see {home / 'kernel.log'})"
         except RuntimeError as error:
             return f"its kernel did not start: {error} (see {home / 'kernel.log'})"
         finally:
-            log.close()
-            book.cells.pop()
-            self.clients.remove(client)
+            del self.clients[stem]
+            self.at.pop(stem, None)
+            self._listen()  # its client has just stopped listening, for all of us
         return ""
 
     def _listen(self) -> None:
@@ -166,39 +155,22 @@ class _Work:
 
         def stop() -> None:
             self.stopped = True
-            self.ending = [asyncio.ensure_future(client.km.shutdown_kernel(now=True)) for client in self.clients]
+            kernels = [client.km for client in self.clients.values() if client.km]
+            self.ending = [asyncio.ensure_future(kernel.shutdown_kernel(now=True)) for kernel in kernels]
 
         with contextlib.suppress(RuntimeError):  # on Windows Ctrl-C comes by itself
             for name in (signal.SIGINT, signal.SIGTERM):
                 asyncio.get_running_loop().add_signal_handler(name, stop)
 
-    # -- how far it is -------------------------------------------------------------------------------------------------
-
     async def tell(self) -> None:
         while True:
             await asyncio.sleep(TELL)
-            now = "; ".join(f"{stem}: cell {done} of {all_}" for stem, (done, all_, _) in self.running.items())
-            if now:
-                self._line(f"{now}; {self._left()}")
+            if self.at:
+                self._line("; ".join(self.at.values()))
 
     def _line(self, text: str) -> None:
         minutes, seconds = divmod(round(time.monotonic() - self.start), 60)
         self.say(f"  {minutes}:{seconds:02}  {text}")
-
-    def _left(self) -> str:
-        """From the times of an earlier build where there was one, else from the cells; two notebooks at a time."""
-        now, left = time.monotonic(), []
-        for stem, (done, all_, begin) in self.running.items():
-            before = self.before[stem]
-            if before is None and done < 5:
-                return "time left: not known yet"
-            total = before or (now - begin) * all_ / done
-            left.append(max(total - (now - begin), 1))
-        known = [self.before[stem] for stem in self.waiting if self.before[stem]]
-        if len(known) < len(self.waiting):
-            return f"{len(self.waiting)} more after that"
-        total = max(max(left), (sum(left) + sum(known)) / AT_ONCE)
-        return f"about {human_time(max(10, round(total, -1)))} left"
 
 
 def views(cell: nbformat.NotebookNode) -> list[str]:
@@ -208,18 +180,6 @@ def views(cell: nbformat.NotebookNode) -> list[str]:
         for output in cell.get("outputs", [])
         if VIEW in output.get("data", {})
     ]  # fmt: skip
-
-
-def _kept(path: Path, file: Path) -> Executed:
-    book = nbformat.read(file, 4)
-    return Executed(path, book, seconds=book.metadata["relvit_site"]["seconds"], kept=True)
-
-
-def _seconds_before(cache: Path, stem: str) -> float | None:
-    """How long an earlier version of a notebook took."""
-    for file in cache.glob(f"{stem}-*.ipynb"):
-        return nbformat.read(file, 4).metadata.get("relvit_site", {}).get("seconds")
-    return None
 
 
 def _hide_place(book: nbformat.NotebookNode, home: Path) -> None:

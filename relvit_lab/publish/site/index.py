@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from nbformat import NotebookNode
 
+from relvit_lab.publish.site.exporter import picture_alt, png_size
 from relvit_lab.publish.site.markdown import PageMarkdown
-from relvit_lab.publish.site.outputs import picture_alt, png_size
 from relvit_lab.publish.site.page import address, document
 
 LEAST = (400, 250)  # width and height of a good picture, in pixels
@@ -19,6 +19,8 @@ LEAD = """
 RelViT trains vision transformers on a question that costs no labels: *where does each patch lie, seen from another?*
 These pages are the notebooks of `relvit_lab`, executed. The explorers work here without anything installed: point,
 click, drag, or use the arrow keys. To run, change and solve, open the notebooks themselves: `make lab`.
+
+**Start here:** [ask a trained model, in the page](try.html), a tour of five minutes; then your own photograph.
 
 The paper: "Where are my Neighbors? Exploiting Patches Relations in Self-Supervised Vision Transformer", BMVC 2022,
 [arXiv 2206.00481](https://arxiv.org/abs/2206.00481).

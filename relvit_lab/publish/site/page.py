@@ -3,18 +3,21 @@
 import html
 import os
 import re
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
 from nbformat import NotebookNode
+from pygments.formatters import HtmlFormatter
 
-from relvit_lab.common.errors import RelvitError
-from relvit_lab.publish.site.markdown import Heading, PageMarkdown
-from relvit_lab.publish.site.outputs import code_html, code_style, output_html
+from relvit_lab.common.document import document as html_document
+from relvit_lab.publish.site.exporter import CellsExporter
+from relvit_lab.publish.site.markdown import Heading
 from relvit_lab.publish.site.widgets import live_models, widgets_html
 
 STYLE = Path(__file__).with_name("style.css")
+COLOURS = "friendly"  # of code, by Pygments' name
 # Nothing is fetched, whatever stands in a page; the widgets' modules are made in the page itself (blob:).
 POLICY = "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; script-src 'unsafe-inline' blob:"
 
@@ -46,17 +49,16 @@ def title_of(book: NotebookNode, otherwise: str) -> str:
 def notebook_body(book: NotebookNode) -> str:
     """An executed notebook -> what stands between header and footer. Raises RelvitError, with the cell's id, for what
     can't be converted."""
-    markdown, models = PageMarkdown(), live_models(book)
-    cells = []
-    for cell in book.cells:
-        try:
-            cells.append(_cell(cell, models, markdown))
-        except RelvitError as error:
-            raise RelvitError(f"cell '{cell.id}': {error}") from None
-    inside = "\n".join(cells)
-    return (
-        f'<div class="page">\n{_contents(markdown.headings)}\n<main>\n{inside}\n</main>\n</div>\n{widgets_html(models)}'
-    )
+    models = live_models(book)
+    contents, cells = contents_and_cells(book, models)
+    return f'<div class="page">\n{contents}\n<script>{FOLD}</script>\n{cells}\n</div>\n{widgets_html(models)}'
+
+
+def contents_and_cells(book: NotebookNode, models: Container[str] = (), **options: object) -> tuple[str, str]:
+    """The list of the headings, and the cells. models, options: of the exporter."""
+    exporter = CellsExporter(models, **options)
+    cells, _ = exporter.from_notebook_node(book)
+    return _contents(exporter.page.headings), f"<main>{cells}\n</main>"
 
 
 def notebook_page(body: str, title: str, before: Link | None, after: Link | None) -> str:
@@ -65,26 +67,11 @@ def notebook_page(body: str, title: str, before: Link | None, after: Link | None
     return document(title, f"<header>{way}</header>\n{body}\n<footer>{way}</footer>")
 
 
-def document(title: str, body: str) -> str:
-    """A whole file around the body."""
-    style = STYLE.read_text(encoding="utf-8") + code_style()
-    return (
-        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{html.escape(title)}</title>\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
-        f"<style>\n{style}\n</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
-    )
-
-
-def _cell(cell: NotebookNode, models: dict[str, dict], markdown: PageMarkdown) -> str:
-    if cell.cell_type == "markdown":
-        inside = markdown.to_html(cell.source, cell.get("attachments"))
-        return f'<section class="words" id="cell-{html.escape(cell.id)}">\n{inside}</section>'
-    if cell.cell_type != "code" or not cell.source.strip():
-        return ""
-    outputs = "\n".join(output_html(output, models, markdown) for output in cell.outputs)
-    shown = f'\n<div class="output">\n{outputs}\n</div>' if outputs else ""
-    return f'<section class="code" id="cell-{html.escape(cell.id)}">\n{code_html(cell.source)}{shown}\n</section>'
+def document(title: str, body: str, policy: str = POLICY, style: str | None = None) -> str:
+    """A whole file around the body. style: None for that of the notebooks' pages."""
+    if style is None:
+        style = STYLE.read_text(encoding="utf-8") + HtmlFormatter(style=COLOURS).get_style_defs(".highlight")
+    return html_document(title, body, style, policy)
 
 
 def _contents(headings: list[Heading]) -> str:
@@ -93,7 +80,7 @@ def _contents(headings: list[Heading]) -> str:
     )
     return (
         '<nav class="contents" aria-label="On this page"><details open><summary>On this page</summary>\n'
-        f"<ul>\n{lines}\n</ul></details></nav>\n<script>{FOLD}</script>"
+        f"<ul>\n{lines}\n</ul></details></nav>"
     )
 
 

@@ -1,17 +1,14 @@
 """Sentences from records: the verdict is the interval's, and what has no record is left out."""
 
-import math
-
 import pytest
 
-from relvit_lab.common.errors import RelvitError
-from relvit_lab.paper.records import measured
-from relvit_lab.paper.records import settings as laptop
-from relvit_lab.paper.records.report import Report
+from relvit_lab.paper.records import comparisons
+from relvit_lab.paper.records import settings as small
+from relvit_lab.paper.records.results import Results
 
 
 def record(name, seed, stage, accuracy, sprel=None):
-    made = laptop.experiment(name, seed).stages()[0 if stage == "first" else -1]
+    made = small.experiment(name, seed).stages()[0 if stage == "first" else -1]
     metrics = {"accuracy": accuracy, "sprel": sprel}
     return made.id, {
         "id": made.id, "fields": made.fields, "experiment": made.experiment.as_dict(), "metrics": metrics,
@@ -26,26 +23,10 @@ def report(**accuracies):
     for name, values in accuracies.items():
         sprel = 100.0 if name == "pe_on" else 30.0
         for seed, value in enumerate(values):
-            if len(laptop.experiment(name, seed).stages()) > 1:
+            if len(small.experiment(name, seed).stages()) > 1:
                 records |= [record(name, seed, "first", None, sprel)]
             records |= [record(name, seed, "last", value, sprel)]
-    return Report(records)
-
-
-def test_told_apart_is_the_95_percent_interval_of_students_t():
-    gaps = [1.0, 2.0, 3.0]  # mean 2, sd 1: 2 ± 4.30 / sqrt(3) = 2 ± 2.48
-    assert measured.told_apart(gaps) is False
-    assert measured.told_apart([gap + 0.6 for gap in gaps]) is True
-    assert measured.told_apart([-gap - 0.6 for gap in gaps]) is True
-    assert measured.told_apart([5.0]) is None
-    with pytest.raises(RelvitError, match="2 to 5 seeds"):
-        measured.told_apart([1.0] * 6)
-
-
-def test_the_quantiles_are_those_of_students_t():
-    """By its distribution for 2 degrees of freedom, F(t) = 1/2 + t / (2 sqrt(2 + t^2))."""
-    t = measured.T_95[3]
-    assert 0.5 + t / (2 * math.sqrt(2 + t * t)) == pytest.approx(0.975, abs=1e-4)
+    return Results(records)
 
 
 @pytest.mark.parametrize(
@@ -58,15 +39,15 @@ def test_the_quantiles_are_those_of_students_t():
 )
 def test_differences_and_their_verdicts(ours, points, verdict):
     both = report(pe_on=ours, supervised=[40.0, 41.0, 42.0])
-    table = measured.differences(both, [("pe_on", "supervised"), ("pe_off", "supervised")])
+    table = comparisons.differences(both, [("pe_on", "supervised"), ("pe_off", "supervised")])
     assert table.rows == (("PE on, no shuffle", "supervised, one stage", points, str(len(ours)), verdict),)
 
 
 def test_what_has_no_records_is_left_out():
     ours = report(pe_on=[48.0, 49.0], pe_off=[50.0], supervised=[40.0])
-    assert measured.available(ours, measured.FOUR) == ["pe_off", "pe_on"]
-    assert list(measured.shortcut_series(ours)) == ["no PE", "PE"]
-    assert measured.shortcut_series(ours)["PE"] == {"sprel": [[100.0]] * 2, "accuracy": [[48.0], [49.0]]}
+    assert comparisons.available(ours, comparisons.FOUR) == ["pe_off", "pe_on"]
+    assert list(comparisons.shortcut_series(ours)) == ["no PE", "PE"]
+    assert comparisons.shortcut_series(ours)["PE"] == {"sprel": [[100.0]] * 2, "accuracy": [[48.0], [49.0]]}
 
 
 def test_against_the_paper_claim_by_claim():
@@ -74,18 +55,18 @@ def test_against_the_paper_claim_by_claim():
         pe_on=[48.0, 49.0, 50.0], pe_on_shuffled=[48.5, 48.5, 50.0], pe_off=[51.0, 52.1, 53.0],
         supervised=[40.0, 41.0, 42.5],
     )  # fmt: skip
-    verdicts = [row[-1] for row in measured.against_the_paper(ours).rows]
+    verdicts = [row[-1] for row in comparisons.against_the_paper(ours).rows]
     assert verdicts == ["as in the paper", "differs", "not told apart", "as in the paper", "as in the paper"]
     close = report(pe_on=[41.0, 40.5, 42.0], supervised=[40.0, 41.0, 42.5])
-    assert [row[-1] for row in measured.against_the_paper(close).rows] == [
+    assert [row[-1] for row in comparisons.against_the_paper(close).rows] == [
         "as in the paper",
         "not told apart: as in the paper",
     ]
-    assert measured.against_the_paper(report(supervised=[40.0])).rows == ()
+    assert comparisons.against_the_paper(report(supervised=[40.0])).rows == ()
 
 
 @pytest.mark.parametrize("sprel, says", [(99.8, "as in the paper"), (94.3, "close, not reached"), (40.0, "differs")])
 def test_what_sprel_reached_is_judged(sprel, says):
     ours = report(pe_on=[48.0], supervised=[40.0])
     ours.find("pe_on", "first")[0]["metrics"]["sprel"] = sprel
-    assert measured.against_the_paper(ours).rows[0][1:] == (f"{sprel} %", says)
+    assert comparisons.against_the_paper(ours).rows[0][1:] == (f"{sprel} %", says)

@@ -1,13 +1,53 @@
-"""Which versions trained a stage: one that goes on under another says so, and its result names them all."""
+"""What a stage was made with: commit, versions, machine. One that goes on under another version says so, and its result
+names them all."""
 
+import functools
+import platform
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import torch
 
-from relvit_lab.train.device import Device, commit
+from relvit_lab.train.device import Device
 
 Version = dict[str, Any]
 """{"commit", "torch", "threads" (on a CPU, else None), "precision"}: whatever of it differs, the numbers may."""
+
+
+@functools.cache
+def commit() -> str | None:
+    """The git commit of this library's checkout, with + where files differ from it; None outside a checkout."""
+
+    def git(*words: str) -> str:
+        folder = Path(__file__).parents[1]  # the whole package
+        return subprocess.run(
+            ["git", *words], cwd=folder, capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
+
+    try:
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", ".")
+        return git("rev-parse", "HEAD")[:12] + ("+" if changed else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def environment(device: Device, compiled: bool = False) -> dict:
+    """What a result was made with."""
+    import timm
+
+    return {
+        "commit": commit(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "timm": timm.__version__,
+        "platform": f"{sys.platform} {platform.machine()}",
+        "device": device.description,
+        "devices": device.share.world,
+        "precision": device.precision,
+        "compiled": compiled,
+    }
 
 
 def version(device: Device) -> Version:

@@ -1,32 +1,17 @@
-"""Records put into words: what was measured, with its spread, and whether two settings can be told apart by it."""
+"""Settings compared: by how much one is ahead of another, whether they are told apart, and what the paper says."""
 
-import math
 from collections.abc import Sequence
 
 from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.stats import told_apart
 from relvit_lab.common.table import Table
-from relvit_lab.paper.records.report import WHAT, Report, plus_minus
-from relvit_lab.paper.records.store import mean_sd
+from relvit_lab.paper.plan.cells import FIGURE_4
+from relvit_lab.paper.records.results import WHAT, Results, plus_minus
 
-FOUR = ("pe_off", "pe_off_shuffled", "pe_on", "pe_on_shuffled")  # Figure 4
-IN_THE_FIGURE = dict(zip(FOUR, ("no PE", "no PE + shuffle", "PE", "PE + shuffle")))
-T_95 = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78}  # Student's t, two-sided 95 %, by the number of seeds
+FOUR = tuple(FIGURE_4)
 
 
-def told_apart(gaps: Sequence[float]) -> bool | None:
-    """Whether the 95 % interval of the mean difference (Student's t over seeds) leaves 0 out. None for fewer than two.
-
-    Raises RelvitError for more seeds than are known here (five).
-    """
-    mean, sd = mean_sd(gaps)
-    if sd is None:
-        return None
-    if len(gaps) not in T_95:
-        raise RelvitError(f"differences of 2 to {max(T_95)} seeds can be judged, not {len(gaps)}")
-    return abs(mean) > T_95[len(gaps)] * sd / math.sqrt(len(gaps))
-
-
-def differences(report: Report, pairs: Sequence[tuple[str, str]]) -> Table:
+def differences(report: Results, pairs: Sequence[tuple[str, str]]) -> Table:
     """By how many points of accuracy one setting is ahead of another, seed by seed, and what that is worth.
 
     pairs: of names of the report's settings. Those without records are left out.
@@ -40,7 +25,7 @@ def differences(report: Report, pairs: Sequence[tuple[str, str]]) -> Table:
     return Table(("accuracy of", "less that of", "points", "seeds", "verdict"), tuple(rows))
 
 
-def available(report: Report, names: Sequence[str]) -> list[str]:
+def available(report: Results, names: Sequence[str]) -> list[str]:
     """The settings that have records, in the given order: what is not there yet is left out, not guessed."""
     there = []
     for name in names:
@@ -53,10 +38,10 @@ def available(report: Report, names: Sequence[str]) -> list[str]:
     return there
 
 
-def shortcut_series(report: Report) -> dict[str, dict[str, list[list[float]]]]:
-    """What figure_shortcut.shortcut_curves takes: by epoch, for those of the four settings that have records."""
+def shortcut_series(report: Results) -> dict[str, dict[str, list[list[float]]]]:
+    """What figure_4.shortcut_curves takes: by epoch, for those of the four settings that have records."""
     return {
-        IN_THE_FIGURE[name]: {
+        FIGURE_4[name].short: {
             "sprel": report.curves(name, "first", "sprel"),
             "accuracy": report.curves(name, "last", "accuracy"),
         }
@@ -64,7 +49,7 @@ def shortcut_series(report: Report) -> dict[str, dict[str, list[list[float]]]]:
     }
 
 
-def against_the_paper(report: Report) -> Table:
+def against_the_paper(report: Results) -> Table:
     """What section 4.3 says about Figure 4, claim by claim, beside what the records say."""
     there = set(available(report, FOUR))
     rows = []

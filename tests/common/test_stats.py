@@ -5,7 +5,7 @@ import math
 import pytest
 from scipy import stats
 
-from relvit_lab.paper.records.noise import half_width, paired_p
+from relvit_lab.common.stats import T_95, half_width, mean_sd, paired_p, told_apart
 
 
 @pytest.mark.parametrize("one, other", [([90.1, 90.4, 89.9], [86.0, 86.9, 85.5]), ([1.0, 2.5], [1.2, 1.9])])
@@ -47,3 +47,24 @@ def test_without_any_spread_or_value_there_is_no_interval():
     assert half_width([], 0.5) is None
     assert half_width([90.0, 90.0], None) == 0
     assert half_width([90.0, 90.0], 0.0) == 0
+
+
+def test_told_apart_is_the_95_percent_interval_of_students_t():
+    gaps = [1.0, 2.0, 3.0]  # mean 2, sd 1: 2 ± 4.30 / sqrt(3) = 2 ± 2.48
+    assert told_apart(gaps) is False
+    assert told_apart([gap + 0.6 for gap in gaps]) is True
+    assert told_apart([-gap - 0.6 for gap in gaps]) is True
+    assert told_apart([5.0]) is None
+    assert told_apart([1.0] * 6) is True and told_apart([0.0] * 6) is False
+    for n, t in T_95.items():
+        values = [0.0] * (n - 1) + [1.0]
+        mean, sd = mean_sd(values)
+        edge = t * sd / math.sqrt(n)  # half the interval
+        assert told_apart([value - mean + 1.01 * edge for value in values]) is True
+        assert told_apart([value - mean + 0.99 * edge for value in values]) is False
+
+
+def test_the_quantiles_are_those_of_students_t():
+    """By its distribution for 2 degrees of freedom, F(t) = 1/2 + t / (2 sqrt(2 + t^2))."""
+    t = T_95[3]
+    assert 0.5 + t / (2 * math.sqrt(2 + t * t)) == pytest.approx(0.975, abs=1e-4)

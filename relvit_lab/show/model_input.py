@@ -48,7 +48,7 @@ def as_trained(model: object) -> object:
     return model
 
 
-def seen_by(trained, image: object = None) -> tuple[Tensor, str]:
+def as_input(trained, image: object = None) -> tuple[Tensor, str]:
     """An image as the model takes it, (1, 3, S, S) normalised, and what was done to it.
 
     image: what data.given_image takes; None for a photograph (for a model of digits, its first test image). It is
@@ -69,7 +69,7 @@ def seen_by(trained, image: object = None) -> tuple[Tensor, str]:
     return trained.transform(given), note
 
 
-def for_the_eye(trained, images: Tensor) -> Tensor:
+def as_picture(trained, images: Tensor) -> Tensor:
     """(1, 3, S, S) normalised -> (3, S, S) in [0, 1]; with mega-patches, the cut and resized cells that it sees."""
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (trained.pipeline.mean, trained.pipeline.std))
     return (images * std + mean).clamp(0, 1)[0]

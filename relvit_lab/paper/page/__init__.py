@@ -1,1 +1,0 @@
-"""§4: one self-contained HTML page of the runs, which `make report` writes."""

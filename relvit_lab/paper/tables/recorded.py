@@ -1,0 +1,46 @@
+"""The recorded runs (results/) in the tables, where there are none of one's own."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from relvit_lab.paper.plan.cells import Cell
+from relvit_lab.paper.records.store import Record, read_records
+from relvit_lab.paper.tables.files import choose
+from relvit_lab.paper.tables.finished import Run, Runs
+from relvit_lab.paper.tables.made import made_for
+
+SCALE = "demo"  # the preset of the records at laptop scale
+
+
+@dataclass(frozen=True)
+class RecordedRun(Run):
+    """A run of which the record alone is here: its folder is None, so no table links to it."""
+
+    @cached_property
+    def lines(self) -> list[dict]:
+        curves = self.result["curves"]
+        return [
+            {"epoch": epoch, "test": {name: values[k] for name, values in curves["test"].items()}}
+            for k, epoch in enumerate(curves["epoch"])
+        ]
+
+
+def recorded(records: Mapping[str, Record]) -> Runs:
+    """Records as finished runs."""
+    found = {name: RecordedRun(name, None, record | {"timing": record["cost"]}) for name, record in records.items()}
+    return Runs(found, recorded=True)
+
+
+def choose_or_recorded(
+    run_dir: str | Sequence[str] = "runs", names: Sequence[str] = (), *more: Any, **overrides: Any
+) -> tuple[Runs, tuple[Cell, ...]]:
+    """files.choose; where no run is there that its tables look for, the recorded ones, and cells of their scale."""
+    runs, cells = choose(run_dir, names, *more, **overrides)
+    if not made_for(runs, cells):
+        ours = replace(recorded(read_records()), differing=runs.differing, unreadable=runs.unreadable)
+        _, at_scale = choose("results", names, *more, preset=SCALE)
+        if made_for(ours, at_scale):
+            return ours, at_scale
+    return runs, cells

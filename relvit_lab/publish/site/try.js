@@ -1,0 +1,197 @@
+// The page: it follows the state, and what a person does changes the state.
+
+const page = Object.fromEntries([...document.querySelectorAll("[id]")].map((one) => [one.id, one]));
+const KEYS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
+const current = () => STEPS.find(({ id }) => id === s.step);
+let drawing = 0; // counts, so that an answer that comes late is dropped
+
+// -- what is shown -------------------------------------------------------------------------------------------------
+
+/** Everything anew from the state. */
+async function draw() {
+  const mine = ++drawing, step = current(), at = STEPS.indexOf(step), a = await answers(step.on?.()), m = about(a.at);
+  const planes = (await step.planes?.()) ?? a.planes, html = await step.html?.(a), words = await step.said(a);
+  if (mine !== drawing) return;
+  write(page.title, step.id === PLAY ? step.title : `${at + 1} · ${step.title}`);
+  write(page.sentence, step.sentence(m));
+  write(page.todo, step.todo);
+  const image = fresh(page.seen);
+  drawPatches(image, planes, m.side, s.shuffle || step.title === "Cut" ? 0.03 : 0);
+  if (!s.noise || step.title !== "Cheat") marks(image, a, step.pair);
+  page.drawn.hidden = Boolean(html);
+  page.picture.querySelector(".bars")?.remove();
+  if (html) page.drawn.after(html);
+  else step.draw(fresh(page.drawn), a);
+  page.drawn.setAttribute("aria-label", `${step.caption()}. ${words}`);
+  write(page["picture-words"], step.caption());
+  write(page["image-words"], imageWords(step, m));
+  write(page.said, words);
+  const [keys, now] = step.pair ? [`patch ${s.picks}, with Shift the other`, `i ${s.i}, j ${s.j}`] : ["a patch", s.j];
+  page.seen.setAttribute("aria-label",
+    `What the model sees, a grid of ${m.side} by ${m.side} patches. Arrow keys choose ${keys}. Now ${now}.`);
+  Object.assign(document.body.dataset, { step: s.step, drawn: drawing }, s);
+}
+
+/** Controls, the list of steps, the images: what has the focus keeps it. */
+function build() {
+  const step = current(), at = STEPS.indexOf(step), old = document.activeElement;
+  const marked = old?.name ? [old.name, old.value] : old?.textContent, inside = page.controls.contains(old);
+  page.controls.replaceChildren(...(step.controls?.() ?? []));
+  if (inside) {
+    const now = [...page.controls.querySelectorAll("input, button")];
+    (now.find((each) => (each.name ? each.name === marked[0] && each.value === marked[1] : each.textContent === marked))
+      ?? now[0])?.focus();
+  }
+  page.steps.replaceChildren(...STEPS.map(({ id, title }) =>
+    element("li", {}, element("a", { href: link(id), ...(id === s.step && { "aria-current": "step" }) }, title))));
+  page.back.hidden = at === 0;
+  page.next.hidden = at === STEPS.length - 1;
+  write(page.next, at === STEPS.length - 2 ? "Your turn →" : "Next →");
+  page.images.hidden = step.id !== PLAY;
+  page.pick.replaceChildren(element("legend", {}, "Image"), ...offered().map((k) => {
+    const input = element("input", { type: "radio", name: "image", value: k, "aria-label": images[k].name });
+    input.checked = k === s.image;
+    input.addEventListener("change", () => change({ image: k }));
+    return element("label", { title: images[k].name }, input, element("img", { src: images[k].address, alt: "" }));
+  }));
+}
+
+function imageWords(step, m) {
+  if (s.noise && step.title === "Cheat") return "Noise";
+  const frames = step.pair ? "j: framed, i: dashed" : `patch ${s.j}: framed`;
+  const shuffled = s.shuffle ? ", shuffled" : "";
+  return `${images[s.image].name}, as the model sees it: ${m.size} × ${m.size} pixels${shuffled} (${frames})`;
+}
+
+function write(where, words) {
+  if (where.textContent !== words) where.textContent = words; // else it would be read out again
+}
+
+// -- what changes it -----------------------------------------------------------------------------------------------
+
+/** Into another state, which the link then holds. */
+function change(news) {
+  const other = "model" in news && news.model !== s.model;
+  Object.assign(s, news);
+  write(page.trouble, "");
+  history.replaceState(null, "", link());
+  if (other) readLink(); // another grid, other tasks
+  build();
+  return draw().catch(complain);
+}
+
+/** The patches in another order; those that are chosen stay chosen. */
+function reorder(shuffle) {
+  const n = about().side ** 2, old = permutation(n, s.shuffle), now = permutation(n, shuffle);
+  return change({ shuffle, j: now.indexOf(old[s.j]), i: now.indexOf(old[s.i]) });
+}
+
+function go(to) {
+  location.hash = link(STEPS[STEPS.indexOf(current()) + to].id); // hashchange does the rest, and Back leads back
+}
+
+async function follow(focus) {
+  readLink();
+  build();
+  if (focus) page.title.focus();
+  await draw().catch(complain);
+}
+
+function complain(error) {
+  console.error(error);
+  write(page.trouble, `Something went wrong: ${error.message}`);
+}
+
+/** An image that a person has brought: a file, or what the camera sees. */
+async function bring(blob, name) {
+  const at = images.push({ name, blob, dataset: "own" }) - 1;
+  try {
+    await look(at, about().size);
+  } catch {
+    images.pop();
+    write(page.trouble, `${name} is no image that this browser can read: try a JPEG or a PNG.`);
+    return;
+  }
+  images[at].address = asCanvas(await look(at, about().size)).toDataURL();
+  await change({ image: at, shuffle: 0 });
+}
+
+async function photographed() {
+  if (page.video.hidden) {
+    try {
+      page.video.srcObject = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
+    } catch {
+      write(page.trouble, "There is no camera here that this page may use: choose a file.");
+      return;
+    }
+    page.video.hidden = false;
+    write(page.camera, "Take the picture");
+    await page.video.play();
+    return;
+  }
+  const canvas = element("canvas", { width: page.video.videoWidth, height: page.video.videoHeight });
+  canvas.getContext("2d").drawImage(page.video, 0, 0);
+  page.video.srcObject.getTracks().forEach((track) => track.stop());
+  page.video.hidden = true;
+  write(page.camera, "Camera");
+  await new Promise((done) => canvas.toBlob((blob) => done(bring(blob, "The camera's picture"))));
+}
+
+function choose(which, t) {
+  if (s[which] === t) return;
+  s[which] = t;
+  history.replaceState(null, "", link());
+  draw().catch(complain);
+}
+
+const which = (shift = false) => (current().pair && (s.picks === "i") !== shift ? "i" : "j");
+for (const canvas of [page.seen, page.drawn]) {
+  const hit = ({ offsetX, offsetY }) => {
+    const { side } = about(), at = (v) => Math.max(0, Math.min(side - 1, Math.floor((v * side) / canvas.clientWidth)));
+    return at(offsetY) * side + at(offsetX);
+  };
+  const chosen = (event) => {
+    if (canvas === page.drawn && current().title === "Cut") return;
+    if (event.type === "pointerdown" || event.buttons) choose(which(event.shiftKey), hit(event));
+  };
+  canvas.addEventListener("pointerdown", chosen);
+  canvas.addEventListener("pointermove", chosen);
+}
+page.seen.addEventListener("keydown", (event) => {
+  const { side } = about(), mine = which(event.shiftKey), [y, x] = [Math.floor(s[mine] / side), s[mine] % side];
+  if (!(event.key in KEYS) || event.altKey || event.ctrlKey || event.metaKey) return;
+  const to = [y, x].map((v, k) => Math.max(0, Math.min(side - 1, v + KEYS[event.key][k])));
+  choose(mine, to[0] * side + to[1]);
+  event.preventDefault();
+});
+page.back.addEventListener("click", () => go(-1));
+page.next.addEventListener("click", () => go(1));
+page.file.addEventListener("change", () => {
+  if (page.file.files[0]) bring(page.file.files[0], page.file.files[0].name);
+  page.file.value = "";
+});
+page.camera.addEventListener("click", photographed);
+page.copy.addEventListener("click", async () => {
+  try {
+    await navigator.clipboard.writeText(location.href);
+    write(page.said, "The link to this picture is copied.");
+  } catch {
+    write(page.said, "The link to this picture stands in the address line.");
+  }
+});
+document.addEventListener("paste", (event) => {
+  const [file] = event.clipboardData.files;
+  if (file) bring(file, "The pasted image");
+});
+document.addEventListener("dragover", (event) => event.preventDefault());
+document.addEventListener("drop", (event) => {
+  event.preventDefault();
+  const [file] = event.dataTransfer.files;
+  if (file) bring(file, file.name);
+});
+window.addEventListener("hashchange", () => follow(true));
+window.addEventListener("resize", () => draw().catch(complain));
+carried.images.forEach((one, k) => (images[k].address = `data:image/png;base64,${one.png}`));
+window.relvit = { state: s, about, answers }; // for the browser's console, and for tests
+await follow(false);
+document.body.dataset.ready = "true";

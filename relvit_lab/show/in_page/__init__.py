@@ -1,0 +1,1 @@
+"""A trained model in a page: what it carries (pack.py), and how it is computed there (transformer.js, pixels.js)."""
