@@ -277,6 +277,14 @@ def test_the_network_is_refused(network_attempts: list[str]):
     assert "tests run offline" in python(code)
 
 
+def test_no_test_draws_unseeded():
+    """torch's own generator is seeded before each test (conftest.py)."""
+    unseeded = re.compile(r"\burandom\(|\bdefault_rng\(\)|\bRandom\(\)|(?<![.\w])random\.(?!Random\b)[a-z]+\(")
+    assert unseeded.search("x = random.choice(y)") and not unseeded.search("random.Random(0).choice(y)")
+    tests = (path for path in Path(__file__).parent.rglob("*.py") if path != Path(__file__))
+    assert [path.name for path in tests if unseeded.search(path.read_text(encoding="utf-8"))] == []
+
+
 def test_the_own_machine_is_reached():
     with socket.create_server(("127.0.0.1", 0)) as server:
         socket.create_connection(("localhost", server.getsockname()[1]), timeout=5).close()

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import random
 import subprocess
 import sys
 import threading
@@ -44,7 +45,7 @@ def test_a_corrupt_checkpoint_is_named_with_the_way_out(damage, smoke):
     if damage == "truncated":
         file.write_bytes(file.read_bytes()[:-5000])
     elif damage == "garbage":
-        file.write_bytes(os.urandom(1000))
+        file.write_bytes(random.Random(0).randbytes(1000))
     elif damage == "empty":
         file.write_bytes(b"")
     elif damage == "missing keys":
