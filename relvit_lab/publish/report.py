@@ -12,8 +12,8 @@ import nbformat
 
 from relvit_lab.common.document import NO_SCRIPT
 from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.files import write_whole
 from relvit_lab.common.paths import project_root, resolve
-from relvit_lab.publish.site.files import write_whole
 from relvit_lab.publish.site.page import contents_and_cells, document
 
 NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "07_paper_tables.ipynb"

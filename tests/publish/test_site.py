@@ -13,7 +13,7 @@ from relvit_lab.common.errors import RelvitError
 from relvit_lab.lessons.attention_scores.token_slider import TokenSlider
 from relvit_lab.lessons.mega_patches.explorer import explore_mega_patches
 from relvit_lab.publish.site.equations import mathml
-from relvit_lab.publish.site.files import book_digest, code_digest, write_whole
+from relvit_lab.publish.site.files import book_digest, code_digest
 from relvit_lab.publish.site.index import time_it_takes, what_one_learns
 from relvit_lab.publish.site.markdown import PageMarkdown
 from relvit_lab.publish.site.page import contents_and_cells
@@ -168,15 +168,6 @@ def test_the_index_reads_both_ways_of_saying_it():
 
 
 # -- files and what is kept ----------------------------------------------------------------------------------------
-
-
-def test_a_file_is_written_whole_or_not_at_all(tmp_path):
-    path = tmp_path / "new" / "a.html"
-    write_whole(path, "one")
-    with pytest.raises(TypeError):
-        write_whole(path, None)
-    assert path.read_text() == "one" and [file.name for file in path.parent.iterdir()] == ["a.html"]
-    assert path.stat().st_mode & 0o777 == 0o644
 
 
 def test_the_digest_follows_cells_and_code_not_outputs(tmp_path):

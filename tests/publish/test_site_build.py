@@ -16,7 +16,6 @@ from site_fixtures import check_page, embedded_modules
 from relvit_lab.__main__ import main
 from relvit_lab.publish.site.build import write_pages
 from relvit_lab.publish.site.execute import Executed
-from relvit_lab.publish.site.files import write_whole
 from relvit_lab.publish.site.try_page import write_try
 
 ROOT = Path(__file__).parents[2]
@@ -50,7 +49,8 @@ def test_a_small_site_with_a_failure_then_mended(books, tmp_path, capfd, monkeyp
         "relvit_lab.publish.site.execute.code_digest", lambda results: "whoever edits the package meanwhile"
     )
     stale = tmp_path / "site" / "02_two.html"
-    write_whole(stale, "of an earlier build")
+    stale.parent.mkdir()
+    stale.write_text("of an earlier build")
     assert main(["site"]) == 1
     out, err = capfd.readouterr()
     assert "3 notebooks: 0 kept from an earlier build, 3 to run, 2 at a time" in out

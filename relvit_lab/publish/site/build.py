@@ -6,9 +6,9 @@ from pathlib import Path
 import nbformat
 
 from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.files import write_whole
 from relvit_lab.common.paths import project_root, resolve
 from relvit_lab.publish.site.execute import Executed, execute_all
-from relvit_lab.publish.site.files import write_whole
 from relvit_lab.publish.site.index import Card, card, index_page
 from relvit_lab.publish.site.page import Link, notebook_body, notebook_page, title_of
 from relvit_lab.publish.site.try_page import write_try

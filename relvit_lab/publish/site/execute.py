@@ -13,9 +13,10 @@ from pathlib import Path
 
 import nbformat
 
+from relvit_lab.common.files import write_whole
 from relvit_lab.common.words import human_time
 from relvit_lab.publish.classroom.submissions import read_book
-from relvit_lab.publish.site.files import book_digest, code_digest, write_whole
+from relvit_lab.publish.site.files import book_digest, code_digest
 
 AT_ONCE = 2
 CELL_SECONDS = 900  # a cell that takes longer hangs
@@ -29,12 +30,13 @@ COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 class Executed:
     """A notebook, executed. book: with outputs and the state of its widgets; None where a cell failed.
 
-    failure: what failed, or "".
+    failure: what failed, or "". seconds: that it took.
     """
 
     path: Path
     book: nbformat.NotebookNode | None
     failure: str = ""
+    seconds: float = 0.0
 
     @property
     def stem(self) -> str:
@@ -64,7 +66,7 @@ class _Work:
         code = code_digest(self.results)
         books = {path: read_book(path) for path in paths}
         files = {path: self.cache / f"{path.stem}-{book_digest(books[path], code)}.ipynb" for path in paths}
-        done = {path: Executed(path, nbformat.read(files[path], 4)) for path in paths if files[path].exists()}
+        done = {path: _kept(path, files[path]) for path in paths if files[path].exists()}
         todo = [path for path in reversed(paths) if path not in done]  # the later ones train: they take longest
         count = f"{len(paths)} notebook{'s' * (len(paths) > 1)}"
         together = f", {AT_ONCE} at a time" if len(todo) > 1 else ""
@@ -88,19 +90,21 @@ class _Work:
                 raise asyncio.CancelledError
             begin, home = time.monotonic(), kept.with_suffix("")
             failure = await self._execute(path.stem, book, home)
-            took = human_time(time.monotonic() - begin)
+            seconds = time.monotonic() - begin
+            took = human_time(seconds)
             if self.stopped:
                 raise asyncio.CancelledError
             if failure:
                 self._line(f"{path.stem} FAILED after {took}: {failure.splitlines()[0]}")
-                return Executed(path, None, failure)
+                return Executed(path, None, failure, seconds)
             _hide_place(book, home)
+            book.metadata["relvit_site"] = {"seconds": round(seconds, 1)}
             write_whole(kept, nbformat.writes(book))
             for old in self.cache.glob(f"{path.stem}-????????????????*"):
                 if old != kept:  # of another version; and this one's folder, with what it trained
                     shutil.rmtree(old) if old.is_dir() else old.unlink()
             self._line(f"{path.stem} done in {took}")
-            return Executed(path, book)
+            return Executed(path, book, "", seconds)
 
     async def _execute(self, stem: str, book: nbformat.NotebookNode, home: Path) -> str:
         """Fill in the outputs. Returns what failed, or ""."""
@@ -171,6 +175,11 @@ class _Work:
     def _line(self, text: str) -> None:
         minutes, seconds = divmod(round(time.monotonic() - self.start), 60)
         self.say(f"  {minutes}:{seconds:02}  {text}")
+
+
+def _kept(path: Path, file: Path) -> Executed:
+    book = nbformat.read(file, 4)
+    return Executed(path, book, seconds=book.metadata["relvit_site"]["seconds"])
 
 
 def views(cell: nbformat.NotebookNode) -> list[str]:

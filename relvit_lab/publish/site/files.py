@@ -1,11 +1,8 @@
-"""The site's files: written whole or not at all, and digests of what an executed notebook depends on."""
+"""Digests of what an executed notebook depends on."""
 
-import contextlib
 import hashlib
 import json
-import os
 import sys
-import tempfile
 from pathlib import Path
 
 import nbformat
@@ -13,21 +10,6 @@ import nbformat
 PACKAGE = Path(__file__).parents[2]
 # Of this folder; the rest only draws what was executed.
 RUNS_IN_KERNEL = ("publish/site/carry.py", "publish/site/execute.py")
-
-
-def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file under another name, then rename it: a killed build leaves the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-        os.chmod(partial, 0o644)  # mkstemp's files are for their owner alone: a site is for a web server, too
-        os.replace(partial, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(partial)
-        raise
 
 
 def code_digest(results: Path) -> str:

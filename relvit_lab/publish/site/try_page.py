@@ -10,7 +10,7 @@ import numpy as np
 
 from relvit_lab.common.document import document
 from relvit_lab.common.errors import RelvitError
-from relvit_lab.publish.site.files import write_whole
+from relvit_lab.common.files import write_whole
 from relvit_lab.publish.site.page import POLICY
 from relvit_lab.show.in_page.pack import FOLDER, packed
 from relvit_lab.show.model_input import png
@@ -42,6 +42,7 @@ SOURCES = (
 def write_try(out: str | Path, models: Sequence[object] | None = None, home: str = "") -> Path:
     """Write try.html into the folder `out`. models, home: as try_page takes them. Returns the file."""
     file = Path(out) / FILE
+    file.parent.mkdir(parents=True, exist_ok=True)
     write_whole(file, try_page(models, home))
     return file
 
