@@ -59,14 +59,14 @@ def as_input(trained, image: object = None) -> tuple[Tensor, str]:
         from relvit_lab.data import load
 
         return trained.transform(load("digits").test.images[0]), "The first test image of digits."
-    given = given_image.given_image(photograph(size) if image is None else image)
-    width, height = given_image.size(given)
+    image = photograph(size) if image is None else image
+    width, height = given_image.size(given_image.given_image(image))
     done = ["cropped to its centre"] if height != width else []
     done += [f"resized to the model's {size} x {size}"] if min(height, width) != size else []
     m = trained.pipeline.mega_patches
     done += [f"cut into {m} x {m} mega-patches"] if m else []
     note = f"The image of {width} x {height} pixels was {', '.join(done)}." if done else ""
-    return trained.transform(given), note
+    return trained.transform(image), note
 
 
 def as_picture(trained, images: Tensor) -> Tensor:

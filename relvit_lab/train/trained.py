@@ -64,11 +64,9 @@ class Trained:
             return torch.cat(batch)
         given = given_image.given_image(image)
         if isinstance(given, Tensor):
-            pixels = given_image.middle(given)
-            pixels = pixels if pixels.dtype == torch.uint8 else (pixels * 255).round().byte()
-            if pixels.shape[-1] == side or (isinstance(image, Tensor) and not of_files):
-                return pixels[None]
-            given = pixels
+            given = given if given.dtype == torch.uint8 else (given * 255).round().byte()
+            if min(given.shape[-2:]) == side or (isinstance(image, Tensor) and not of_files):
+                return given_image.middle(given)[None]
         return given_image.square(given, side)[None]
 
 

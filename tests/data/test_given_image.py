@@ -17,6 +17,7 @@ from relvit_lab.data import given_image
 from relvit_lab.data.images import FORMATS, MOST_PIXELS, decode_image
 from relvit_lab.data.walk import EXTENSIONS
 from relvit_lab.lessons.patch_relations.explorer_data import relations_data
+from relvit_lab.show.model_input import as_input
 from relvit_lab.show.own_image import square_image
 
 SIDE = 32
@@ -245,3 +246,13 @@ def test_what_is_no_image(tmp_path, what, message):
     os.mkfifo(tmp_path / "pipe.png")
     with pytest.raises(RelvitError, match=message):
         square_image(what(tmp_path))
+
+
+@pytest.mark.parametrize("width, height", [(50, 30), (30, 50), (32, 47), (200, 33)])
+def test_an_oblong_image_is_the_same_as_a_file_and_as_an_array(tmp_path, trained, width, height):
+    picture = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    Image.fromarray(picture).save(tmp_path / "own.png")
+    expected = trained.transform(tmp_path / "own.png")
+    for given in (picture, Image.fromarray(picture), picture.transpose(2, 0, 1)):
+        assert torch.equal(trained.transform(given), expected)
+        assert torch.equal(as_input(trained, given)[0], expected)
