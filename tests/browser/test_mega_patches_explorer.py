@@ -10,7 +10,7 @@ pytest.importorskip("playwright")
 
 from browser import lab
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("timing")]
 
 CELLS = {
     "explorer": "from relvit_lab.lessons.mega_patches.explorer import explore_mega_patches\n"

@@ -18,7 +18,7 @@ from relvit_lab.lessons.attention_scores.explorer_data import ScoresData, scores
 from relvit_lab.lessons.attention_scores.explorer_figure import seen_from
 from relvit_lab.method.relations import RELATION_NAMES
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("timing")]
 
 CELLS = {
     "two": "from relvit_lab.lessons.attention_scores.explorer import explore_scores\n"

@@ -16,7 +16,7 @@ from browser import lab
 from relvit_lab.lessons.pe_shortcut import lab as module
 from relvit_lab.lessons.pe_shortcut.live_training import recorded
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("timing")]
 
 # The limits are for two idle cores: a busy machine gets as much longer as others take of it.
 PATIENCE = max(1.0, os.getloadavg()[0] / 2) if hasattr(os, "getloadavg") else 1.0
