@@ -13,7 +13,9 @@ import nbformat
 from relvit_lab.common.document import NO_SCRIPT
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.files import write_whole
+from relvit_lab.common.options import PLAIN, split
 from relvit_lab.common.paths import project_root, resolve
+from relvit_lab.paper.plan.cells import OPEN
 from relvit_lab.publish.site.page import contents_and_cells, document
 
 NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "07_paper_tables.ipynb"
@@ -28,12 +30,7 @@ LESSON = "lesson"  # the tag of cells that are for students alone
 
 def report(words: Sequence[str]) -> None:
     """report [table2 ...] [--out report.html] and the options of tables."""
-    from relvit_lab.common.options import split
-    from relvit_lab.paper.plan.cells import FIXED
-    from relvit_lab.train.experiment import Experiment
-
-    fields = [name for name in Experiment.names() if name not in FIXED]
-    options, names = split(words, [*fields, "out", "recipes", "seeds"])
+    options, names = split(words, OPEN | dict.fromkeys(("out", "recipes", "seeds"), PLAIN))
     print(write_report(names=names, command=f"python -m relvit_lab report {shlex.join(words)}".strip(), **options))
 
 

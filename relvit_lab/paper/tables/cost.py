@@ -12,7 +12,7 @@ from relvit_lab.paper.plan import cells as plan
 from relvit_lab.paper.tables.deviations import STAGES
 from relvit_lab.paper.tables.finished import Runs
 from relvit_lab.paper.tables.made import UNKNOWN, Made
-from relvit_lab.train.device import commit
+from relvit_lab.train.environment import commit
 
 ENVIRONMENT = {
     "commit": "Commit of relvit_lab (+: with changes)", "python": "Python", "torch": "torch", "timm": "timm",
