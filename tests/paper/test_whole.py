@@ -195,7 +195,7 @@ def test_each_command_makes_the_stages_of_its_setting_in_float32(capsys):
     for line, (name, seed) in zip(lines, whole.runs()):
         e = Experiment.create(only_options(shlex.split(line)[4:], Experiment.settings()))
         assert [s.id for s in e.stages()] == [s.id for s in whole.STUDY.stages(name, seed)]
-        assert (e.precision, e.compile) == ("float32", False)
+        assert (e.precision, e.compile) == ("float32", "false")
     first = list(whole.runs())[:12]
     assert {seed for _, seed in first} == {0} and first[0][0] == "supervised"
 

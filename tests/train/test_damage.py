@@ -6,6 +6,7 @@ import json
 import os
 import random
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -101,8 +102,7 @@ def case(tmp_path_factory):
     shared = Path("/dev/shm")  # in memory where there is such a place: a case writes and reads a megabyte
     home = tmp_path_factory.mktemp("damage")
     if shared.is_dir():
-        home = shared / home.name
-        home.mkdir(exist_ok=True)
+        home = Path(tempfile.mkdtemp(prefix="damage", dir=shared))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RELVIT_HOME", str(home))
         torch.set_num_threads(1)

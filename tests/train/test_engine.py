@@ -15,8 +15,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from relvit_lab.common.errors import RelvitError
-from relvit_lab.train import clock, engine
-from relvit_lab.train import device as devices
+from relvit_lab.train import choose_device, clock, engine
 from relvit_lab.train.build import build_model, load_data
 from relvit_lab.train.choose_device import passed_over
 from relvit_lab.train.device import Device, one_device
@@ -392,7 +391,7 @@ def test_code_of_the_compiler_agrees_with_plain_code(tmp_path, monkeypatch, back
 def test_auto_stays_on_the_cpu_of_a_mac_and_says_that_mps_is_there(monkeypatch):
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert devices.pick_device("auto").torch.type == "cpu"
+    assert choose_device.pick_device("auto").torch.type == "cpu"
     assert "device mps" in " ".join(passed_over("auto")) and passed_over("cpu") == ()
     started = next(run(Experiment(**SMALL, epochs=1)))
     assert any("device mps" in note for note in started.notes)
@@ -403,7 +402,7 @@ def test_auto_stays_on_the_cpu_of_a_mac_and_says_that_mps_is_there(monkeypatch):
 @pytest.mark.skipif(torch.backends.mps.is_available(), reason="needs a machine without it")
 def test_mps_that_is_not_there_is_an_error_that_says_what_to_take():
     with pytest.raises(RelvitError, match=r"device 'mps'.*take auto, cpu"):
-        devices.pick_device("mps")
+        choose_device.pick_device("mps")
 
 
 def test_sums_on_mps_are_float32():

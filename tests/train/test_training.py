@@ -323,10 +323,10 @@ def test_bf16_trains():
 def test_nan_names_the_step_and_leaves_the_last_checkpoint(monkeypatch):
     from relvit_lab.method.schedule import learning_rate
 
-    monkeypatch.setattr(training, "learning_rate", lambda *a: 1e30 if a[0] >= 7 else learning_rate(*a))
+    monkeypatch.setattr(state, "learning_rate", lambda *a: 1e30 if a[0] >= 7 else learning_rate(*a))
     with pytest.raises(RelvitError, match=r"step 9 of 18.*lower lr"):
         train(scenario="supervised", **LONG)
     (stage,) = Experiment(scenario="supervised", **LONG).stages()
-    state = RunFolder(stage.folder).checkpoint(stage.id)
-    assert state["step"] == 6 and all(value.isfinite().all() for value in state["model"].values())
+    kept = RunFolder(stage.folder).checkpoint(stage.id)
+    assert kept["step"] == 6 and all(value.isfinite().all() for value in kept["model"].values())
     assert RunFolder(stage.folder).result() is None

@@ -124,10 +124,10 @@ def write_records(run_dirs: Iterable[str | Path], to: str | Path = "results") ->
 
 
 def read_records(folder: str | Path = "results", whole: bool = True) -> dict[str, Record]:
-    """All records by id, those of folders within it too, in the order of their names. whole: each has all that a record
-    has; else at least what a rate is measured by. Raises RelvitError for a file that is none."""
-    records = {}
-    for path in sorted(resolve(folder).rglob("*.json")):
+    """All records by id, those of the search in its folder too, in the order of their names. whole: each has all that a
+    record has; else at least what a rate is measured by. Raises RelvitError for a file that is none."""
+    records, folder = {}, resolve(folder)
+    for path in sorted([*folder.glob("*.json"), *folder.glob("search/*.json")]):
         try:
             record = read(path, SHAPE if whole else MEASURED)
         except Damaged as error:

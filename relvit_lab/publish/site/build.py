@@ -1,6 +1,7 @@
 """`make site`: execute the notebooks, make a page of each, and an index."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import nbformat
@@ -34,9 +35,13 @@ def build_site(
     if not paths:
         raise RelvitError(f"no notebooks (*.ipynb) in {notebooks}")
     out.mkdir(parents=True, exist_ok=True)  # before minutes of work: a folder that cannot be written is told now
-    executed = execute_all(paths, cache, project_root() / "results", say)
-    written, failures = write_pages(out, executed)
-    return [*written, write_try(out, home="index.html")], failures
+    try:
+        executed = execute_all(paths, cache, project_root() / "results", say)
+        written, failures = write_pages(out, executed)
+        return [*written, write_try(out, home="index.html")], failures
+    finally:
+        with suppress(OSError):
+            out.rmdir()  # where nothing was written
 
 
 def write_pages(out: Path, executed: Sequence[Executed]) -> tuple[list[Path], list[str]]:

@@ -4,6 +4,7 @@ import html
 import os
 import re
 from collections.abc import Container
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -57,6 +58,9 @@ def notebook_body(book: NotebookNode) -> str:
 def contents_and_cells(book: NotebookNode, models: Container[str] = (), **options: object) -> tuple[str, str]:
     """The list of the headings, and the cells. models, options: of the exporter."""
     exporter = CellsExporter(models, **options)
+    book = deepcopy(book)
+    for cell in book.cells:  # an id that is none would stop the exporter
+        cell["id"] = re.sub(r"[^a-zA-Z0-9_-]", "_", str(cell.get("id", "")))[:64] or "cell"
     cells, _ = exporter.from_notebook_node(book)
     return _contents(exporter.page.headings), f"<main>{cells}\n</main>"
 
