@@ -70,7 +70,6 @@ def test_without_runs_it_shows_the_recorded_ones(tmp_path, capsys):
     closed(page)
     assert "none of yours that the tables look for" in page and "python -m relvit_lab report --out here.html" in page
     assert all(number.text.lstrip("+-") in page for number in paper.NUMBERS) and page.count("<img") >= 4
-    assert str(tmp_path) not in page.replace("here.html", "")
 
 
 def test_what_is_wrong_is_said_in_a_line(tmp_path, capsys):
