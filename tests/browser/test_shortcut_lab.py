@@ -1,7 +1,6 @@
 """The shortcut lab in JupyterLab: it trains while the kernel stays free, and a switch, Stop and the curves are true."""
 
 import json
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,8 +17,7 @@ from relvit_lab.lessons.pe_shortcut.live_training import recorded
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("timing")]
 
-# The limits are for two idle cores: a busy machine gets as much longer as others take of it.
-PATIENCE = max(1.0, os.getloadavg()[0] / 2) if hasattr(os, "getloadavg") else 1.0
+PATIENCE = 8  # times what two idle cores take: these limits tell an answer from a hang, beside another worker
 IMPORT = "from relvit_lab.lessons.pe_shortcut.lab import shortcut_lab\n"
 CELLS = {
     "lab": IMPORT + "lab = shortcut_lab(test_images=60)\nlab",
@@ -29,7 +27,7 @@ CELLS = {
     "old": "print(old.running, old.tries[-1]['state'])",
     "again": "old = lab\nlab = shortcut_lab(test_images=60)\nlab",
     "broken": "broken = shortcut_lab(backbone='vit_nan')\nbroken",
-    "busy": "import time\ntime.sleep(5)",
+    "busy": "import time\ntime.sleep(12)",
 }
 PLOT = """plot => {  // what is drawn, back in steps and %
     const box = plot.viewBox.baseVal, lines = [...plot.querySelectorAll('.curve')];
@@ -245,7 +243,7 @@ def test_a_busy_kernel_is_said_to_be_busy_and_answers_late(shown):
     shown.book.run_cell("busy")
     shown.book.show(shown.cell_id)
     shown.button("Start").click()
-    shown.wait(lambda: "does not answer" in shown.said(), "the page notices", 8)
+    shown.wait(lambda: "does not answer" in shown.said(), "the page notices", 60)
     assert shown.toggle("recorded").is_checked() and "R1" in shown.drawn()["curves"]
     shown.wait_for_step(1)
     assert "is training" in shown.said() and not shown.toggle("recorded").is_checked()
