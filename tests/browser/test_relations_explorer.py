@@ -459,7 +459,7 @@ HOVER = """async (root, which) => {
 
 
 def test_hovering_196_patches_is_fast(explorer):
-    """The handler, forced layout included, takes 8 ms where nothing else runs; the change is there by the second frame."""
+    """The handler, forced layout included, takes 8 ms on an idle machine; the change is there by the second frame."""
     shown = explorer("large")
     for task in ("sprel", "dist", "abspos"):
         shown.choose(task)
