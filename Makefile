@@ -26,10 +26,10 @@ demo: $(STAMP)  ## train on handwritten digits and compare three scenarios (at m
 lab: $(STAMP)  ## open the notebooks in JupyterLab, on this machine only
 	$(RUN) -m jupyterlab --ip=127.0.0.1 $(if $(filter 0,$(shell id -u)),--allow-root) notebooks
 
-test: $(STAMP)  ## run the tests, without the slow ones and those in a browser (under 5 minutes on two cores, offline)
+test: $(STAMP)  ## run the tests, without the slow ones and those in a browser (about 12 minutes on two cores, offline)
 	$(RUN) -m pytest $(WORKERS) -m "not slow and not browser"
 
-test-all: $(STAMP)  ## run all tests (under 30 minutes on two cores)
+test-all: $(STAMP)  ## run all tests (not measured as one command; over half an hour)
 	$(RUN) -m pytest $(WORKERS)
 
 figures: $(STAMP)  ## draw figures/ again
