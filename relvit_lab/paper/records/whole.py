@@ -117,6 +117,6 @@ def searched(records: Mapping[str, Record]) -> list[tuple[float, int, float]]:
     found = [
         (record["experiment"]["lr"], record["experiment"]["batch_size"], record["metrics"]["accuracy"])
         for record in records.values()
-        if record["experiment"]["dataset"] == SEARCH_DATA["dataset"]
+        if record["experiment"]["dataset"].endswith(SEARCH_DATA["dataset"])  # a path, as seen from the project root
     ]
     return sorted(found, key=lambda row: -row[-1])
