@@ -1,1 +1,10 @@
-"""Knows nothing of RelViT: errors, paths, values of options, randomness, this process."""
+"""What knows nothing of RelViT.
+
+errors.py        one message that says what to do; shortages.py: of disk, memory, open files
+options.py       the words of a command line as options; values.py: each brought to the type of its field
+paths.py         where things are; files.py: whole files and locks; regular.py: no pipes; sealed.py: JSON with a digest
+registry.py      a list of named things; randomness.py: generators without state; stats.py: means, intervals, tests
+table.py         tables of anything; words.py: times, rates, counts; document.py: the frame of an HTML page
+printing.py      how the package prints; printable.py: no control codes; readable.py: names that look the same
+memory.py        memory of this process; processes.py: which of several this one is
+"""
