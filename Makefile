@@ -23,8 +23,9 @@ setup: $(STAMP)  ## make .venv with everything in it, once (about 6 GB; 2 to 3 m
 demo: $(STAMP)  ## train on handwritten digits and compare three scenarios (at most 3 minutes on two cores)
 	$(RUN) -m relvit_lab demo
 
+# One thread a kernel: these models are small, and two kernels with two threads each slow one another down tenfold.
 lab: $(STAMP)  ## open the notebooks in JupyterLab, on this machine only
-	$(RUN) -m jupyterlab --ip=127.0.0.1 $(if $(filter 0,$(shell id -u)),--allow-root) notebooks
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(RUN) -m jupyterlab --ip=127.0.0.1 $(if $(filter 0,$(shell id -u)),--allow-root) notebooks
 
 test: $(STAMP)  ## run the tests, without the slow ones and those in a browser (about 12 minutes on two cores, offline)
 	$(RUN) -m pytest $(WORKERS) -m "not slow and not browser"

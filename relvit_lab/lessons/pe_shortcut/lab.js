@@ -26,11 +26,23 @@ function drawn(tag, attributes = {}, ...children) {
   return made;
 }
 
+// What JupyterLab's kernel is busy with: the words of the heading above the running cell, "another cell" where it is not
+// on the screen; "" where nothing runs.
+function busyWith() {
+  const prompt = [...document.querySelectorAll(".jp-InputPrompt")].find((each) => each.textContent.includes("*"));
+  let cell = prompt?.closest(".jp-Cell")?.previousElementSibling;
+  for (; cell; cell = cell.previousElementSibling) {
+    const headings = cell.querySelectorAll(".jp-RenderedMarkdown :is(h1, h2, h3, h4)");
+    if (headings.length) return `the cell under “${[...headings].at(-1).firstChild.textContent.trim()}”`;
+  }
+  return prompt || document.querySelector('.jp-Notebook-ExecutionIndicator[data-status="busy"]') ? "another cell" : "";
+}
+
 const text = (x, y, words, more = {}) => drawn("text", { x, y, fill: INK, "font-size": 15, ...more }, words);
 
 function render({ model, el }) {
   const about = model.get("about");
-  let asked = model.get("heard"), waiting = null, missing = Boolean(model.get("_no_kernel"));
+  let asked = model.get("heard"), waiting = null, busy = "", missing = Boolean(model.get("_no_kernel"));
 
   // -- the page -----------------------------------------------------------------------------------------------------
   const boxes = TOGGLES.map(([name, words]) => {
@@ -73,11 +85,18 @@ function render({ model, el }) {
     asked += 1;
     model.send({ do: what, number: asked });
     clearTimeout(waiting);
-    if (what === "start") waiting = setTimeout(() => show(false), PATIENCE);
+    if (what === "start") waiting = setTimeout(wait, PATIENCE);
+  }
+  function wait() { // no answer so far
+    busy = busyWith();
+    if (!busy) return show(false);
+    state();
+    waiting = setTimeout(wait, PATIENCE);
   }
   function heard() { // an answer, though it may come late: the kernel may have been busy with another cell
     if (model.get("heard") < asked) return;
     clearTimeout(waiting);
+    busy = "";
     show(!model.get("_no_kernel"));
   }
   function show(answers) {
@@ -100,10 +119,10 @@ function render({ model, el }) {
     bar.hidden = !progress.of;
     write(line, progress.line ?? "");
     write(failed, model.get("failed"));
-    write(said, !missing ? model.get("said") || "Choose the settings, predict what will happen, and press Start."
+    write(said, busy ? `The kernel is busy with ${busy}. What you asked for begins when it is done.`
+      : !missing ? model.get("said") || "Choose the settings, predict what will happen, and press Start."
       : gone ? "Training needs a running notebook. These curves were recorded."
-        : "The kernel does not answer: it is busy with another cell, or there is none. Training needs a running notebook. "
-          + "The recorded curves need nothing.");
+        : "The kernel does not answer. Training needs a running notebook; the recorded curves need none.");
     root.dataset.running = running;
     root.dataset.kernel = missing ? "missing" : "there";
   }
