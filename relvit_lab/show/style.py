@@ -5,6 +5,7 @@ Figures are built without pyplot: nothing is shown twice, nothing stays open, an
 
 import base64
 import functools
+import html
 import io
 from collections.abc import Callable
 
@@ -72,6 +73,11 @@ class Drawing(Figure):
         data = io.BytesIO()
         self.savefig(data, format="png", dpi=dpi, metadata={"Description": self.alt} if self.alt else None)
         return data.getvalue()
+
+    def as_html(self) -> str:
+        """An <img> element with the picture in it."""
+        data = base64.b64encode(self.png()).decode("ascii")
+        return f'<img src="data:image/png;base64,{data}" alt="{html.escape(self.alt)}" style="max-width:100%">'
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
         data = base64.b64encode(self.png()).decode("ascii")

@@ -74,6 +74,14 @@ def test_wrong_answers_are_told_which_they_are(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_its_heading_says_how_hard_it_is_how_long_it_takes_and_how_much_it_matters(name):
+    exercise, heading = EXERCISES.get(name), cell(name, "task").source.partition("\n")[0]
+    stars = "★" * exercise.difficulty + "☆" * (3 - exercise.difficulty)
+    told = rf"### Exercise {name}: \S.*\S  {stars} · {exercise.minutes} minutes · (essential|useful|extra)"
+    assert re.fullmatch(told, heading), heading
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_hints_are_graded_and_nothing_gives_the_solution_away(name):
     hints = cell(name, "hints")
     assert hints.cell_type == "markdown" and hints.source.count("<details>") >= 2
@@ -124,6 +132,11 @@ def test_check_tells_stub_mistake_crash_and_right_apart(sides):
     crash = check("99-square", lambda x: x.no)
     assert crash.status == "mistake" and "AttributeError" in crash.text
     assert "A function is asked for" in check("99-square", 4).text
+
+    def no_return(x):
+        x * x
+
+    assert "is a `return` missing?" in check("99-square", no_return).text
     assert check("99-square", lambda x: x**2)
     assert "&lt;" in ask.Verdict("mistake", "<b>")._repr_html_()
     with pytest.raises(RelvitError, match="did you mean '99-square'"):

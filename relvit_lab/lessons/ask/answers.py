@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from relvit_lab.lessons.ask.base import Mistake
+from relvit_lab.lessons.ask.difference import Difference
 
 
 def tensor(value: Any, shown: str, shape: tuple[int, ...] | None = None) -> Tensor:
@@ -45,8 +46,8 @@ def numbers(value: Any, shown: str) -> list[float]:
         raise Mistake(f"{shown} should give numbers, one after another, got {str(value)[:60]}") from None
 
 
-def name_mistake(known: Mapping[str, object]) -> None:
-    """Raise Mistake with the first text whose condition holds."""
+def name_mistake(known: Mapping[str, object], difference: Difference | None = None) -> None:
+    """Raise Mistake with the first text whose condition holds. difference: what is drawn with it."""
     for says, holds in known.items():
         if holds:
-            raise Mistake(says)
+            raise Mistake(says, difference)

@@ -1,18 +1,25 @@
 """What an exercise and a prediction are, and how a student's answer is called and judged."""
 
+import dis
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from relvit_lab.common.registry import Registry
+from relvit_lab.lessons.ask.difference import Difference
 
 
 class Mistake(Exception):
-    """Raised by a check: its text names the mistake, for the student ("transposed: [0, 1] is LEFT, not RIGHT")."""
+    """Raised by a check: its text names the mistake, for the student ("transposed: [0, 1] is LEFT, not RIGHT").
+    difference: both outputs, where they can be drawn side by side (difference.py)."""
+
+    def __init__(self, words: str, difference: Difference | None = None):
+        super().__init__(words)
+        self.difference = difference
 
 
 class NotYet(Exception):
-    """Raised where there is no answer so far."""
+    """Raised where there is no answer so far. Its text, if there is one, says what is still open."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +55,7 @@ class Prediction:
     because: str
 
 
+NOTHING_DONE = {"RESUME", "NOP", "CACHE", "COPY_FREE_VARS", "LOAD_CONST", "RETURN_CONST", "RETURN_VALUE"}
 EXERCISES: Registry[Exercise] = Registry("exercise")
 PREDICTIONS: Registry[Prediction] = Registry("prediction")
 
@@ -62,7 +70,7 @@ def call(answer: Callable, *arguments: Any, shown: str = "") -> Any:
     """What a student's function gives for the arguments; `shown` is how the call is named in messages.
 
     Raises NotYet where it is still the stub (it gives None or ..., or raises NotImplementedError), and Mistake where it
-    fails otherwise.
+    fails otherwise, or gives nothing though something was written.
     """
     name = shown or f"{getattr(answer, '__name__', 'your function')}({', '.join(map(_short, arguments))})"
     if not callable(answer):
@@ -74,8 +82,16 @@ def call(answer: Callable, *arguments: Any, shown: str = "") -> Any:
     except Exception as error:
         raise Mistake(f"{name} stopped with {type(error).__name__}: {error}") from None
     if value is None or value is ...:
-        raise NotYet
+        if _is_stub(answer):
+            raise NotYet
+        raise Mistake(f"{name} gives {'nothing' if value is None else '...'}: is a `return` missing?")
     return value
+
+
+def _is_stub(answer: Callable) -> bool:
+    """Whether nothing was written yet: the function does nothing but return a constant."""
+    code = getattr(answer, "__code__", None)
+    return code is None or {step.opname for step in dis.get_instructions(code)} <= NOTHING_DONE
 
 
 def _short(value: Any) -> str:

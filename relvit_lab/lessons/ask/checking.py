@@ -4,12 +4,13 @@ import html
 import importlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.lessons.ask import journal
 from relvit_lab.lessons.ask.base import EXERCISES, PREDICTIONS, Exercise, Mistake, NotYet, Prediction
+from relvit_lab.lessons.ask.difference import Difference
 
 NOTEBOOKS = (
     "patch_relations", "mega_patches", "attention_scores", "train", "pe_shortcut", "task_ablation", "paper_tables",
@@ -24,6 +25,7 @@ class Verdict:
 
     status: str
     text: str
+    difference: Difference | None = field(default=None, compare=False, repr=False)
 
     def __bool__(self) -> bool:
         return self.status == "right"
@@ -34,7 +36,9 @@ class Verdict:
     def _repr_html_(self) -> str:
         mark, colour = MARKS[self.status]
         style = f"border-left:4px solid {colour};padding:.35em .8em;max-width:60em"
-        return f'<div style="{style}"><b>{mark}</b> {html.escape(self.text)}</div>'
+        drawing = self.difference and self.difference.draw()
+        picture = f"<br>{drawing.as_html()}" if drawing else ""
+        return f'<div style="{style}"><b>{mark}</b> {html.escape(self.text)}{picture}</div>'
 
 
 def check(name: str, answer: Any) -> Verdict:
@@ -54,10 +58,11 @@ def judge(exercise: Exercise, answer: Any) -> Verdict:
         if answer is None or answer is ...:
             raise NotYet
         praise = exercise.judge(answer)
-    except NotYet:
-        return Verdict("not yet", f"Not yet: {exercise.title} waits for you (about {exercise.minutes} minutes).")
+    except NotYet as so_far:
+        waits = f"{exercise.title} waits for you (about {exercise.minutes} minutes)."
+        return Verdict("not yet", f"Not yet: {_sentence(str(so_far)) if str(so_far) else waits}")
     except Mistake as mistake:
-        return Verdict("mistake", f"Not quite. {_sentence(str(mistake))}")
+        return Verdict("mistake", f"Not quite. {_sentence(str(mistake))}", mistake.difference)
     return Verdict("right", " ".join(filter(None, ("Right.", praise))))
 
 

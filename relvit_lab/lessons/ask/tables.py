@@ -7,7 +7,6 @@ assigned(...)   a dictionary: a choice for each letter
 import contextlib
 import copy
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,18 +14,7 @@ from torch import Tensor
 
 from relvit_lab.lessons.ask.answers import tensor
 from relvit_lab.lessons.ask.base import EXERCISES, Exercise, Mistake, NotYet, call
-
-
-@dataclass(frozen=True)
-class Difference:
-    """The outputs on one input. shown: the call in words. place: index of the first entry that differs from the right
-    one; () for a number, or another shape; None where there is no difference."""
-
-    shown: str
-    arguments: tuple
-    right: Any
-    got: Any
-    place: tuple[int, ...] | None
+from relvit_lab.lessons.ask.difference import Difference
 
 
 def compared(
@@ -104,8 +92,8 @@ def compared(
         for fits in (same, same_wrong_shape):
             for words, function in wrong.items():
                 if all(fits(one, mistaken(one, function)) for one in (seen if together else [case])):
-                    raise Mistake(f"{words}. {said}")
-        raise Mistake(f"{said}. {hint}" if hint else said)
+                    raise Mistake(f"{words}. {said}", case)
+        raise Mistake(f"{said}. {hint}" if hint else said, case)
 
     return EXERCISES.add(Exercise(name, title, difficulty, minutes, judge, reference, wrong))
 
@@ -119,8 +107,10 @@ def assigned(what: str, right: Mapping[str, str], choices: Iterable[str], clue: 
     def judge(answer: Any) -> str:
         if not isinstance(answer, Mapping):
             raise Mistake(f"a dictionary is asked for, one entry for each letter, not {type(answer).__name__}")
-        if any(answer.get(letter, ...) in (..., None, "") for letter in right):
-            raise NotYet
+        open_ones = [letter for letter in right if answer.get(letter, ...) in (..., None, "")]
+        if open_ones:
+            begun = len(open_ones) < len(right)
+            raise NotYet(f"still open: {', '.join(open_ones)}" if begun else "")
         for letter in right:
             if answer[letter] not in choices:
                 raise Mistake(f"{what} {letter}: '{answer[letter]}' is none of these: {'; '.join(choices)}")

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from relvit_lab.lessons.ask.answers import name_mistake, number, tensor_or_list
 from relvit_lab.lessons.ask.base import EXERCISES, Exercise, Mistake, NotYet, add_predictions
+from relvit_lab.lessons.ask.difference import Difference
 from relvit_lab.lessons.ask.tables import compared
 from relvit_lab.method.relations import spatial_relations
 
@@ -129,7 +130,7 @@ def _judge_above(answer) -> str:
             f"patches {i} and {j} lie in one row: their score should be 0, not {scores[i, j]:g}. "
             "The y of i and the y of j must cancel": down[i, j] == 0,
             f"on a grid of side {side} patch {i} lies {word} patch {j}, but its score is {scores[i, j]:g}": True,
-        })  # fmt: skip
+        }, Difference(f"the scores' signs on a grid of side {side}", (w,), down, given, (i, j)))  # fmt: skip
     return "It holds on grids of side 3, 5 and 8: nothing in it depends on the size."
 
 

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from relvit_lab.lessons.ask.answers import name_mistake, number, tensor
 from relvit_lab.lessons.ask.base import EXERCISES, Exercise, Mistake, add_predictions, call
-from relvit_lab.lessons.ask.tables import Difference, compared
+from relvit_lab.lessons.ask.difference import Difference
+from relvit_lab.lessons.ask.tables import compared
 from relvit_lab.lessons.own_task import fair_exercises as own_task_fair  # noqa: F401  its exercises belong to this notebook, too
 from relvit_lab.method.heads import PairScores, TokenScores
 from relvit_lab.method.relations import absolute_positions, distances, permuted, spatial_relations

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from relvit_lab.lessons.ask.answers import name_mistake, number, tensor_or_list
 from relvit_lab.lessons.ask.base import EXERCISES, Exercise, Mistake, add_predictions, call
-from relvit_lab.lessons.ask.tables import Difference, compared
+from relvit_lab.lessons.ask.difference import Difference
+from relvit_lab.lessons.ask.tables import compared
 from relvit_lab.method.patches import patchify
 from relvit_lab.method.relations import RELATION_NAMES, distances, permuted, spatial_relations
 

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from relvit_lab.lessons.ask.answers import name_mistake, number, tensor
 from relvit_lab.lessons.ask.base import EXERCISES, Exercise, add_predictions, call
-from relvit_lab.lessons.ask.tables import Difference, assigned, compared
+from relvit_lab.lessons.ask.difference import Difference
+from relvit_lab.lessons.ask.tables import assigned, compared
 from relvit_lab.lessons.pe_shortcut import faults
 from relvit_lab.lessons.pe_shortcut import lab_exercises as shortcut_lab  # noqa: F401  the lab's own exercise and predictions
 from relvit_lab.method.model import pool
@@ -59,43 +60,6 @@ add_predictions(
 
 def _seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
-
-
-# -- 05-permute: the labels go with the patches --------------------------------------------------------------------
-
-
-def _labels_differ(d: Difference) -> str:
-    (target, p), (b, i, j) = d.arguments, d.place
-    held, right = (int(p[b, i]), int(p[b, j])), int(target[p[b, i], p[b, j]])
-    return (
-        f"Image {b}: tokens {i} and {j} hold patches {held[0]} and {held[1]}, so the label is "
-        f"{RELATION_NAMES[right]} ({right}), not {d.got[b, i, j].item()}"
-    )
-
-
-compared(
-    "05-permute", "labels that go with their patches", 1, 8,
-    asks="shuffled_targets(target, p)",
-    on=[
-        (spatial_relations(side), draw_permutations(batch, side * side, _seeded(seed)))
-        for side, batch, seed in ((3, 2, 0), (4, 5, 1), (2, 1, 2))
-    ],
-    shape="the shape (B, N, N) =", tell=_labels_differ,
-    reference=permuted,
-    wrong={
-        "rows only: token i changed, token j did not. The columns go through p as well": lambda target, p: target[p],
-        "columns only: token j changed, token i did not. The rows go through p as well":
-            lambda target, p: target[:, p].transpose(0, 1),  # (N,B,N) -> (B,N,N)
-        "the inverse permutation: token t holds patch p[t], so entry [i, j] is T[p[i], p[j]]":
-            lambda target, p: permuted(target, p.argsort(1)),
-        "transposed: entry [i, j] is T[p[i], p[j]], not T[p[j], p[i]]": lambda target, p: permuted(target, p).mT,
-        "unchanged: these are the labels of the standard order": lambda target, p: target.expand(len(p), *target.shape),
-        "every image got the permutation of the first":
-            lambda target, p: permuted(target, p[:1]).expand(len(p), *target.shape),
-        "one set of labels for all images: each has a permutation of its own": lambda target, p: permuted(target, p[0]),
-    },
-    praise="Rows and columns go with the patches, in every image by its own permutation: T[p][:, p].",
-)  # fmt: skip
 
 
 # -- 05-cheat: a head that reads the embeddings --------------------------------------------------------------------
