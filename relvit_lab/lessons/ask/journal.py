@@ -38,6 +38,11 @@ def add_prediction(prediction: str, chosen: str, right: bool) -> None:
     _add({"prediction": prediction, "chosen": chosen, "right": right})
 
 
+def first_choice(prediction: str) -> str:
+    """What was chosen first, in whichever session; "" where nothing was."""
+    return next((line["chosen"] for line in read() if line.get("prediction") == prediction), "")
+
+
 def read(path: Path | None = None) -> list[dict]:
     """All lines, oldest first; [] where there is no file. A line that was cut short is passed over."""
     path = path or place()

@@ -1,4 +1,5 @@
-"""A question whose answer opens in the browser once a choice is made: under Run All no message from it would arrive."""
+"""A question whose answer opens in the browser once a choice is made: under Run All no message from it would arrive.
+With the answer opens what follows the question, up to the next heading (veil.py)."""
 
 import html
 from collections.abc import Sequence
@@ -8,11 +9,13 @@ import traitlets
 
 from relvit_lab.lessons.ask import journal
 from relvit_lab.lessons.ask.base import Prediction
+from relvit_lab.lessons.ask.veil import asked, veil
 from relvit_lab.show.still import LIFE, Widget
 
 
 class Predict(Widget):
-    """chosen: the choice made first, "" before; it is never overwritten, so that nobody predicts after the fact."""
+    """chosen: the choice made first, "" before; it is never overwritten, so that nobody predicts after the fact, and
+    of an earlier session, where the journal has it. shown: the veil was lifted without a choice."""
 
     _esm = Path(__file__).with_name("prediction.js")
 
@@ -21,11 +24,16 @@ class Predict(Widget):
     answer = traitlets.Unicode().tag(sync=True)
     because = traitlets.Unicode().tag(sync=True)
     chosen = traitlets.Unicode("").tag(sync=True)
+    shown = traitlets.Bool(False).tag(sync=True)
+    asks = traitlets.Unicode().tag(sync=True)
+    veil = traitlets.Unicode().tag(sync=True)
 
     def __init__(self, prediction: Prediction, choices: Sequence[str]):
+        before = journal.first_choice(prediction.name)
         super().__init__(
-            question=prediction.question, choices=list(choices), answer=prediction.answer, because=prediction.because
-        )
+            question=prediction.question, choices=list(choices), answer=prediction.answer, because=prediction.because,
+            asks=asked(prediction.name), veil=veil(prediction.name), chosen=before if before in choices else "",
+        )  # fmt: skip
         self._name = prediction.name
         self.observe(self._note, "chosen")
 
@@ -37,11 +45,14 @@ class Predict(Widget):
         return "\n".join((self.question, f"({' / '.join(self.choices)})", self._said()))
 
     def still_html(self) -> str:
-        """The question; the answer folded, for it may stand under a question that is still open."""
+        """The question; the answer folded, for it may stand under a question that is still open. And the veil, which a
+        notebook that is not trusted loses."""
         choices = "".join(f"<li>{html.escape(choice)}</li>" for choice in self.choices)
         return (
-            f'<div class="relvit-still"><p><b>Predict.</b> {html.escape(self.question)}</p><ul>{choices}</ul>'
-            f"<details><summary>Answer</summary>{html.escape(self._said())}</details><p><em>{LIFE}</em></p></div>"
+            f'<div class="relvit-still" data-asks="{self.asks}"><style>{self.veil}</style>'
+            f"<p><b>Predict.</b> {html.escape(self.question)}</p><ul>{choices}</ul>"
+            f'<details class="told"><summary>Answer, and what follows</summary>{html.escape(self._said())}</details>'
+            f"<p><em>{LIFE}</em></p></div>"
         )
 
     def _said(self) -> str:

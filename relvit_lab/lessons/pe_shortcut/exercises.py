@@ -55,6 +55,11 @@ add_predictions(
      "about 9: one for each kind of token",
      "Four corners, four sides and the middle: tokens of one kind are all alike, so of each kind one place can be "
      "right, and 9 of 49 is 18 %."),
+    ("05-run-b",
+     "All answers of the healthy run and of run B are counted: a row for each right class, a column for each answer. "
+     "The healthy run's dark cells lie on the diagonal. Where do run B's lie?",
+     "on the other diagonal: LT is called RB",
+     "Run B learnt where j lies, seen from i: a clear answer to the opposite question. Only CC is its own opposite."),
 )  # fmt: skip
 
 

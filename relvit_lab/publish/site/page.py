@@ -22,6 +22,9 @@ COLOURS = "friendly"  # of code, by Pygments' name
 # Nothing is fetched, whatever stands in a page; the widgets' modules are made in the page itself (blob:).
 POLICY = "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; script-src 'unsafe-inline' blob:"
 
+ALIVE = 'document.documentElement.classList.add("alive");'
+"""Scripts run: what follows a prediction may be veiled until it is made (lessons/ask/veil.py)."""
+
 FOLD = 'if (matchMedia("(max-width: 68rem)").matches) document.querySelector(".contents details").open = false;'
 """On a phone the list of headings is folded at first."""
 
@@ -52,7 +55,7 @@ def notebook_body(book: NotebookNode) -> str:
     can't be converted."""
     models = live_models(book)
     contents, cells = contents_and_cells(book, models)
-    return f'<div class="page">\n{contents}\n<script>{FOLD}</script>\n{cells}\n</div>\n{widgets_html(models)}'
+    return f'<div class="page">\n{contents}\n<script>{ALIVE} {FOLD}</script>\n{cells}\n</div>\n{widgets_html(models)}'
 
 
 def contents_and_cells(book: NotebookNode, models: Container[str] = (), **options: object) -> tuple[str, str]:
