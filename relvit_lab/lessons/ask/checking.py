@@ -33,6 +33,8 @@ class Verdict:
 
     def _repr_html_(self) -> str:
         mark, colour = MARKS[self.status]
+        if self.status == "not yet":  # no more than a line: an untouched notebook is full of them
+            return f'<span style="color:#555">{mark} {html.escape(self.text)}</span>'
         style = f"border-left:4px solid {colour};padding:.35em .8em;max-width:60em"
         return f'<div style="{style}"><b>{mark}</b> {html.escape(self.text)}</div>'
 
@@ -55,7 +57,7 @@ def judge(exercise: Exercise, answer: Any) -> Verdict:
             raise NotYet
         praise = exercise.judge(answer)
     except NotYet:
-        return Verdict("not yet", f"Not yet: {exercise.title} waits for you (about {exercise.minutes} minutes).")
+        return Verdict("not yet", f"Not yet: an exercise of about {exercise.minutes} minutes.")
     except Mistake as mistake:
         return Verdict("mistake", f"Not quite. {_sentence(str(mistake))}")
     return Verdict("right", " ".join(filter(None, ("Right.", praise))))
