@@ -110,7 +110,7 @@ def test_pages_are_linked_and_hints_fold(page, site):
     assert page.url.endswith("02_page.html") and page.title() == "02 · Page 2"
     page.get_by_role("link", name="All notebooks").first.click()
     assert page.locator(".card").count() == 2
-    page.locator(".card h2 a").first.focus()
+    page.locator(".card h3 a").first.focus()
     page.keyboard.press("Enter")
     page.wait_for_url((site / "01_page.html").as_uri())
 

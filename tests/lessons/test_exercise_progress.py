@@ -193,6 +193,21 @@ def test_it_shows_each_exercise_with_all_that_is_asked():
         exercises.progress(77)
 
 
+def test_where_nothing_was_tried_it_takes_a_line():
+    untouched = exercises.progress("03")
+    minutes = sum(exercise.minutes for exercise, _ in untouched.exercises("03"))
+    asked = untouched.predictions("03")[0]
+    said = f"othing tried yet of 5 exercises (about {minutes} minutes) and {asked} predictions"
+    assert repr(untouched) == f"N{said}" and untouched._repr_html_() == f"<p>N{said}</p>"
+    assert "\n" not in repr(exercises.progress())
+    check(NAME, wrong)
+    shown = exercises.progress(1, 3)
+    assert "Notebook 01: nothing tried yet of" in repr(shown) and "1 of 4" not in repr(shown)
+    assert shown._repr_html_().count("<tr>") == 3 + len(shown.exercises("03"))
+    predict("03-zero", [PREDICTIONS["03-zero"].answer, "0"]).chosen = "0"
+    assert exercises.progress("03").touched("03") and not exercises.progress("01").touched("01")
+
+
 @pytest.mark.parametrize("path", WITH_EXERCISES, ids=lambda path: path.stem)
 def test_a_notebook_ends_with_its_progress(path):
     *_, cell, _ = nbformat.read(path, 4).cells

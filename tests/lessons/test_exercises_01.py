@@ -42,6 +42,15 @@ def angle(i, j, side, epsilon=1e-4):
     return torch.rad2deg(torch.acos(p @ q / (p.norm() * q.norm() + epsilon)))
 
 
+def attend_by_loop(query, keys, values):
+    powers = [math.exp(sum(float(a * b) for a, b in zip(query, key)) / math.sqrt(len(query))) for key in keys]
+    return [sum(p / sum(powers) * float(v) for p, v in zip(powers, column)) for column in values.T]
+
+
+def shares(query, keys):
+    return torch.softmax(keys @ query / len(query) ** 0.5, 0)
+
+
 def shuffled_by_loop(target, p):
     return torch.tensor([[target[p[t], p[u]] for u in range(len(p))] for t in range(len(p))])
 
@@ -51,6 +60,9 @@ def shuffled_by_loop(target, p):
     [
         ("01-patchify", patches_by_loop),
         ("01-patchify", lambda image, patch: patchify(image[None], patch)[0].float()),
+        ("01-attend", attend_by_loop),
+        ("01-attend", lambda q, k, v: torch.nn.functional.scaled_dot_product_attention(q[None], k, v)[0]),
+        ("01-attend", lambda q, k, v: (shares(q, k)[:, None] * v.double()).sum(0)),
         ("01-relation", relation_by_comparing),
         ("01-relation", lambda i, j, side: spatial_relations(side)[i, j]),
         ("01-distance", distances_by_loop),
@@ -70,6 +82,12 @@ def test_other_right_ways_pass(name, answer):
         ("01-patchify", lambda image, patch: patchify(image[None], patch), "no batch"),
         ("01-patchify", lambda image, patch: patchify(image[None], patch)[0].flip(0), "patch 0 should hold 0 1 6 7"),
         ("01-patchify", lambda image, patch: "patches", "should give a tensor, got str"),
+        ("01-attend", lambda q, k, v: shares(q, k)[None] @ v, "should have the shape (m,) = (2,), got (1, 2)"),
+        ("01-attend", lambda q, k, v: (shares(q, k) @ v).sum(), "should have the shape (m,) = (2,), got one number"),
+        ("01-attend", lambda q, k, v: v[0], "values (2, 2))[0] should be 0.9990, got 4.0000"),
+        ("01-attend", lambda q, k, v: shares(q, -k) @ v, "should be 0.9990"),
+        ("01-attend", lambda q, k, v: shares(q, k) @ v if len(k) == 2 else v[0], "was right"),
+        ("01-attend", lambda q, k, v: v * q, "RuntimeError"),
         ("01-relation", lambda i, j, side: 9, "from 0 to 8, got 9"),
         ("01-relation", lambda i, j, side: 4, "[0, 1] should be 3 (LC), got 4 (CC)"),
         ("01-distance", lambda side: distances(side)[0], "should have the shape (N, N) = (9, 9), got (9,)"),

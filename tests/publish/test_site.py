@@ -14,7 +14,7 @@ from relvit_lab.lessons.attention_scores.token_slider import TokenSlider
 from relvit_lab.lessons.mega_patches.explorer import explore_mega_patches
 from relvit_lab.publish.site.equations import mathml
 from relvit_lab.publish.site.files import book_digest, code_digest
-from relvit_lab.publish.site.index import time_it_takes, what_one_learns
+from relvit_lab.publish.site.index import Card, index_page, mark_of, time_it_takes, what_one_learns
 from relvit_lab.publish.site.markdown import PageMarkdown
 from relvit_lab.publish.site.page import contents_and_cells
 from relvit_lab.publish.site.widgets import live_models, widgets_html
@@ -157,6 +157,34 @@ def test_each_notebook_says_what_the_index_shows(path):
     words = nbformat.read(path, 4).cells[0].source
     assert len(what_one_learns(words)) > 50 and "What you need" not in what_one_learns(words)
     assert re.search(r"\bminutes?\b", time_it_takes(words)) and len(time_it_takes(words)) < 150
+
+
+MARKS = {"Core": ("01", "03", "05", "09"), "Optional": ("02", "06"), "Project": ("04", "07", "08")}
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=[path.stem for path in NOTEBOOKS])
+def test_each_notebook_says_where_on_the_path_and_on_the_map_one_stands(path):
+    words = nbformat.read(path, 4).cells[0].source
+    number = path.stem[:2]
+    (said,) = (part for part in words.split("\n\n") if part.startswith("**Where you are.**"))
+    assert number in MARKS[mark_of(words)] and "map" in said and len(said) < 250
+    if mark_of(words) == "Core":
+        assert " ".join(said.split()).count(", ".join(MARKS["Core"]).replace(number, f"**{number}**")) == 1
+
+
+def test_the_readme_bears_the_same_marks():
+    table = (NOTEBOOKS[0].parents[1] / "README.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| \[(\d\d)_[^|]*\| (\w+) \|", table, re.MULTILINE))
+    assert rows == {number: mark.lower() for mark, numbers in MARKS.items() for number in numbers if number in rows}
+    assert set(rows) >= {path.stem[:2] for path in NOTEBOOKS}
+
+
+def test_the_index_goes_the_path_in_its_order():
+    cards = [Card(f"{n}.html", f"{n} title", mark) for n, mark in (("1", "Core"), ("2", "Optional"), ("3", "Core"))]
+    page = index_page([*cards, Card("", "4 title", "Project")])
+    places = [page.index(word) for word in ("Core:", "1 title", "3 title", "Optional:", "2 title", "Projects:", "failed")]
+    assert places == sorted(places) and page.count("<h2>") == 3
+    assert mark_of("**Where you are.** Nowhere") == mark_of("") == ""
 
 
 def test_the_index_reads_both_ways_of_saying_it():

@@ -35,6 +35,8 @@ class Verdict:
 
     def _repr_html_(self) -> str:
         mark, colour = MARKS[self.status]
+        if self.status == "not yet":  # no more than a line: an untouched notebook is full of them
+            return f'<span style="color:#555">{mark} {html.escape(self.text)}</span>'
         style = f"border-left:4px solid {colour};padding:.35em .8em;max-width:60em"
         drawing = self.difference and self.difference.draw()
         picture = f"<br>{drawing.as_html()}" if drawing else ""
@@ -59,7 +61,7 @@ def judge(exercise: Exercise, answer: Any) -> Verdict:
             raise NotYet
         praise = exercise.judge(answer)
     except NotYet as so_far:
-        waits = f"{exercise.title} waits for you (about {exercise.minutes} minutes)."
+        waits = f"an exercise of about {exercise.minutes} minutes."
         return Verdict("not yet", f"Not yet: {_sentence(str(so_far)) if str(so_far) else waits}")
     except Mistake as mistake:
         return Verdict("mistake", f"Not quite. {_sentence(str(mistake))}", mistake.difference)

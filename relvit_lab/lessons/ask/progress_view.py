@@ -56,6 +56,8 @@ def choices(lines: Iterable[Mapping]) -> dict[str, bool]:
 class Progress:
     """A table of exercises, notebook by notebook: HTML in a notebook, text elsewhere. `export` writes it for a teacher.
 
+    A notebook in which nothing was tried takes one line.
+
     lines: of a journal. only: notebooks by number, ("01", "03"); () shows all.
     """
 
@@ -77,11 +79,15 @@ class Progress:
         made = [self.choices[name] for name in there if name in self.choices]
         return len(there), len(made), sum(made)
 
+    def touched(self, notebook: str) -> bool:
+        """Whether any exercise was tried there, or any prediction made."""
+        return self.predictions(notebook)[1] > 0 or any(state.tries for _, state in self.exercises(notebook))
+
     def __repr__(self) -> str:
         lines = [self._headline()]
-        for notebook in self.notebooks:
-            lines += ["", f"Notebook {notebook}: {self._said_of_predictions(notebook)}"]
-            for exercise, state in self.exercises(notebook):
+        for notebook in self._lines():
+            lines += ["", f"Notebook {notebook}: {self._said_of(notebook)}"]
+            for exercise, state in self._rows(notebook):
                 mark, stars = MARKS[state.status][0], STARS[exercise.difficulty]
                 lines.append(f"  {mark} {exercise.title}  {stars}  {exercise.minutes} min  {state}")
                 if state.status == "mistake":
@@ -89,12 +95,14 @@ class Progress:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
+        if not self._lines():
+            return f"<p>{html.escape(self._headline())}</p>"
         rows = []
-        for notebook in self.notebooks:
-            said = f"Notebook {notebook}: {self._said_of_predictions(notebook)}"
+        for notebook in self._lines():
+            said = f"Notebook {notebook}: {self._said_of(notebook)}"
             style = "text-align:left;padding-top:.8em"
             rows.append(f'<tr><th scope="rowgroup" colspan="5" style="{style}">{said}</th></tr>')
-            rows += [self._row(exercise, state) for exercise, state in self.exercises(notebook)]
+            rows += [self._row(exercise, state) for exercise, state in self._rows(notebook)]
         heads = ("", "exercise", "difficulty", "minutes", "state")
         head = "".join(f'<th scope="col" style="text-align:left">{name}</th>' for name in heads)
         return (
@@ -112,17 +120,34 @@ class Progress:
         )  # fmt: skip
         return "<tr>" + "".join(f'<td style="text-align:left">{cell}</td>' for cell in cells) + "</tr>"
 
+    def _lines(self) -> tuple[str, ...]:
+        """The notebooks that are shown below the headline: none where it says all."""
+        return self.notebooks if any(map(self.touched, self.notebooks)) else ()
+
+    def _rows(self, notebook: str) -> list[tuple[Exercise, State]]:
+        return self.exercises(notebook) if self.touched(notebook) else []
+
     def _headline(self) -> str:
+        if not self._lines():
+            return self._nothing_tried(self.notebooks).capitalize()
         all_ = [pair for notebook in self.notebooks for pair in self.exercises(notebook)]
         right = sum(state.status == "right" for _, state in all_)
         left = sum(exercise.minutes for exercise, state in all_ if state.status != "right")
-        there, made, hit = map(sum, zip(*map(self.predictions, self.notebooks), strict=True)) if all_ else (0, 0, 0)
+        there, made, hit = map(sum, zip(*map(self.predictions, self.notebooks), strict=True))
         return (
             f"{right} of {len(all_)} exercises right (about {left} minutes left), "
             f"{made} of {there} predictions made, {hit} of them right"
         )
 
-    def _said_of_predictions(self, notebook: str) -> str:
+    def _nothing_tried(self, notebooks: Sequence[str]) -> str:
+        there = [exercise for notebook in notebooks for exercise, _ in self.exercises(notebook)]
+        asked = sum(self.predictions(notebook)[0] for notebook in notebooks)
+        minutes = sum(exercise.minutes for exercise in there)
+        return f"nothing tried yet of {len(there)} exercises (about {minutes} minutes) and {asked} predictions"
+
+    def _said_of(self, notebook: str) -> str:
+        if not self.touched(notebook):
+            return self._nothing_tried([notebook])
         there, made, right = self.predictions(notebook)
         return f"{made} of {there} predictions made, {right} right" if there else "no predictions"
 

@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.lessons.attention_scores.explorer_data import ScoresData
-from relvit_lab.lessons.attention_scores.pictures import softmax
+from relvit_lab.lessons.attention_scores.pictures import _short, softmax
 from relvit_lab.show.relations import _check_anchor, default_anchors, mark_anchor
 from relvit_lab.show.style import HEAT, Drawing, bare, new_drawing, show_picture, styled
 from relvit_lab.show.task_panels import show_field
@@ -61,6 +61,48 @@ def draw_scores(
     figure.alt = (
         f"{view.title} seen from token {token}{f', the patches shuffled with seed {shuffle}' if shuffle else ''}: the "
         f"answers, one of the scores and its softmax, as maps over {side} x {side} patches. {'; '.join(words)}."
+    )
+    return figure
+
+
+@styled
+def draw_two_orders(data: ScoresData, task: str, patch: int, score: int = 0, shuffle: int = 1) -> Drawing:
+    """Does a model score the same patches alike in another order? For each model the map of one score, seen from one
+    patch, with the patches in order, then shuffled (drawn where they belong), and the difference.
+
+    data: from scores_data, or an explorer's `shown`. task: one about pairs. patch: j, in the image. score: k. Under the
+    difference stands the largest of it, here and over all pairs and scores. Raises RelvitError for what is not there.
+    """
+    view = data.tasks.get(task)
+    if view is None or not view.of_pairs:
+        pairs = [name for name, each in data.tasks.items() if each.of_pairs]
+        raise RelvitError(f"there is no task '{task}' on pairs here: take one of {', '.join(pairs) or 'none'}")
+    side = data.side
+    _check_anchor(patch, side)
+    figure = new_drawing(12, 3.15 * len(data.names) + 0.2)
+    rows = figure.subplots(len(data.names), 4, squeeze=False)
+    back = np.argsort(data.permutations[shuffle])  # patch i is token back[i] of the shuffled image
+    words = []
+    for m, (name, axes) in enumerate(zip(data.names, rows)):
+        show_picture(axes[0], data.picture / 255, side)
+        mark_anchor(axes[0], patch, side)
+        axes[0].set_title(name.replace(" (", "\n("))
+        plain, moved = (data.answers(s, m).scores.get(task) for s in (0, shuffle))
+        if plain is None or moved is None or not 0 <= score < len(plain):
+            raise RelvitError(f"{name} has no score {score} for {view.title}")
+        first, then = plain[score, :, patch], moved[score, back, back[patch]]  # (N,) each
+        low, high = min(first.min(), then.min()), max(first.max(), then.max())
+        _heat(axes[1], first, side, patch, "in order", low, high)
+        _heat(axes[2], then, side, patch, "shuffled, drawn in order", low, high)
+        _heat(axes[3], np.abs(then - first), side, patch, "difference", 0, high - low)
+        here, all_ = (_short(value) for value in (np.abs(then - first).max(), data.drift(task, shuffle, m)))
+        axes[3].set_xlabel(f"at most {here}; over all pairs {all_}")
+        words.append(f"{name}: at most {here}")
+    what = f"score k = {score} {view.names[score]}".rstrip() if view.is_class else "the score"
+    figure.suptitle(f"{view.title}, {what}, seen from patch {patch}")
+    figure.alt = (
+        f"{view.title}, {what}, seen from patch {patch}: the map of the image in order, of the shuffled one with its "
+        f"patches drawn where they belong, and their difference. {'; '.join(words)}."
     )
     return figure
 

@@ -23,6 +23,11 @@ add_predictions(
      "An image of 32 x 32 pixels, patches of 4 x 4. How many tokens go through the transformer?",
      "65",
      "8 x 8 = 64 patches, one token each, and the CLS token."),
+    ("01-zero",
+     "In a fresh model all queries and keys are close to 0, so every score is 0. What does a token take then?",
+     "the mean of all values",
+     "A score of 0 is no share of 0: every power is 1, so all n tokens get the same share, 1/n. Only a score far below "
+     "the others makes a token be passed over."),
     ("01-view",
      "On a 3 x 3 grid patch 4 is the centre and patch 0 the left top corner. Where does patch 4 lie, seen from "
      "patch 0: what is r[4, 0]?",
@@ -84,6 +89,54 @@ compared(
             lambda image, patch: _split(image, patch).permute(1, 3, 0, 2, 4),
     },
     praise="Reshape to name the axes, permute to order them, reshape to join them: that is all of patchify.",
+)  # fmt: skip
+
+
+# 01-attend
+
+
+def _scores(query: Tensor, keys: Tensor, divisor: float | None = None) -> Tensor:
+    """(d,), (n, d) -> (n,). divisor: the root of d where None."""
+    return keys @ query / (math.sqrt(len(query)) if divisor is None else divisor)
+
+
+def _shares(query: Tensor, keys: Tensor, divisor: float | None = None) -> Tensor:
+    return _scores(query, keys, divisor).softmax(0)  # (n,)
+
+
+compared(
+    "01-attend", "One token looks at all", 2, 10,
+    asks="attend(query, keys, values)",
+    # first the numbers of the picture; on both, values @ shares runs as well, and one output alone fits many mistakes
+    on=[
+        (torch.tensor([1.0, 0, 2, 1]), torch.tensor([[2.0, 1, -1, 0], [0.2, 3, 1, 0]]),
+         torch.tensor([[4.0, 0], [0, 8]])),
+        (torch.tensor([1.0, -2]), torch.tensor([[1.0, 0], [0, 1], [2, 1]]),
+         torch.tensor([[3.0, 1, 0], [0, 5, 2], [1, 0, 7]])),
+    ],
+    reads=tensor_or_list, shape="the shape (m,) =", together=True,
+    reference=lambda q, k, v: _shares(q, k) @ v,
+    wrong={
+        "the scores are not divided by the root of d, so the shares differ too much":
+            lambda q, k, v: _shares(q, k, 1) @ v,
+        "the scores are divided by d, not by its root": lambda q, k, v: _shares(q, k, len(q)) @ v,
+        "the softmax is missing: scores are no shares, they may be negative and do not sum to 1":
+            lambda q, k, v: _scores(q, k) @ v,
+        "the exponential is missing: scores divided by their sum can be negative, and a sum of 0 has no shares":
+            lambda q, k, v: _scores(q, k) / _scores(q, k).sum() @ v,
+        "the powers are not divided by their sum, so the shares do not sum to 1":
+            lambda q, k, v: _scores(q, k).exp() @ v,
+        "these are the shares; the values have to be taken in these shares and added up":
+            lambda q, k, v: _shares(q, k),
+        "the keys are mixed instead of the values: keys are for finding, values are what is taken":
+            lambda q, k, v: _shares(q, k) @ k,
+        "only the value of the best key is taken; softmax gives every token a share":
+            lambda q, k, v: v[_scores(q, k).argmax()],
+        "the shares run along the wrong axis: value j is row j of values, so rows are weighted and added":
+            lambda q, k, v: v @ _shares(q, k),
+        "all values have the same share: the query has no say": lambda q, k, v: v.mean(0),
+    },
+    praise="Scores, shares, mix: that is attention, for one token and one head.",
 )  # fmt: skip
 
 

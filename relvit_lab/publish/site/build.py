@@ -10,7 +10,7 @@ from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.files import write_whole
 from relvit_lab.common.paths import project_root, resolve
 from relvit_lab.publish.site.execute import Executed, execute_all
-from relvit_lab.publish.site.index import Card, card, index_page
+from relvit_lab.publish.site.index import card, index_page
 from relvit_lab.publish.site.page import Link, notebook_body, notebook_page, title_of
 from relvit_lab.publish.site.try_page import write_try
 
@@ -47,7 +47,8 @@ def build_site(
 def write_pages(out: Path, executed: Sequence[Executed]) -> tuple[list[Path], list[str]]:
     """The pages of notebooks that were executed, in this order, and the index. Returns files, and what failed."""
     failures = [f"{one.path.name}, {one.failure}" for one in executed if one.failure]
-    titles = {one.stem: title_of(one.book or nbformat.read(one.path, 4), one.stem) for one in executed}
+    books = {one.stem: one.book or nbformat.read(one.path, 4) for one in executed}
+    titles = {stem: title_of(book, stem) for stem, book in books.items()}
     bodies = {}
     for one in executed:
         if one.book:
@@ -61,7 +62,7 @@ def write_pages(out: Path, executed: Sequence[Executed]) -> tuple[list[Path], li
         page = out / f"{one.stem}.html"
         if one.stem not in bodies:
             page.unlink(missing_ok=True)  # of an earlier build: it would pass for this one's
-            cards.append(Card("", titles[one.stem]))
+            cards.append(card(books[one.stem], "", titles[one.stem]))
             continue
         at = len(written)
         before, after = links[at - 1] if at else None, links[at + 1] if at + 1 < len(links) else None

@@ -1,4 +1,4 @@
-"""The site's first page: of each notebook its first good picture, its title, what one learns, how long it takes."""
+"""The site's first page, the path through the course: of each notebook a picture, what one learns, how long it takes."""
 
 import base64
 import html
@@ -15,6 +15,12 @@ from relvit_lab.publish.site.page import address, document
 LEAST = (400, 250)  # width and height of a good picture, in pixels
 WIDTH = 720  # of the small one in the index
 TITLE = "RelViT, notebook by notebook"
+GROUPS = {  # by the mark that a notebook's head bears
+    "Core": "Core: in this order",
+    "Optional": "Optional: any of them, after the first",
+    "Project": "Projects: train, compare, invent",
+    "": "Notebooks",
+}
 LEAD = """
 RelViT trains vision transformers on a question that costs no labels: *where does each patch lie, seen from another?*
 These pages are the notebooks of `relvit_lab`, executed. The explorers work here without anything installed: point,
@@ -29,10 +35,12 @@ The paper: "Where are my Neighbors? Exploiting Patches Relations in Self-Supervi
 
 @dataclass(frozen=True)
 class Card:
-    """What the index shows of a notebook. file: of its page, "" where there is none. picture: PNG, or None."""
+    """What the index shows of a notebook. file: of its page, "" where there is none. mark: one of GROUPS. picture: PNG,
+    or None."""
 
     file: str
     title: str
+    mark: str = ""
     learn: str = ""
     time: str = ""
     picture: bytes | None = None
@@ -40,10 +48,18 @@ class Card:
 
 
 def card(book: NotebookNode, file: str, title: str) -> Card:
-    """The card of an executed notebook, from its own words."""
+    """The card of a notebook, from its own words. file: "" where it failed: then it has no more than title and mark."""
     words = next((cell.source for cell in book.cells if cell.cell_type == "markdown"), "")
+    if not file:
+        return Card(file, title, mark_of(words))
     picture, alt = first_picture(book)
-    return Card(file, title, what_one_learns(words), time_it_takes(words), picture, alt)
+    return Card(file, title, mark_of(words), what_one_learns(words), time_it_takes(words), picture, alt)
+
+
+def mark_of(words: str) -> str:
+    """Core, Optional or Project, after "Where you are". "" where there is none."""
+    found = re.search(r"\*\*Where you are\.\*\* (\w+)", words)
+    return found[1] if found and found[1] in GROUPS else ""
 
 
 def what_one_learns(words: str) -> str:
@@ -72,13 +88,17 @@ def first_picture(book: NotebookNode) -> tuple[bytes | None, str]:
 
 
 def index_page(cards: list[Card]) -> str:
-    """The cards -> a whole page. A card without a file says that its notebook failed."""
-    shown = "\n".join(map(_card_html, cards))
+    """The cards -> a whole page, by their marks. A card without a file says that its notebook failed."""
+    groups = {mark: [card for card in cards if card.mark == mark] for mark in GROUPS}
+    shown = "\n".join(
+        f'<h2>{GROUPS[mark]}</h2>\n<ul class="cards">\n{chr(10).join(map(_card_html, marked))}\n</ul>'
+        for mark, marked in groups.items()
+        if marked
+    )
     lead = PageMarkdown().to_html(LEAD)
     return document(
         TITLE,
-        f'<main class="index">\n<h1>{TITLE}</h1>\n<div class="lead">{lead}</div>\n'
-        f'<ul class="cards">\n{shown}\n</ul>\n</main>',
+        f'<main class="index">\n<h1>{TITLE}</h1>\n<div class="lead">{lead}</div>\n{shown}\n</main>',
     )
 
 
@@ -86,7 +106,7 @@ def _card_html(card: Card) -> str:
     title = html.escape(card.title)
     if not card.file:
         said = "<p>This notebook failed when the site was built.</p>"
-        return f'<li class="card failed"><div><h2>{title}</h2>{said}</div></li>'
+        return f'<li class="card failed"><div><h3>{title}</h3>{said}</div></li>'
     picture = ""
     if card.picture:
         source = base64.b64encode(card.picture).decode()
@@ -97,7 +117,7 @@ def _card_html(card: Card) -> str:
     learn = f"<p><b>What you will learn</b></p>\n{PageMarkdown().to_html(card.learn)}" if card.learn else ""
     time = f'<p class="time">{PageMarkdown().to_html(card.time).strip().removeprefix("<p>").removesuffix("</p>")}</p>'
     return (
-        f'<li class="card">{picture}<div><h2><a href="{address(card.file)}">{title}</a></h2>\n'
+        f'<li class="card">{picture}<div><h3><a href="{address(card.file)}">{title}</a></h3>\n'
         f"{learn}\n{time if card.time else ''}</div></li>"
     )
 
