@@ -29,13 +29,13 @@ DEPTHS = (8, 10, 12, 14, 16, 24, 32)  # bits that cameras and scanners fill
 def decode_image(source: "Source", size: int) -> np.ndarray:
     """One image as uint8 (3, size, size): torchvision's Resize(size) and CenterCrop(size) of the upright RGB image.
 
-    source: a path, a file's bytes, or a PIL image, which is left as it is. Photographs of four times the size and more
-    are decoded at a lower resolution first (at least twice the size). Raises nearly anything for a damaged file, as
+    source: a path, a file's bytes, or a PIL image, which is left as it is. A JPEG is decoded at its full resolution,
+    as a browser does (show/in_page/pixels.js gives the same pixels). Raises nearly anything for a damaged file, as
     decode_window does, and ValueError for more than MOST_PIXELS or a side MOST_ASPECT times the other.
     """
     from PIL import Image
 
-    with upright(source, 2 * size) as image:
+    with upright(source) as image:
         width, height = image.size
         short = min(width, height)
         if max(width, height) > STRIP * short:
@@ -76,16 +76,11 @@ def upright_size(source: "Source") -> tuple[int, int]:
 
 
 @contextmanager
-def upright(source: "Source", least: int | None = None) -> Iterator["Image.Image"]:
-    """The image turned as its EXIF data say, in the mode of its file, its first frame of several; within the bounds.
-
-    least: the shorter side that will do, where a JPEG can be decoded at less than its full resolution.
-    """
+def upright(source: "Source") -> Iterator["Image.Image"]:
+    """The image turned as its EXIF data say, in the mode of its file, its first frame of several; within the bounds."""
     from PIL import ImageOps
 
     with _opened(source) as image:
-        if least and image is not source:  # a person's own is left as it is
-            image.draft(None, (least, least))
         width, height = image.size
         if width * height > MOST_PIXELS:
             raise ValueError(f"{width:,} x {height:,} pixels are more than {MOST_PIXELS:,}: shrink it first")
@@ -98,7 +93,6 @@ def upright(source: "Source", least: int | None = None) -> Iterator["Image.Image
 def _opened(source: "Source") -> Iterator["Image.Image"]:
     from PIL import Image
 
-    source = _its_file(source)
     if isinstance(source, Image.Image):
         yield source
         return
@@ -111,22 +105,6 @@ def _opened(source: "Source") -> Iterator["Image.Image"]:
         raise ValueError(f"it has more than {MOST_PIXELS:,} pixels: shrink it first") from None
     with opened:
         yield opened
-
-
-def _its_file(source: "Source") -> "Source":
-    """The bytes of a JPEG that Image.open has opened but not decoded: it then gives the same pixels as its path."""
-    from PIL import JpegImagePlugin
-
-    file = getattr(source, "fp", None)
-    if not isinstance(source, JpegImagePlugin.JpegImageFile) or not source.tile or file is None or source.tell():
-        return source
-    place = file.tell()
-    try:
-        file.seek(0)
-        content = file.read()
-    finally:
-        file.seek(place)
-    return content if isinstance(content, bytes) and content[:2] == b"\xff\xd8" else source
 
 
 def _rgb(image: "Image.Image") -> "Image.Image":

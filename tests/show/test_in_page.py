@@ -25,7 +25,7 @@ NEAR = 1e-5  # of the largest value; weights are float16 on both sides
 RUN = """
 import { readFileSync } from "node:fs";
 const source = (name) => readFileSync(`${process.argv[1]}/${name}`, "utf8");
-const module = new Blob([source("transformer.js") + source("pixels.js")]);
+const module = new Blob([source("transformer.js") + source("deep_grey.js") + source("pixels.js")]);
 const { forward, readModel, permuted, normalised } = await import(
   "data:text/javascript;base64," + Buffer.from(await module.arrayBuffer()).toString("base64"));
 const { cases, order } = JSON.parse(readFileSync(0, "utf8"));

@@ -3,16 +3,17 @@
 // [0, 1].
 
 const ROWS = 256; // are read at a time: a telephone's photograph is never held whole
+const BITS = 22; // of a share, as Pillow counts them: its rounding decides which of two levels a pixel gets
 const STRIP = 16; // of an image that is longer than so many times its width only the middle is looked at
 
 /**
  * The middle square of an image file (a Blob), `size` pixels a side: (3,size,size). Throws where it is no image.
- * Python decodes a large JPEG at a lower resolution first, which a browser cannot: there it differs by a few levels.
+ * The levels are Python's, all of them, where the browser decodes the file as Pillow does (Chromium: JPEG, PNG, WebP ...).
  */
 export async function readImage(blob, size) {
   // As Pillow opens it: turned as a telephone's photograph says, colours as stored, transparency dropped.
   const how = { imageOrientation: "from-image", colorSpaceConversion: "none", premultiplyAlpha: "none" };
-  const bitmap = await createImageBitmap(blob, how);
+  const bitmap = await createImageBitmap(await inEightBits(blob), how);
   try {
     return resizedSquare(bitmap, size);
   } finally {
@@ -34,29 +35,33 @@ function resizedSquare(source, size) {
   for (let y = 0; y < height; y += ROWS) {
     const lines = Math.min(ROWS, height - y);
     let rgba = read(left, top + y, width, lines);
-    if (rgba.some((value, k) => k % 4 === 3 && value < 255)) {
+    if (!opaque(rgba)) {
       read = byTexture(source) ?? read;
       rgba = read(left, top + y, width, lines);
     }
     for (let c = 0; c < 3; c++)
       for (let line = 0; line < lines; line++)
-        for (let o = 0; o < size; o++) {
-          const { first, share } = columns[o];
-          let sum = 0;
-          for (let k = 0; k < share.length; k++) sum += share[k] * rgba[(line * width + first + k) * 4 + c];
-          across[(c * height + y + line) * size + o] = Math.floor(sum + 0.5);
-        }
+        for (let o = 0; o < size; o++)
+          across[(c * height + y + line) * size + o] = mixed(rgba, line * width * 4 + c, 4, columns[o]);
   }
   const out = new Float32Array(3 * size * size);
   for (let c = 0; c < 3; c++)
     for (let o = 0; o < size; o++)
-      for (let x = 0; x < size; x++) {
-        const { first, share } = rows[o];
-        let sum = 0;
-        for (let k = 0; k < share.length; k++) sum += share[k] * across[(c * height + first + k) * size + x];
-        out[(c * size + o) * size + x] = Math.floor(sum + 0.5) / 255;
-      }
+      for (let x = 0; x < size; x++)
+        out[(c * size + o) * size + x] = mixed(across, c * height * size + x, size, rows[o]) / 255;
   return out;
+}
+
+/** What one pixel becomes of those at `from`, `from + step`, ...: a level from 0 to 255, in whole numbers alone. */
+function mixed(levels, from, step, { first, share }) {
+  let sum = 1 << (BITS - 1); // which rounds
+  for (let k = 0, at = from + first * step; k < share.length; k++, at += step) sum += share[k] * levels[at];
+  return sum >> BITS;
+}
+
+function opaque(rgba) {
+  for (let k = 3; k < rgba.length; k += 4) if (rgba[k] < 255) return false;
+  return true;
 }
 
 /** As Python's round: 1.5 is 2, and 2.5 is 2. */
@@ -65,16 +70,16 @@ function halfToEven(value) {
   return up - value === 0.5 && up % 2 ? up - 1 : up;
 }
 
-/** How each of `out` pixels mixes `length` pixels: the first of them, and their shares (resample.axis_weights). */
+/** How each of `out` pixels mixes `length` pixels: the first of them, and their shares, whole parts of 2 ** BITS. */
 function axisWeights(length, out) {
   const scale = length / out, reach = Math.max(scale, 1); // a tent at least 1 wide each way
   return Array.from({ length: out }, (_, o) => {
-    const centre = (o + 0.5) * scale, first = Math.max(0, Math.floor(centre - reach));
+    const centre = (o + 0.5) * scale, first = Math.max(0, Math.floor(centre - reach + 0.5));
     const share = [];
-    for (let j = first; j < Math.min(length, Math.ceil(centre + reach)); j++)
-      share.push(Math.max(0, 1 - Math.abs(j + 0.5 - centre) / reach));
+    for (let j = first; j < Math.min(length, Math.floor(centre + reach + 0.5)); j++)
+      share.push(Math.max(0, 1 - Math.abs((j - centre + 0.5) * (1 / reach))));
     const sum = share.reduce((a, b) => a + b);
-    return { first, share: share.map((value) => value / sum) };
+    return { first, share: Int32Array.from(share, (value) => Math.floor(0.5 + (value / sum) * 2 ** BITS)) };
   });
 }
 
