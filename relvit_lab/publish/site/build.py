@@ -12,6 +12,7 @@ from relvit_lab.common.paths import project_root, resolve
 from relvit_lab.publish.site.execute import Executed, execute_all
 from relvit_lab.publish.site.index import card, index_page
 from relvit_lab.publish.site.page import Link, notebook_body, notebook_page, title_of
+from relvit_lab.publish.site.slides import slides_page
 from relvit_lab.publish.site.try_page import write_try
 
 CACHE = ".site_cache"
@@ -23,7 +24,8 @@ def build_site(
     cache: str | Path = CACHE,
     say: Callable[[str], None] = print,
 ) -> tuple[list[Path], list[str]]:
-    """Write a folder of pages that need no kernel and no network: index.html, one for each notebook, and try.html.
+    """Write a folder of pages that need no kernel and no network: index.html, one for each notebook, slides.html, and
+    try.html.
 
     out: the folder; other files in it stay. notebooks: a folder, all of its notebooks in the order of their names.
     cache: where executed notebooks are kept, so that only what changed runs again. Relative paths are taken from the
@@ -69,5 +71,9 @@ def write_pages(out: Path, executed: Sequence[Executed]) -> tuple[list[Path], li
         write_whole(page, notebook_page(bodies[one.stem], titles[one.stem], before, after))
         written.append(page)
         cards.append(card(one.book, page.name, titles[one.stem]))
-    write_whole(out / "index.html", index_page(cards))
+    slides = slides_page({one.stem[:2]: one.book for one in executed if one.stem in bodies})
+    if slides:
+        written.append(out / "slides.html")
+        write_whole(written[-1], slides)
+    write_whole(out / "index.html", index_page(cards, slides is not None))
     return [out / "index.html", *written], failures

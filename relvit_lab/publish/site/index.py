@@ -1,4 +1,4 @@
-"""The site's first page, the path through the course: of each notebook a picture, what one learns, how long it takes."""
+"""The site's first page, the path through the course: of each notebook a picture, what one learns, and the time."""
 
 import base64
 import html
@@ -31,6 +31,8 @@ click, drag, or use the arrow keys. To run, change and solve, open the notebooks
 The paper: "Where are my Neighbors? Exploiting Patches Relations in Self-Supervised Vision Transformer", BMVC 2022,
 [arXiv 2206.00481](https://arxiv.org/abs/2206.00481).
 """
+
+SLIDES = "\nTo teach from: [slides for a lesson of 90 minutes](slides.html). Arrow keys turn them.\n"
 
 
 @dataclass(frozen=True)
@@ -87,15 +89,16 @@ def first_picture(book: NotebookNode) -> tuple[bytes | None, str]:
     return None, ""
 
 
-def index_page(cards: list[Card]) -> str:
-    """The cards -> a whole page, by their marks. A card without a file says that its notebook failed."""
+def index_page(cards: list[Card], slides: bool = False) -> str:
+    """The cards -> a whole page, by their marks. A card without a file says that its notebook failed. slides: whether
+    there is a slides.html."""
     groups = {mark: [card for card in cards if card.mark == mark] for mark in GROUPS}
     shown = "\n".join(
         f'<h2>{GROUPS[mark]}</h2>\n<ul class="cards">\n{chr(10).join(map(_card_html, marked))}\n</ul>'
         for mark, marked in groups.items()
         if marked
     )
-    lead = PageMarkdown().to_html(LEAD)
+    lead = PageMarkdown().to_html(LEAD + (SLIDES if slides else ""))
     return document(
         TITLE,
         f'<main class="index">\n<h1>{TITLE}</h1>\n<div class="lead">{lead}</div>\n{shown}\n</main>',
