@@ -252,7 +252,8 @@ def test_make_help_lists_every_target():
 def test_make_demo_and_test_set_up_first(project: Path):
     asked = make(project, "-n", "demo").stdout
     assert asked.index("constraints.txt") < asked.index("-m relvit_lab demo")
-    assert '-m pytest -n 2 --dist loadgroup -m "not slow and not browser"' in make(project, "-n", "test").stdout
+    tests = make(project, "-n", "test").stdout
+    assert '-m pytest -n 2 --dist loadgroup -m "not slow and not long and not browser"' in tests
 
 
 def test_ci_checks_style_and_types(project: Path):

@@ -24,9 +24,9 @@ FIRST_PICTURE = 15  # seconds
 
 
 def each() -> list:
-    """Those that train for minutes are slow."""
-    slow = {stem: [pytest.mark.slow] * (MINUTES[stem] > 3) for stem in MINUTES}
-    return [pytest.param(stem, marks=[together(stem), *slow[stem]]) for stem in MINUTES]
+    """Those that train for minutes are slow, and all but the first are long."""
+    marks = {stem: pytest.mark.slow if minutes > 3 else pytest.mark.long for stem, minutes in MINUTES.items()}
+    return [pytest.param(stem, marks=[together(stem), *([marks[stem]] if stem > "02" else [])]) for stem in MINUTES]
 
 
 def patience() -> float:
