@@ -1,7 +1,8 @@
 """The veil over what follows a prediction, up to the next heading, until it is made: a style, and nothing that runs.
 
 It comes with the question itself, so that it is there before the answers are. In JupyterLab, where the question is
-alive or was saved; on a page of the site where scripts run. Elsewhere (nbconvert's pages among them), and on paper, nothing is veiled.
+alive or was saved; on a page of the site where scripts run. On nbconvert's pages, elsewhere and on paper nothing is
+veiled, and what is folded stands open.
 """
 
 import re
