@@ -22,8 +22,6 @@ CELLS = {
     "explore_relations(np.zeros((40, 40)), patch=8)",
     "mega": "from relvit_lab.lessons.mega_patches.explorer import explore_mega_patches\n"
     "explorer = explore_mega_patches()\nexplorer",
-    "predict": "from relvit_lab.lessons.ask import predict\n"
-    'predict("02-time", ["about 2 times", "about 8 times, like the tokens", "about 60 times, like the pairs"])',
     "guess": "from relvit_lab.lessons.patch_relations.guess import guess_relation\nguess_relation(rounds=2, side=4)",
     "slider": "from relvit_lab.lessons.patch_relations.explorer_figure import relations_figure\n"
     "from relvit_lab.lessons.attention_scores.token_slider import TokenSlider\n"
@@ -36,6 +34,9 @@ CELLS = {
     "again": "explorer",  # the same widget once more
     "core": "from ipywidgets import IntSlider\nIntSlider(7)",
     "long": "print('a long line ' * 30)",
+    # last, for it veils what follows
+    "predict": "from relvit_lab.lessons.ask import predict\n"
+    'predict("02-time", ["about 2 times", "about 8 times, like the tokens", "about 60 times, like the pairs"])',
 }
 WORDS = (
     "# 0{n} · Page {n}\n\n**What you will learn.** Little.\n\n**Time**: no minutes.\n\n## A matrix\n\n"

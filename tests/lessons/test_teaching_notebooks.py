@@ -104,10 +104,11 @@ def test_nbval_agrees(tmp_path):
 
 @pytest.mark.parametrize("stem", MINUTES)
 def test_outputs_are_stored_where_they_are_to_be_compared(stem):
-    """nbval passes over a cell without stored outputs: so none of these may be without."""
+    """nbval passes over a cell without stored outputs: so none of these may be without. Answers to predictions are not
+    stored (test_predictions.py)."""
     book = read(stem)
     cells = kept(book)
-    assert len(cells) >= 4
+    assert len(cells) >= 3
     for cell in cells:
         assert cell.outputs and not pictures(cell), cell.id
         assert cell.execution_count is not None, f"{cell.id}: nbval fails on outputs of a cell without a number"

@@ -9,7 +9,7 @@ import traitlets
 
 from relvit_lab.lessons.ask import journal
 from relvit_lab.lessons.ask.base import Prediction
-from relvit_lab.lessons.ask.veil import asked, veil
+from relvit_lab.lessons.ask.veil import ANSWER, asked, veil
 from relvit_lab.show.still import LIFE, Widget
 
 
@@ -48,10 +48,11 @@ class Predict(Widget):
         """The question; the answer folded, for it may stand under a question that is still open. And the veil, which a
         notebook that is not trusted loses."""
         choices = "".join(f"<li>{html.escape(choice)}</li>" for choice in self.choices)
+        said = html.escape(self._said())
         return (
             f'<div class="relvit-still" data-asks="{self.asks}"><style>{self.veil}</style>'
             f"<p><b>Predict.</b> {html.escape(self.question)}</p><ul>{choices}</ul>"
-            f'<details class="told"><summary>Answer, and what follows</summary>{html.escape(self._said())}</details>'
+            f'<details class="{ANSWER}"><summary>Answer, and what follows</summary>{said}</details>'
             f"<p><em>{LIFE}</em></p></div>"
         )
 

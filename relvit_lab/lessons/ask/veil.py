@@ -1,7 +1,8 @@
 """The veil over what follows a prediction, up to the next heading, until it is made: a style, and nothing that runs.
 
 It comes with the question itself, so that it is there before the answers are. In JupyterLab, where the question is
-alive or was saved; on a page of the site where scripts run. Elsewhere, and on paper, nothing is veiled.
+alive or was saved; on a page of the site where scripts run. On nbconvert's pages, elsewhere and on paper nothing is
+veiled, and what is folded stands open.
 """
 
 import re
@@ -13,11 +14,12 @@ PLACES = (
     (f"{NOTEBOOK} ", ".jp-Cell", f".jp-MarkdownCell:has(.jp-RenderedMarkdown > {HEADING})", " .jp-RenderedMarkdown"),
     (":root.alive ", "main > section", f".words:has(> {HEADING})", ""),
 )
-TOLD = "details.told"  # of a markdown cell: folded before the question is there, too
+TOLD = "details.told"  # in a markdown cell: folded before the question is there, too
+ANSWER = "relvit-answer"  # the folded answer of a question that is not alive
 UNFOLDED = "::details-content { display: block; content-visibility: visible }"
 ALWAYS = f"""
-:root:not(.alive, :has({NOTEBOOK})) {TOLD}{UNFOLDED}
-@media print {{ {TOLD}{UNFOLDED} }}
+:is(body.jp-Notebook, :root:not(.alive) main > section) :is({TOLD}, .{ANSWER}){UNFOLDED}
+@media print {{ :is({TOLD}, .{ANSWER}){UNFOLDED} }}
 .relvit-waits {{ display: none }}
 @media screen {{ {", ".join(f"{where}.relvit-waits:not([hidden])" for where, *_ in PLACES)} {{ display: block }} }}
 """
@@ -37,7 +39,7 @@ def veil(name: str) -> str:
 
 
 def _rules(asks: str, where: str, cell: str, headed: str, within: str) -> str:
-    lifted = f":has({asks}[data-open], {asks} details[open])"
+    lifted = f":has({asks}[data-open], {asks} .{ANSWER}[open])"
     opened, waits = f"{where}{cell}{lifted}", f"{where}{cell}:has({asks}):not({lifted})"
     after = cell.rpartition(" ")[2]
     hidden = f"{waits} ~ {after}:not({headed}):not({waits} ~ {headed} ~ *)"
