@@ -1,4 +1,4 @@
-"""The site's first page, the path through the course: of each notebook a picture, what one learns, how long it takes."""
+"""The site's first page, the path through the course: of each notebook a picture, what one learns, how long it is."""
 
 import base64
 import html
