@@ -63,7 +63,8 @@ def to_page(table: PaperTable, start: Path) -> str:
 
 def _panel(table: PaperTable, columns: tuple[str, ...], start: Path, first: bool) -> str:
     above = "".join(
-        f'<th scope="colgroup" colspan="{1 + len(table.shown(column))}" style="padding:.25em .55em;text-align:center;{EDGE}">'
+        f'<th scope="colgroup" colspan="{1 + len(table.shown(column))}" '
+        f'style="padding:.25em .55em;text-align:center;{EDGE}">'
         f"{html.escape(paper.label(column))}</th>"
         for column in columns
     )
