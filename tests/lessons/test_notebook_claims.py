@@ -68,3 +68,30 @@ def test_what_t2t_and_swin_have_right_after_a_look():
     ]
     floor = [chance(TASKS[task], 7) for task in ("sprel", "abspos")]
     assert list(said.groups()) == [f"{value:.1f}" for value in measured + floor]
+
+
+def test_where_the_heads_of_notebook_01_look():
+    import torch
+
+    import relvit_lab
+    from relvit_lab.method.attention import attention_maps
+    from relvit_lab.method.patches import patchify
+    from relvit_lab.show.photographs import photograph
+    from relvit_lab.train.trained import untrained
+
+    trained = relvit_lab.load("cifar10_tasks")
+    image = torch.tensor(photograph(224)).float().permute(2, 0, 1)
+    seen = trained.transform((image * 255).round().byte())
+    petals = patchify(image[None], 28)[0, :, 0].mean((1, 2)) > 0.4
+    learned, fresh = (attention_maps(run.model.backbone, seen) for run in (trained, untrained(trained)))
+
+    def from_petals(of_head):
+        return [float(of_head[1 + patch, 1:][petals].sum()) for patch in (27, 9)]
+
+    share = float(petals.float().mean())
+    assert petals[27] and not petals[9] and all(abs(one - share) < 0.02 for one in from_petals(fresh[0][0, 2]))
+    petal, dark = from_petals(learned[0][0, 2])
+    assert petal > 0.8 and dark < 0.1
+    assert all(one < 0.6 * share for one in from_petals(learned[1][0, 0]))
+    text = prose("01_patch_relations", "attention-map-read")
+    assert "block 1, head 3, like looks at like" in text and "block 2, head 1, both look at the dark" in text

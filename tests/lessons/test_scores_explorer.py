@@ -15,7 +15,7 @@ from relvit_lab.common.errors import RelvitError
 from relvit_lab.lessons.attention_scores import explorer as scores_explorer
 from relvit_lab.lessons.attention_scores.explorer import CARRIED, explore_scores
 from relvit_lab.lessons.attention_scores.explorer_data import scores_data, with_image
-from relvit_lab.lessons.attention_scores.explorer_figure import draw_attention, draw_scores, seen_from
+from relvit_lab.lessons.attention_scores.explorer_figure import draw_attention, draw_scores, draw_two_orders, seen_from
 from relvit_lab.method.attention import attention_maps
 from relvit_lab.method.backbones import create_backbone
 from relvit_lab.method.heads import PairScores, TokenScores
@@ -379,3 +379,27 @@ def test_large_maps_are_not_kept_for_every_order(both):
     for shuffle in range(5):
         data.answers(shuffle), data.answers(shuffle, 1)
     assert {key[0] for key in data._known} == {0, 4}
+
+
+def test_two_orders_are_drawn_alike_where_a_model_is_equivariant(digits):
+    embedded = with_model(digits, digits.model.tasks, pos_embed=True)
+    data = scores_data(model=digits, other=embedded)
+    figure = draw_two_orders(data, "sprel", patch=5, score=3, shuffle=2)
+    p = list(data.permutations[2])
+    for m in (0, 1):
+        first = data.answers(0, m).scores["sprel"][3, :, 5]
+        moved = data.answers(2, m).scores["sprel"][3, :, p.index(5)]
+        then = [moved[p.index(i)] for i in range(16)]
+        for title, values in (
+            ("in order", first), ("shuffled, drawn in order", then), ("difference", np.abs(then - first)),
+        ):  # fmt: skip
+            assert np.allclose(pictured(panels(figure, title)[m]).ravel(), values)
+    same, other = (pictured(ax).max() for ax in panels(figure, "difference"))
+    assert same < 1e-4 and other > 0.01
+    drifts = [data.drift("sprel", 2, m) for m in (0, 1)]
+    assert drifts[0] < 1e-4 and f"over all pairs {drifts[1]:.2f}" in panels(figure, "difference")[1].get_xlabel()
+    assert "k = 3 LC" in figure.alt and "1e-0" in figure.alt
+    for task, patch, score, says in (("abspos", 0, 0, "on pairs here: take one of sprel"), ("sprel", 16, 0, "anchor"),
+                                     ("sprel", 0, 9, "no score 9")):  # fmt: skip
+        with pytest.raises(RelvitError, match=says):
+            draw_two_orders(data, task, patch, score)

@@ -3,6 +3,8 @@
 import json
 import shutil
 import time
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from run_fixtures import write_cell, write_run
@@ -10,10 +12,16 @@ from run_fixtures import write_cell, write_run
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.paper import numbers as paper
 from relvit_lab.paper.plan import cells as plan
+from relvit_lab.paper.records.report import WHAT, Report
+from relvit_lab.paper.records.store import read_records
 from relvit_lab.paper.tables import numbers as tables
 from relvit_lab.paper.tables.entries import BUILT, Aggregate, comparison, paired
 from relvit_lab.paper.tables.finished import collect
+from relvit_lab.paper.tables.html import to_html
 from relvit_lab.paper.tables.numbers import aggregate, paper_table
+from relvit_lab.paper.tables.recorded import recorded_table
+
+RESULTS = Path(__file__).parents[2] / "results"
 
 
 def cell(table, row, column, recipe="released", **more):
@@ -311,3 +319,28 @@ def test_a_thousand_folders_make_all_tables_in_five_seconds(runs_dir):
     assert len(runs) == 1000 and sum(made[k].seeds("released")[0] for k in (1, 2, 3, 4)) > 600
     print(f"{seconds:.2f} s")
     assert seconds < 5, f"{seconds:.1f} s"
+
+
+def test_where_recorded_runs_are_shown_a_column_without_any_has_no_empty_places(runs_dir):
+    write_cell(runs_dir, SUPERVISED, {0: 84.5, 1: 84.5})
+    full = paper_table("table2", collect([runs_dir]), plan.cells("table2"))
+    filled = paper_table("table2", replace(collect([runs_dir]), recorded=True), plan.cells("table2"))
+    assert all(full.shown(column) == full.sources for column in full.columns)
+    assert {column: filled.shown(column) for column in filled.columns} == {
+        "Supervised": ("released",), "RelViT": (), "Improv.": (),
+    }  # fmt: skip
+    page = to_html(filled, runs_dir)
+    assert page.count("<th scope=\"col\"") == 4 and page.count("<td style") == 4 * len(filled.rows)
+    assert "85.00" in page and "90.23" in page, "ours, and the paper's own"
+    none = paper_table("table5", replace(collect([runs_dir]), recorded=True), plan.cells("table5"))
+    assert not any(map(none.shown, none.columns)) and "None of the recorded runs" in none.notes[-1]
+    assert paper_table("table5", collect([runs_dir]), plan.cells("table5")).notes == ()
+
+
+def test_the_recorded_runs_are_a_table_of_their_own():
+    table = recorded_table(read_records(RESULTS))
+    assert len(table.rows) > 10 and len({row[:2] for row in table.rows}) == len(table.rows)
+    report = Report(read_records(RESULTS))
+    (line,) = (row for row in table.rows if row[:2] == (WHAT["twice"], "12 + 12"))
+    assert line[2] == ", ".join(f"{value:.1f}" for value in report.of("twice", "accuracy"))
+    assert recorded_table({}).rows == ()

@@ -32,6 +32,7 @@ TABLES = {
     "recipe": ("finetuned", "released"),
     "long": ("long_twice", "long_finetuned"),
 }
+ROW = ("trained", "epochs", "accuracy by seed, %", "mean ± sd", "SpRel, %", "AbsPos, %")  # what a row of them holds
 ANSWER = re.compile(r"(<!-- answer: .*? -->\n).*?\n(<!-- end of answer -->)", re.DOTALL)  # in the README
 RENAMED = {("mega", "finetuned"): "no mega-patches", ("recipe", "finetuned"): "recipe paper"}
 
@@ -130,8 +131,7 @@ class Report(Results):
         if names is None:
             raise RelvitError(f"unknown table '{name}': {nearest(name, (*TABLES, 'labels', 'backbones'))}")
         rows = [self.row(name, setting) for setting in names]
-        headers = ["trained", "epochs", "accuracy by seed, %", "mean ± sd", "SpRel, %", "AbsPos, %"]
-        return markdown(headers, rows)
+        return markdown(ROW, rows)
 
     def row(self, table: str, name: str) -> list[str]:
         first, last = self.find(name, "first"), self.find(name)

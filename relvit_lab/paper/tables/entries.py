@@ -103,7 +103,10 @@ class Entry:
 
 @dataclass(frozen=True, repr=False)
 class PaperTable:
-    """A table of the paper with ours beside it. sources: recipes, or BUILT. notes: on our runs; footnotes: slips."""
+    """A table of the paper with ours beside it. sources: recipes, or BUILT. notes: on our runs; footnotes: slips.
+
+    filled: where it is shown, the places of a source that has no number in a column are left out of that column.
+    """
 
     name: str
     rows: tuple[str, ...]
@@ -112,6 +115,14 @@ class PaperTable:
     entries: Mapping[tuple[str, str], Entry]
     notes: tuple[str, ...]
     footnotes: tuple[str, ...]
+    filled: bool = False
+
+    def shown(self, column: str) -> tuple[str, ...]:
+        """The sources that stand beside the paper's numbers of a column."""
+        if not self.filled:
+            return self.sources
+        beside = [self.entries[row, column].ours for row in self.rows]
+        return tuple(s for s in self.sources if any(s in ours and not _is_empty(ours[s]) for ours in beside))
 
     @property
     def title(self) -> str:
@@ -126,6 +137,10 @@ class PaperTable:
     def __repr__(self) -> str:
         there = (f"{source} {'{}/{}'.format(*self.seeds(source))}" for source in self.sources if source != BUILT)
         return f"{self.title}. Seeds there: {', '.join(there) or 'no runs needed'}."
+
+
+def _is_empty(ours: Ours | Counted) -> bool:
+    return isinstance(ours, Ours) and not (ours.like.n or ours.headline.n)
 
 
 Place = tuple[str, str]  # row and column

@@ -62,16 +62,20 @@ def to_page(table: PaperTable, start: Path) -> str:
 
 
 def _panel(table: PaperTable, columns: tuple[str, ...], start: Path, first: bool) -> str:
-    width = 1 + len(table.sources)
     above = "".join(
-        f'<th scope="colgroup" colspan="{width}" style="padding:.25em .55em;text-align:center;{EDGE}">'
+        f'<th scope="colgroup" colspan="{1 + len(table.shown(column))}" '
+        f'style="padding:.25em .55em;text-align:center;{EDGE}">'
         f"{html.escape(paper.label(column))}</th>"
         for column in columns
     )
-    sources = [("paper", f"{PALE};{EDGE};font-weight:normal"), *((SOURCES[s], "") for s in table.sources)]
+    sources = [
+        source
+        for column in columns
+        for source in (("paper", f"{PALE};{EDGE};font-weight:normal"), *((SOURCES[s], "") for s in table.shown(column)))
+    ]
     below = "".join(
         f'<th scope="col" style="{CELL};{SMALL};{style}">{html.escape(text)}</th>'
-        for text, style in sources * len(columns)
+        for text, style in sources
     )
     rows = "".join(_row(table, row, columns, start) for row in table.rows)
     style = "text-align:left;font-weight:bold;padding:.3em 0" if first else "display:none"
@@ -90,7 +94,7 @@ def _row(table: PaperTable, row: str, columns: tuple[str, ...], start: Path) -> 
     for column in columns:
         place = (row, column)
         cells.append(f'<td style="{CELL};{PALE};{EDGE}">{_marked(printed(table, place))}</td>')
-        for source in table.sources:
+        for source in table.shown(column):
             cells.append(f'<td style="{CELL}">{_own(pieces(table, place, source), start)}</td>')
     return f'<tr style="border-top:1px solid rgba(128,128,128,.35)">{"".join(cells)}</tr>'
 

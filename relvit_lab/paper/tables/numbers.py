@@ -83,7 +83,9 @@ def paper_table(table: str, runs: Runs, cells: Sequence[Cell] = ()) -> PaperTabl
             ours = {source: _ours(table, (row, column), number, values[source]) for source in sources}
             entries[row, column] = Entry(number, {name: own for name, own in ours.items() if own is not None})
     notes = (*_differing(own, runs), *mixed(own, runs), *_across(table, values), *_made_by(own, runs))
-    return ShownTable(table, rows, columns, sources, entries, notes, footnotes)
+    if runs.recorded and not any(_found(cell, runs) for cell in own):
+        notes += ("None of the recorded runs belongs to this table: these are the paper's numbers alone.",)
+    return ShownTable(table, rows, columns, sources, entries, notes, footnotes, filled=runs.recorded)
 
 
 def _ours(

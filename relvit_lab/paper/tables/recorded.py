@@ -5,7 +5,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from relvit_lab.common.table import Table
 from relvit_lab.paper.plan.cells import Cell
+from relvit_lab.paper.records.comparisons import available
+from relvit_lab.paper.records.report import ROW, TABLES, Report
 from relvit_lab.paper.records.store import Record, read_records
 from relvit_lab.paper.tables.files import choose
 from relvit_lab.paper.tables.finished import Run, Runs
@@ -31,6 +34,17 @@ def recorded(records: Mapping[str, Record]) -> Runs:
     """Records as finished runs."""
     found = {name: RecordedRun(name, None, record | {"timing": record["cost"]}) for name, record in records.items()}
     return Runs(found, recorded=True)
+
+
+def recorded_table(records: Mapping[str, Record] | None = None) -> Table:
+    """The recorded runs at laptop scale, a line for each setting: accuracy by seed, and the tasks' scores.
+
+    records: those of results/ where None. A setting without a record is left out.
+    """
+    report = Report(read_records() if records is None else records)
+    places = {name: table for table in reversed(TABLES) for name in TABLES[table]}  # the first table names it
+    names = available(report, list(dict.fromkeys(name for table in TABLES.values() for name in table)))
+    return Table(ROW, tuple(tuple(report.row(places[name], name)) for name in names))
 
 
 def choose_or_recorded(
