@@ -18,7 +18,7 @@ for _module in ask.NOTEBOOKS:
     __import__(f"relvit_lab.lessons.{_module}.exercises")
 MINUTES = {
     "01_patch_relations": 3, "02_mega_patches": 3, "03_attention_scores": 3, "05_pe_shortcut": 6, "06_task_ablation": 3,
-    "07_paper_tables": 3, "08_your_own_task": 5,
+    "07_paper_tables": 3, "08_your_own_task": 5, "09_what_it_learned": 3,
 }  # fmt: skip
 FIRST_PICTURE = 15  # seconds
 

@@ -14,7 +14,7 @@ from relvit_lab.lessons.ask.difference import Difference
 
 NOTEBOOKS = (
     "patch_relations", "mega_patches", "attention_scores", "train", "pe_shortcut", "task_ablation", "paper_tables",
-    "own_task",
+    "own_task", "what_it_learned",
 )  # fmt: skip
 MARKS = {"right": ("✓", "#009E73"), "mistake": ("✗", "#D55E00"), "not yet": ("…", "#8A8A8A")}
 
