@@ -75,7 +75,8 @@ def answer_or_reference(name: str, answer: Any) -> Any:
 
 
 def predict(name: str, choices: Sequence[str]) -> Any:
-    """Ask a question; the answer opens in the browser once a choice is made, with the choice beside it.
+    """Ask a question; the answer opens in the browser once a choice is made, with the choice beside it. Until then what
+    follows in the notebook is veiled, up to the next heading.
 
     Without a browser (papermill, a printed page) the answer stands there with "no prediction". The widget's `chosen` is
     the choice made, or "". Raises RelvitError where the answer is not among the choices.
