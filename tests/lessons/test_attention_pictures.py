@@ -47,11 +47,10 @@ def test_nothing_is_cut_off_and_all_is_legible():
     for figure in (attention_by_hand(QUERY, KEYS, VALUES), attention_by_hand(*wide)):
         figure.draw_without_rendering()
         width, height = figure.get_size_inches() * figure.dpi
-        for text in figure.findobj(Text):
-            if text.get_text():
-                box = text.get_window_extent()
-                assert box.x0 >= -1 and box.y0 >= -1 and box.x1 <= width + 1 and box.y1 <= height + 1, text
-                assert text.get_fontsize() >= 10
+        for text in figure.axes[0].texts:
+            box = text.get_window_extent()
+            assert box.x0 >= -1 and box.y0 >= -1 and box.x1 <= width + 1 and box.y1 <= height + 1, text
+            assert text.get_fontsize() >= 10
 
 
 def test_a_map_shows_what_the_patch_takes_and_leaves_out_cls():
