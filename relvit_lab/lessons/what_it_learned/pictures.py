@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.patches import Patch
 
 from relvit_lab.lessons.what_it_learned.measures import Probed, Shares
 from relvit_lab.lessons.what_it_learned.models import CHEAT, JOINT, RELVIT, SUPERVISED, UNTRAINED
@@ -105,11 +106,10 @@ def shares_figure(found: Mapping[str, Shares]) -> Drawing:
                 box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5}
                 ax.text(left + width / 2, y, f"{width:.0f}", ha="center", va="center", bbox=box)
             left += width
-    for part, (colour, hatch) in PARTS.items():
-        ax.bar(0, 0, color=colour, hatch=hatch, edgecolor="white", label=part)
+    key = [Patch(facecolor=fill, hatch=hatch, edgecolor="white", label=part) for part, (fill, hatch) in PARTS.items()]
     ax.set(yticks=range(len(found)), yticklabels=list(found), ylim=(len(found) - 0.5, -0.5), xlim=(0, 100))
     ax.set_xlabel("% of the variance of the tokens")
-    figure.legend(loc="outside upper center", ncols=3, frameon=False)
+    figure.legend(handles=key, loc="outside upper center", ncols=3, frameon=False)
     said = [f"{name} {parts.place:.0f}, {parts.image:.0f}, {parts.rest:.0f}" for name, parts in found.items()]
     figure.alt = f"Variance of tokens in %, with the place, with the image, and the rest: {'; '.join(said)}."
     return figure
@@ -180,11 +180,9 @@ def lens_figure(found: Mapping[str, Mapping[str, Sequence[float]]], floor: float
             ax.plot(range(len(values)), values, color=colour, marker=marker, linestyle=line, markersize=7, label=name)
             ax.set_xticks(range(len(values)))
             told.append(f"{what}, {name}: {', '.join(f'{value:.0f}' for value in values)}")
-        ax.axhline(floor, color=FAINT, linestyle="--", linewidth=1.2)
+        ax.axhline(floor, color=FAINT, linestyle="--", linewidth=1.2, label=f"one constant answer, {floor:.1f}")
         ax.set_title(what)
     axes[0].set(ylabel="SpRel, %", ylim=(0, 103))
-    axes[-1].annotate(f"one constant answer: {floor:.1f}", (0, floor), (4, -3), xycoords=("axes fraction", "data"),
-                      textcoords="offset points", va="top", fontsize=9)  # fmt: skip
     figure.supxlabel("the head reads after block (0: before the first)", fontsize=11)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=5, frameon=False)
     figure.alt = f"SpRel in % layer by layer, floor {floor:.1f}. {'; '.join(told)}."
@@ -199,20 +197,22 @@ def images_seen(records: Mapping[str, Mapping[str, Any]], floors: Mapping[str, f
     """
     names = {"accuracy": "class accuracy, %", "sprel": "SpRel, %"}
     figure = new_drawing(10, 3.9)
-    axes = figure.subplots(1, len(floors), squeeze=False)[0]
-    told = []
+    axes = figure.subplots(1, len(floors), sharex=True, squeeze=False)[0]
+    told, shown = [], {}
     for ax, (metric, floor) in zip(axes, floors.items()):
         for name, record in records.items():
             values = record["curves"]["test"].get(metric)
-            if not values or values[0] is None:
+            if not values or values[0] is None:  # a pre-training knows no classes
                 continue
             seen = record["experiment"]["train_images"] * np.array(record["curves"]["epoch"]) / 1e3
             colour, marker, line = _look(name)
-            ax.plot(seen, values, color=colour, marker=marker, linestyle=line, markersize=6, label=name)
+            shown[name], *_ = ax.plot(
+                seen, values, color=colour, marker=marker, linestyle=line, markersize=6, label=name
+            )
             told.append(f"{names[metric]}, {name}: {values[0]:.0f} to {values[-1]:.0f}")
-        ax.axhline(floor, color=FAINT, linestyle="--", linewidth=1.2)
+        shown["knows nothing"] = ax.axhline(floor, color=FAINT, linestyle="--", linewidth=1.2)
         ax.set(ylabel=names[metric], xlabel="training images seen, thousands", ylim=(0, 103))
-        ax.set_xlim(0, None)
-        ax.legend(frameon=False, loc="center right")
+    axes[0].set_xlim(0, None)
+    figure.legend(list(shown.values()), list(shown), loc="outside upper center", ncols=len(shown), frameon=False)
     figure.alt = f"Test accuracy by training images seen, first to last epoch. {'; '.join(told)}."
     return figure
