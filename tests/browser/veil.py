@@ -26,8 +26,7 @@ SMALL = idle(
 # Of each place, its cells; and of a cell, whether what is in it can be seen, up to its heading and from there.
 SEEN = """([cells, within]) => [...document.querySelectorAll(cells)].map(cell => {
     const parts = [...(within && cell.querySelector(within) || cell).children].filter(e => e.textContent.trim());
-    const seen = e => e.checkVisibility({ visibilityProperty: true, opacityProperty: true })
-        && e.getBoundingClientRect().top < cell.getBoundingClientRect().bottom;
+    const seen = e => e.checkVisibility({ visibilityProperty: true, opacityProperty: true });
     const at = parts.findIndex(e => /^H[1-6]$/.test(e.tagName));
     const end = at < 0 ? parts.length : at;
     return { before: parts.slice(0, end).map(seen), from: parts.slice(end).map(seen) };
