@@ -14,6 +14,7 @@ from relvit_lab.paper.tables.files import choose
 from relvit_lab.paper.tables.finished import Run, Runs
 from relvit_lab.paper.tables.made import made_for
 
+BEFORE = {"shortcut": "pre-trained on SpRel, ", "mega": "pre-trained on mega-patches, "}  # what these tables leave out
 SCALE = "demo"  # the preset of the records at laptop scale
 
 
@@ -44,7 +45,12 @@ def recorded_table(records: Mapping[str, Record] | None = None) -> Table:
     report = Report(read_records() if records is None else records)
     places = {name: table for table in reversed(TABLES) for name in TABLES[table]}  # the first table names it
     names = available(report, list(dict.fromkeys(name for table in TABLES.values() for name in table)))
-    return Table(ROW, tuple(tuple(report.row(places[name], name)) for name in names))
+    rows = []
+    for name in names:
+        what, *more = report.row(places[name], name)
+        rows.append((BEFORE.get(places[name], "") + what, *more))
+    said = f"CIFAR-10, {report.shared('train_images')} training images, the small ViT; the last epoch" if rows else ""
+    return Table(ROW, tuple(rows), (said,) if said else ())
 
 
 def choose_or_recorded(

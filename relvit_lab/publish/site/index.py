@@ -17,7 +17,7 @@ WIDTH = 720  # of the small one in the index
 TITLE = "RelViT, notebook by notebook"
 GROUPS = {  # by the mark that a notebook's head bears
     "Core": "Core: in this order",
-    "Optional": "Optional: any of them, after the first",
+    "Optional": "Optional: for those who want more",
     "Project": "Projects: train, compare, invent",
     "": "Notebooks",
 }
