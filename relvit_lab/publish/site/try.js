@@ -17,11 +17,14 @@ async function draw() {
   write(page.todo, step.todo);
   const image = fresh(page.seen);
   drawPatches(image, planes, m.side, s.shuffle || step.title === "Cut" ? 0.03 : 0);
-  if (!s.noise || step.title !== "Cheat") marks(image, a, step.pair);
+  marks(image, a, step.pair);
   page.drawn.hidden = Boolean(html);
-  page.picture.querySelector(".bars")?.remove();
-  if (html) page.drawn.after(html);
-  else step.draw(fresh(page.drawn), a);
+  page.picture.querySelector(".instead")?.remove();
+  if (html) {
+    html.classList.add("instead");
+    page.drawn.after(html);
+    html.paint?.(); // a canvas has its size once it is in the page
+  } else step.draw(fresh(page.drawn), a);
   page.drawn.setAttribute("aria-label", `${step.caption()}. ${words}`);
   write(page["picture-words"], step.caption());
   write(page["image-words"], imageWords(step, m));
@@ -47,7 +50,7 @@ function build() {
   page.back.hidden = at === 0;
   page.next.hidden = at === STEPS.length - 1;
   write(page.next, at === STEPS.length - 2 ? "Your turn →" : "Next →");
-  page.images.hidden = step.id !== PLAY;
+  page.images.hidden = !step.images;
   page.pick.replaceChildren(element("legend", {}, "Image"), ...offered().map((k) => {
     const input = element("input", { type: "radio", name: "image", value: k, "aria-label": images[k].name });
     input.checked = k === s.image;
@@ -57,7 +60,7 @@ function build() {
 }
 
 function imageWords(step, m) {
-  if (s.noise && step.title === "Cheat") return "Noise";
+  if (s.noise && step.title === "Cheat") return `Noise (patch ${s.j}: framed)`;
   const frames = step.pair ? "j: framed, i: dashed" : `patch ${s.j}: framed`;
   const shuffled = s.shuffle ? ", shuffled" : "";
   return `${images[s.image].name}, as the model sees it: ${m.size} × ${m.size} pixels${shuffled} (${frames})`;
