@@ -326,6 +326,7 @@ const STEPS = [
       return s.show === "attention" ? this.attention.said(a) : `${inWords(a, s.task, s.i, s.j)} ${ofAll(a, s.task)}`;
     },
   },
+  game,
 ].filter((step) => !step.only || step.only());
 STEPS.forEach((step, k) => (step.id ??= `step-${k + 1}`));
-STEPS.at(-1).attention = STEPS.find((step) => step.title === "Attention");
+STEPS.find(({ id }) => id === PLAY).attention = STEPS.find((step) => step.title === "Attention");
