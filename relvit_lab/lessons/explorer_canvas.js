@@ -1,6 +1,7 @@
 // What the explorers of tokens share: it becomes the head of their modules. Elements, colours, frames and arrows.
 const INK = "#222222", WRONG = "#E69F00", PLAIN = "#EEEEEE";
 const KEYS = "Arrow keys move, Home and End go along the row, Page Up and Page Down along the column.";
+const TOUCH = matchMedia("(hover: none)").matches; // a telephone: nothing hovers, a tap is all there is
 const STEPS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 
 const copy = (view) => view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength); // for its alignment

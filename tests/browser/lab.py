@@ -63,6 +63,19 @@ def server(folder: Path, seconds: float = 60) -> Iterator[str]:
             process.wait()
 
 
+def faults(page: Page) -> list[str]:
+    """What axe-core finds wrong for people who see, hear or move badly: its serious and critical faults."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(page).response["violations"]
+    return [
+        f"{one['id']}: {node['html'][:120]}"
+        for one in found
+        if one["impact"] in ("serious", "critical")
+        for node in one["nodes"]
+    ]
+
+
 def free_port() -> int:
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))

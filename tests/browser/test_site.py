@@ -33,7 +33,7 @@ CELLS = {
     "lab": "from relvit_lab.lessons.pe_shortcut.lab import shortcut_lab\nshortcut_lab()",
     "again": "explorer",  # the same widget once more
     "core": "from ipywidgets import IntSlider\nIntSlider(7)",
-    "long": "print('a long line ' * 30)",
+    "long": "print('a long line ' * 30)  # (B,N,D)",
     # last, for it veils what follows
     "predict": "from relvit_lab.lessons.ask import predict\n"
     'predict("02-time", ["about 2 times", "about 8 times, like the tokens", "about 60 times, like the pairs"])',
@@ -122,6 +122,16 @@ def test_a_widget_of_ipywidgets_says_that_it_needs_a_kernel(page):
     assert page.locator(".widget").count() == 8
 
 
+@pytest.mark.parametrize("width", [390, 1280])
+def test_axe_finds_no_serious_fault(page, site, width):
+    page.set_viewport_size({"width": width, "height": 800})
+    page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
+    assert page.locator(".highlight .c1").first.is_visible()  # a comment, which was too pale once
+    assert lab.faults(page) == []
+    page.goto((site / "index.html").as_uri())
+    assert lab.faults(page) == []
+
+
 @pytest.mark.parametrize("width", [360, 800, 1280, 1920])
 def test_nothing_sticks_out(page, width):
     page.set_viewport_size({"width": width, "height": 800})
@@ -176,6 +186,25 @@ def test_the_relations_explorer_lives(page):
     assert state("task") == "dist" and "distance" in root.locator("[aria-live]").inner_text()
     root.get_by_role("button", name="Shuffle", exact=True).click()
     assert state("shuffle") == "1"
+
+
+def test_by_touch_the_first_tap_is_j_and_the_second_i(browser, site):
+    context = browser.new_context(viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True, offline=True)
+    page = context.new_page()
+    page.goto((site / "01_page.html").as_uri())
+    page.wait_for_function("document.querySelectorAll('.widget:not([data-drawn])').length === 0")
+    root = at(page, "relations").locator(".relvit-relations")
+    state = lambda: (root.get_attribute("data-anchor"), root.get_attribute("data-other"))  # noqa: E731
+    image = root.locator("figure canvas").first
+    image.scroll_into_view_if_needed()
+    unit = image.bounding_box()["width"] / 5
+    seen = []
+    for column, row in ((2, 3), (4, 0), (0, 1)):
+        image.tap(position={"x": unit * (column + 0.5), "y": unit * (row + 0.5)})
+        seen.append(state())
+    assert [one[0] for one in seen] == ["17", "17", "5"] and [one[1] for one in seen[1:]] == ["4", "4"]
+    assert "first tap" in root.inner_text() and "Hover" not in root.inner_text()
+    context.close()
 
 
 class MegaPatches:

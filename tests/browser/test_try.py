@@ -200,9 +200,28 @@ def test_the_tour_by_keyboard_alone(page):
         after(page, lambda: page.keyboard.press("Enter"))
         assert page.evaluate("document.activeElement.id") == "title"
     assert page.locator("#title").inner_text() == "Your turn" and page.url.partition("#")[2].startswith("play")
-    assert page.locator("#images").is_visible() and not page.locator("#next").is_visible()
+    assert page.locator("#images").is_visible()
     page.go_back()
     page.wait_for_function("document.body.dataset.step === 'step-8'")
+
+
+def test_the_game_by_keyboard(page):
+    """The pair's places are hidden until an answer is given; then it, the model's and the score are said."""
+    to(page, "#game")
+    assert page.locator("#title").inner_text() == "Game" and not page.locator("#next").is_visible()
+    for k in range(1, 4):
+        hidden = page.locator("#seen").evaluate("canvas => canvas.toDataURL()")
+        assert not any(letter.isdigit() for letter in page.locator("#seen").get_attribute("aria-label"))
+        page.locator("#seen").focus()
+        page.keyboard.press("ArrowRight")  # chooses nothing here
+        page.locator("#controls button").nth(k).focus()
+        said = after(page, lambda: page.keyboard.press("Enter"))
+        assert said.startswith("It is ") and f"of {k}, the model " in said
+        assert page.locator("#seen").evaluate("canvas => canvas.toDataURL()") != hidden
+        assert page.evaluate("document.activeElement.textContent") == "Next pair"
+        after(page, lambda: page.keyboard.press("Enter"))
+    right = said.count("You: ") and int(said.partition("you ")[2].split()[0])
+    assert 0 <= right <= 3 and f"So far: you {right} of 3" in page.locator("#said").inner_text()
 
 
 def test_shuffling_moves_the_answers_and_deceives_a_model_that_is_told_places(page):
@@ -253,10 +272,18 @@ def test_free_play_shows_every_task_of_every_model(page):
     assert "digit" in page.locator("#image-words").inner_text().lower()
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_serious_fault(page, scheme):
+    page.emulate_media(color_scheme=scheme)
+    for step in ("#step-1", "#step-6", "#step-8", "#play", "#game"):
+        to(page, step)
+        assert lab.faults(page) == [], step
+
+
 @pytest.mark.parametrize("width", [320, 390, 1280])
 def test_nothing_sticks_out(page, width):
     page.set_viewport_size({"width": width, "height": 800})
-    for step in [*(f"#step-{k}" for k in range(1, 9)), "#play"]:
+    for step in [*(f"#step-{k}" for k in range(1, 9)), "#play", "#game"]:
         to(page, step)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, step
         boxes = [page.locator(name).bounding_box() for name in ("#seen", "#picture")]

@@ -16,7 +16,7 @@ from relvit_lab.publish.site.equations import mathml
 from relvit_lab.publish.site.files import book_digest, code_digest
 from relvit_lab.publish.site.index import Card, index_page, mark_of, time_it_takes, what_one_learns
 from relvit_lab.publish.site.markdown import PageMarkdown
-from relvit_lab.publish.site.page import contents_and_cells
+from relvit_lab.publish.site.page import contents_and_cells, notebook_body
 from relvit_lab.publish.site.widgets import live_models, widgets_html
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
@@ -257,3 +257,28 @@ def test_the_token_slider_carries_every_picture():
     assert slider.alts == [f"token {k}" for k in range(4)] and len(set(slider.pictures)) == 4
     assert abs(_pixels(slider.pictures[1]) - _pixels(slider.picture)).mean() < 2
     assert (slider.token, slider.alt) == (1, "token 1")
+
+
+# -- for readers ---------------------------------------------------------------------------------------------------
+
+
+def test_a_page_leaves_out_what_only_a_kernel_can_do():
+    waits, done = "… Not yet: patchify waits for you", "✓ right"
+    text = lambda said: [v4.new_output("execute_result", data={"text/plain": said, "text/html": said})]  # noqa: E731
+    cells = [
+        v4.new_code_cell("import math\nfrom os import path", id="imports"),
+        v4.new_code_cell("import math\nmath.pi", id="used", outputs=text("3.14")),
+        v4.new_code_cell("%load_ext magic", id="magic"),
+        v4.new_code_cell("check('a', None)", id="stub", outputs=text(waits)),
+        v4.new_code_cell("check('b', 1)", id="right", outputs=text(done)),
+        v4.new_markdown_cell("How far are you?", id="progress-text"),
+        v4.new_code_cell("progress('01')", id="progress", outputs=text("0 of 9")),
+        v4.new_code_cell("figure()", id="twin", metadata={"tags": ["print"]}),
+    ]
+    book = v4.new_notebook(cells=cells)
+    made = notebook_body(book)
+    assert [cell.id for cell in book.cells] == [cell.id for cell in cells]  # the book itself is left as it was
+    assert re.findall(r'id="cell-([\w-]+)"', made) == ["used", "magic", "stub", "right", "twin"]
+    assert "Not yet" not in made and done in made and "0 of 9" not in made
+    assert made.count('<section class="code in-print"') == 1
+    assert made.count('<details class="source"><summary>Code</summary>') == 5

@@ -3,7 +3,8 @@
 const PATIENCE = 6000; // ms after which a kernel that has not answered is taken for none
 const LARGEST = 256; // pixels of the shorter side of an image that is sent to the kernel
 const MOST = 100; // outputs up to which each has its small map
-const HELP = `Hover or arrow keys: the chosen token j (solid frame) moves. Click or Enter pins it, then i (dashed)
+const HELP = TOUCH ? `The first tap chooses the token j (solid frame), the second i (dashed), the third j again. A tap on a
+small map chooses the score k. Crosses: mistakes.` : `Hover or arrow keys: the chosen token j (solid frame) moves. Click or Enter pins it, then i (dashed)
 moves; with Shift, the arrow keys move i at any time; Escape lets go. A click on a small map, or the arrow keys there,
 choose the score k. Crosses: mistakes.`;
 
@@ -182,8 +183,9 @@ function render({ model, el }) {
         const hit = under(event);
         each.canvas.focus({ preventScroll: true });
         if (isAll) return change({ k: hit });
-        s.pinned = !(s.pinned && s.j === hit);
-        s.j = hit;
+        const second = event.pointerType === "touch" && s.pinned;
+        s.pinned = !second && !(s.pinned && s.j === hit);
+        s[second ? "i" : "j"] = hit;
         paint();
         tell();
       });

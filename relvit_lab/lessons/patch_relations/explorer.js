@@ -2,7 +2,8 @@
 // i and j are places of the grid; place t holds patch p[t]; [i, j] says where i lies seen from the anchor j.
 // explorer_canvas.js comes before it in one module. What stands still (the image, the matrices) is drawn once into layers; a hover lays them down and draws on top.
 const RIGHT = "#0072B2";
-const HELP = `Hover or arrow keys: the anchor j (solid frame) moves. Click or Enter pins it, then i (dashed) moves; with
+const HELP = TOUCH ? `The first tap chooses the anchor j (solid frame), the second i (dashed), the third j again. A tap on
+a cell of a matrix lights its two patches.` : `Hover or arrow keys: the anchor j (solid frame) moves. Click or Enter pins it, then i (dashed) moves; with
 Shift, the arrow keys move i at any time; Escape lets go. A cell of a matrix lights its two patches.`;
 const NUMBERS = { uint8: Uint8Array, uint16: Uint16Array, float32: Float32Array };
 
@@ -362,9 +363,10 @@ function render({ model, el }) {
     });
     each.canvas.addEventListener("click", (event) => {
       const [y, x] = under(event), again = each === image && s.pinned && s.j === y * side + x;
+      const second = event.pointerType === "touch" && each === image && s.pinned && !ofPlaces();
       each.canvas.focus({ preventScroll: true });
-      s.pinned = !again;
-      go(each, y, x, "j");
+      s.pinned = !again && !second;
+      go(each, y, x, second ? "i" : "j");
       paint();
       tell();
     });

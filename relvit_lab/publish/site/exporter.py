@@ -13,6 +13,7 @@ from nbformat import NotebookNode
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.publish.site.execute import VIEW
 from relvit_lab.publish.site.markdown import PageMarkdown
+from relvit_lab.publish.site.readers import PRINT
 from relvit_lab.show.still import STILL
 
 CELLS = Path(__file__).with_name("cells.html.j2")
@@ -39,7 +40,7 @@ class CellsExporter(HTMLExporter):
 
     def default_filters(self) -> Iterator[tuple]:
         yield from super().default_filters()
-        yield from (("picture", picture), ("widget", self.widget))
+        yield from (("picture", picture), ("widget", self.widget), ("paper", on_paper))
 
     @pass_context
     def markdown2html(self, context, source: str) -> str:
@@ -56,6 +57,11 @@ class CellsExporter(HTMLExporter):
         if model in self.models:
             return f'<div class="widget" data-model="{html.escape(model)}">{inside}</div>'
         return f'<div class="no-widget">{inside}<p>This control needs a running notebook.</p></div>'
+
+
+def on_paper(cell: NotebookNode) -> str:
+    """A class for what stands on paper for an explorer."""
+    return " in-print" if PRINT in cell.metadata.get("tags", []) else ""
 
 
 def picture(output: NotebookNode, kind: str) -> str:

@@ -15,13 +15,15 @@ from pygments.formatters import HtmlFormatter
 from relvit_lab.common.document import document as html_document
 from relvit_lab.publish.site.exporter import CellsExporter
 from relvit_lab.publish.site.markdown import Heading
+from relvit_lab.publish.site.readers import for_readers
 from relvit_lab.publish.site.widgets import live_models, widgets_html
 
 STYLE = Path(__file__).with_name("style.css")
-COLOURS = "friendly"  # of code, by Pygments' name
+COLOURS = "xcode"  # of code, by Pygments' name: each is read on the paper of style.css, 4.5:1 at least
 # Nothing is fetched, whatever stands in a page; the widgets' modules are made in the page itself (blob:).
 POLICY = "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; script-src 'unsafe-inline' blob:"
 
+SCRIPT = Path(__file__).with_name("page.js")
 ALIVE = 'document.documentElement.classList.add("alive");'
 """Scripts run: what follows a prediction may be veiled until it is made (lessons/ask/veil.py)."""
 
@@ -53,9 +55,12 @@ def title_of(book: NotebookNode, otherwise: str) -> str:
 def notebook_body(book: NotebookNode) -> str:
     """An executed notebook -> what stands between header and footer. Raises RelvitError, with the cell's id, for what
     can't be converted."""
+    book = deepcopy(book)
+    for_readers(book)
     models = live_models(book)
     contents, cells = contents_and_cells(book, models)
-    return f'<div class="page">\n{contents}\n<script>{ALIVE} {FOLD}</script>\n{cells}\n</div>\n{widgets_html(models)}'
+    head, script = f"<script>{ALIVE} {FOLD}</script>", f"<script>\n{SCRIPT.read_text(encoding='utf-8')}</script>"
+    return f'<div class="page">\n{contents}\n{head}\n{cells}\n</div>\n{script}\n{widgets_html(models)}'
 
 
 def contents_and_cells(book: NotebookNode, models: Container[str] = (), **options: object) -> tuple[str, str]:

@@ -12,22 +12,28 @@ async function draw() {
   const mine = ++drawing, step = current(), at = STEPS.indexOf(step), a = await answers(step.on?.()), m = about(a.at);
   const planes = (await step.planes?.()) ?? a.planes, html = await step.html?.(a), words = await step.said(a);
   if (mine !== drawing) return;
-  write(page.title, step.id === PLAY ? step.title : `${at + 1} · ${step.title}`);
+  write(page.title, at >= STEPS.findIndex(({ id }) => id === PLAY) ? step.title : `${at + 1} · ${step.title}`);
   write(page.sentence, step.sentence(m));
   write(page.todo, step.todo);
   const image = fresh(page.seen);
-  drawPatches(image, planes, m.side, s.shuffle || step.title === "Cut" ? 0.03 : 0);
-  if (!s.noise || step.title !== "Cheat") marks(image, a, step.pair);
+  if (step.fixed) step.image(image, a);
+  else {
+    drawPatches(image, planes, m.side, s.shuffle || step.title === "Cut" ? 0.03 : 0);
+    marks(image, a, step.pair);
+  }
   page.drawn.hidden = Boolean(html);
-  page.picture.querySelector(".bars")?.remove();
-  if (html) page.drawn.after(html);
-  else step.draw(fresh(page.drawn), a);
+  page.picture.querySelector(".instead")?.remove();
+  if (html) {
+    html.classList.add("instead");
+    page.drawn.after(html);
+    html.paint?.(); // a canvas has its size once it is in the page
+  } else step.draw(fresh(page.drawn), a);
   page.drawn.setAttribute("aria-label", `${step.caption()}. ${words}`);
   write(page["picture-words"], step.caption());
   write(page["image-words"], imageWords(step, m));
   write(page.said, words);
   const [keys, now] = step.pair ? [`patch ${s.picks}, with Shift the other`, `i ${s.i}, j ${s.j}`] : ["a patch", s.j];
-  page.seen.setAttribute("aria-label",
+  page.seen.setAttribute("aria-label", step.fixed ? step.imageWords() :
     `What the model sees, a grid of ${m.side} by ${m.side} patches. Arrow keys choose ${keys}. Now ${now}.`);
   Object.assign(document.body.dataset, { step: s.step, drawn: drawing }, s);
 }
@@ -46,8 +52,8 @@ function build() {
     element("li", {}, element("a", { href: link(id), ...(id === s.step && { "aria-current": "step" }) }, title))));
   page.back.hidden = at === 0;
   page.next.hidden = at === STEPS.length - 1;
-  write(page.next, at === STEPS.length - 2 ? "Your turn →" : "Next →");
-  page.images.hidden = step.id !== PLAY;
+  write(page.next, STEPS[at + 1]?.id === PLAY ? "Your turn →" : "Next →");
+  page.images.hidden = !step.images;
   page.pick.replaceChildren(element("legend", {}, "Image"), ...offered().map((k) => {
     const input = element("input", { type: "radio", name: "image", value: k, "aria-label": images[k].name });
     input.checked = k === s.image;
@@ -57,7 +63,8 @@ function build() {
 }
 
 function imageWords(step, m) {
-  if (s.noise && step.title === "Cheat") return "Noise";
+  if (step.fixed) return step.imageWords();
+  if (s.noise && step.title === "Cheat") return `Noise (patch ${s.j}: framed)`;
   const frames = step.pair ? "j: framed, i: dashed" : `patch ${s.j}: framed`;
   const shuffled = s.shuffle ? ", shuffled" : "";
   return `${images[s.image].name}, as the model sees it: ${m.size} × ${m.size} pixels${shuffled} (${frames})`;
@@ -151,7 +158,7 @@ for (const canvas of [page.seen, page.drawn]) {
     return at(offsetY) * side + at(offsetX);
   };
   const chosen = (event) => {
-    if (canvas === page.drawn && current().title === "Cut") return;
+    if (current().fixed || (canvas === page.drawn && current().title === "Cut")) return;
     if (event.type === "pointerdown" || event.buttons) choose(which(event.shiftKey), hit(event));
   };
   canvas.addEventListener("pointerdown", chosen);
@@ -159,7 +166,7 @@ for (const canvas of [page.seen, page.drawn]) {
 }
 page.seen.addEventListener("keydown", (event) => {
   const { side } = about(), mine = which(event.shiftKey), [y, x] = [Math.floor(s[mine] / side), s[mine] % side];
-  if (!(event.key in KEYS) || event.altKey || event.ctrlKey || event.metaKey) return;
+  if (current().fixed || !(event.key in KEYS) || event.altKey || event.ctrlKey || event.metaKey) return;
   const to = [y, x].map((v, k) => Math.max(0, Math.min(side - 1, v + KEYS[event.key][k])));
   choose(mine, to[0] * side + to[1]);
   event.preventDefault();

@@ -22,8 +22,8 @@ TITLE = "Where are my neighbours?"
 OWN = Path(__file__).parent
 SCRIPT = (
     *(FOLDER / name for name in ("transformer.js", "deep_grey.js", "pixels.js", "draw.js")),
-    *(OWN / name for name in ("try_state.js", "try_steps.js", "try.js")),
-)  # one module of seven files
+    *(OWN / name for name in ("try_state.js", "try_game.js", "try_steps.js", "try.js")),
+)  # one module of eight files
 USUAL = ("cifar10_tasks", "cifar10_tasks_pe")
 """Of the package's models those that the page carries, the tour's first; the second has positional embeddings."""
 TITLES = {

@@ -259,9 +259,10 @@ const STEPS = [
   {
     title: "Cheat",
     only: () => CHEAT,
+    images: true,
     sentence: () =>
       "A model with positional embeddings is told each place, and can give the right answers without looking.",
-    todo: "Put noise in place of the image.",
+    todo: "Put noise in place of the image, and see whose answers stay right.",
     controls: () => [radios("Both models see", "noise", [[0, "the image"], [1, "noise"]])],
     on: () => CHEAT[0],
     planes: () => look(s.noise ? "noise" : s.image, about(CHEAT[0]).size),
@@ -270,9 +271,19 @@ const STEPS = [
       const [honest, cheat] = await Promise.all(CHEAT.map((at) => answers(at, 0, image)));
       const [one, other] = [honest, cheat].map((a) => summary(a, "sprel"));
       this.found = [["no places told", one.right], ["places told", other.right], ["commonest class", one.common]];
-      return bars(this.found.map(([name, share]) => [name, share, percent(share, 1)]), "The share of right pairs");
+      const grids = [honest, cheat].map((a, k) => ({ a, canvas: element("canvas", { role: "img",
+        "aria-label": `${this.found[k][0]}: ${seenFrom(a, s.j)}` }), name: this.found[k][0] }));
+      const shown = element("div", {}, element("div", { class: "pair" }, ...grids.map(({ canvas, name }) =>
+        element("figure", {}, canvas, element("figcaption", {}, name)))),
+      bars(this.found.map(([name, share]) => [name, share, percent(share, 1)]), "The share of right pairs"));
+      shown.paint = () => grids.forEach(({ a, canvas }) => {
+        const place = fresh(canvas);
+        drawAnswers(place, a, "sprel", s.j);
+        marks(place, a);
+      });
+      return shown;
     },
-    caption: () => `Pairs that each model has right ${s.noise ? "where there is nothing to see" : "on this image"}`,
+    caption: () => `Seen from the framed patch; crosses: mistakes. Bars: all pairs, ${s.noise ? "nothing to see" : "this image"}`,
     said() {
       const [[, honest], [, cheat], [, common]] = this.found.map(([name, share]) => [name, percent(share, 1)]);
       return `On ${s.noise ? "noise" : "the image"}: ${honest} without positional embeddings, ${cheat} with them; `
@@ -282,6 +293,7 @@ const STEPS = [
   {
     title: "Your turn",
     id: PLAY,
+    images: true,
     shuffles: true,
     sentence: () => "Everything at once, for any image, computed here: nothing is sent anywhere.",
     todo: "Bring a photograph of your own: a file, the camera, or paste one.",
@@ -314,6 +326,7 @@ const STEPS = [
       return s.show === "attention" ? this.attention.said(a) : `${inWords(a, s.task, s.i, s.j)} ${ofAll(a, s.task)}`;
     },
   },
+  game,
 ].filter((step) => !step.only || step.only());
 STEPS.forEach((step, k) => (step.id ??= `step-${k + 1}`));
-STEPS.at(-1).attention = STEPS.find((step) => step.title === "Attention");
+STEPS.find(({ id }) => id === PLAY).attention = STEPS.find((step) => step.title === "Attention");
