@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 LARGEST = 64  # entries a side; nothing larger is drawn
-NUMBERED = 9  # entries a side up to which values are written
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from relvit_lab.lessons.ask.difference import NUMBERED
 from relvit_lab.show.style import HEAT, VERMILLION, Drawing, ink_on, new_drawing, styled
 
 PANEL = 2.9  # inches
+NUMBERED = 9  # entries a side up to which values are written
 FRAMED = 300  # entries that differ; more are not framed one by one
 
 
