@@ -94,4 +94,4 @@ def test_where_the_heads_of_notebook_01_look():
     assert petal > 0.8 and dark < 0.1
     assert all(one < 0.6 * share for one in from_petals(learned[1][0, 0]))
     text = prose("01_patch_relations", "attention-map-read")
-    assert "block 1, head 3, like looks at like" in text and "block 2, head 1, both look at the dark" in text
+    assert "block 1, head 3, like looks at like" in text and "block 2, head 1, both take most from where no" in text

@@ -58,5 +58,11 @@ def test_the_page_has_a_heading_for_each_slide_the_outputs_and_no_code_but_stubs
     check_page(tmp_path / "slides.html")
 
 
+def test_no_cell_brings_the_heading_of_another_section(books):
+    for name in (name for name in CELLS if not name.endswith("honest-answer")):
+        cell = next(cell for cell in books[name[:2]].cells if cell.id == name[3:])
+        assert cell.cell_type == "code" or not re.search(r"^#", cell.source.partition("\n")[2], re.MULTILINE), name
+
+
 def test_without_one_of_its_notebooks_there_are_no_slides(books):
     assert slides_page({number: book for number, book in books.items() if number != "03"}) is None

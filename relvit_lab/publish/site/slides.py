@@ -33,7 +33,7 @@ LESSON = (
     Slide("Which side, seen from whom?", "", ("01 predict-view", "01 sprel-matrix", "01 sprel-read")),
     Slide("At what angle?", "", ("01 predict-angle", "01 vectors")),
     Slide("In pairs: on which side?", "", ("01 task-01-relation", "01 exercise-01-relation")),
-    Slide("What does a constant answer score?", "", ("01 predict-majority", "01 majority", "01 majority-text")),
+    Slide("What does a constant answer score?", "", ("01 predict-majority", "01 majority")),
     Slide("Tokens look at each other", "Query times key, softmax, mix.", ("01 attention-by-hand", "01 attention-map")),
     Slide("A score can answer", "Tokens (x, y, 1), and a matrix of 3 × 3.", ("03 hand-right", "03 hand-right-text")),
     Slide("At the board: above", "", ("03 task-03-above", "03 exercise-03-above")),
