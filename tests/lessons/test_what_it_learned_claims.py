@@ -70,9 +70,9 @@ def test_neighbours(said):
 
 
 def test_shares(said):
-    place, image, _ = numbers(said["shares"], RELVIT)[-3:]
-    assert place < 10 and PREDICTIONS["09-place"].answer == "less than a tenth"
-    alt = said["shares"][said["shares"].index("Variance of tokens") :]
+    assert PREDICTIONS["09-place"].answer == "less than a tenth"
+    printed, _, alt = said["shares"].partition("Variance of tokens in %")
+    assert numbers(printed, RELVIT)[0] < 10
     found = {name: numbers(alt, name) for name in (UNTRAINED, SUPERVISED, RELVIT, CHEAT)}
     assert found[CHEAT][0] > 80 and found[CHEAT][1] < 2
     assert found[RELVIT][0] < 10 and found[RELVIT][1] + 5 < found[UNTRAINED][1]
