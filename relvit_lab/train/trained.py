@@ -82,7 +82,7 @@ def _each(images: object) -> list:
 
 
 def load(run: str | Path, run_dir: str | Path = "runs") -> Trained:
-    """The model of a finished stage, or one that comes with the package (assets/: digits_tasks, cifar10_tasks).
+    """The model of a finished stage, or one that comes with the package (assets/README.md lists them).
 
     run: a stage's id (or the start of it), the path of its folder, or the name of an asset. Raises RelvitError.
     """
