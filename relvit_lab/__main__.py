@@ -87,6 +87,7 @@ def demo(words: Sequence[str]) -> None:
     """Does learning from all tokens help? Equal schedule and rate, on digits."""
     from relvit_lab.common.table import compare
     from relvit_lab.common.words import human_time
+    from relvit_lab.show.demo_picture import write_demo_picture
     from relvit_lab.train.experiment import Experiment
 
     given = {"dataset": "digits", "preset": "demo"} | only_options(words, Experiment.settings())
@@ -96,7 +97,7 @@ def demo(words: Sequence[str]) -> None:
         "supervised, twice as long": {"scenario": "supervised", "epochs": 2 * epochs},
         "downstream-only (RelViT, joint)": {"scenario": "downstream_only"},
     }
-    rows, columns = [], [
+    folders, rows, columns = {}, [], [
         ("Trained", "label"), ("accuracy (%)", "metrics.accuracy"), ("SpRel (%)", "metrics.sprel"),
         ("AbsPos (%)", "metrics.abspos"), ("epochs", "experiment.epochs"),
         ("lr", lambda row: f"{row['experiment']['lr']:g}"),
@@ -105,10 +106,12 @@ def demo(words: Sequence[str]) -> None:
     for label, fields in settings.items():
         finished = _follow(Experiment.create(given | {"epochs": epochs} | fields), show_summary=False)[-1]
         rows.append(finished.result | {"label": label})
+        folders[label] = finished.folder
     print("\nThe same small ViT, learning rate and schedule; what differs is what it learns from.\n")
     print(compare(rows, columns))
     print("\nIn joint training SpRel and AbsPos are read off the positional embeddings: 100 % is no feat (notebook 5).")
     print("One seed; `--seed 1` shows what chance does. Whether it helps elsewhere: notebooks/04_train.ipynb.")
+    print(f"Curves and a few answers, as a picture: {write_demo_picture(folders)}")
 
 
 def runs(words: Sequence[str]) -> None:
