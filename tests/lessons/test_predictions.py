@@ -55,6 +55,11 @@ ANSWERS = {
     "08-equal": ("train-all", r"supervised, twice +seed 0 +\.+ +class accuracy"),
     "08-noise": ("checkup-read", r"on noise as good as ever|needs no place \|"),
     "08-id": ("ids", r"renamed: +False|is trained anew: no"),
+    "09-nearest": ("nearest-read", r"says \*where\*, and not \*what\*"),
+    "09-place": ("shares-read", r"little of its variance goes with the place"),
+    "09-probe": ("probes-read", r"stands clearly above the floors"),
+    "09-lens": ("lens-read", r"as good on collages as on photographs"),
+    "09-curve": ("curves-read", r"hardly anything left for it to learn"),
 }
 # Their own answer is all that is said: a heading, or the next question, follows at once.
 ALONE = {"01-zero"} | {name for name in PREDICTIONS.names() if name.startswith("09-quiz-")}

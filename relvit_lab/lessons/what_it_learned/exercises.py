@@ -8,8 +8,12 @@ from torch import Tensor, nn
 
 from relvit_lab.lessons.ask.answers import number, numbers
 from relvit_lab.lessons.ask.base import add_predictions
-from relvit_lab.lessons.ask.tables import Difference, compared
-from relvit_lab.lessons.what_it_learned import measures
+from relvit_lab.lessons.ask.difference import Difference
+from relvit_lab.lessons.ask.tables import compared
+from relvit_lab.lessons.what_it_learned import (
+    measures,
+    quiz,  # noqa: F401  its predictions
+)
 from relvit_lab.method.heads import PairScores
 from relvit_lab.method.relations import spatial_relations
 
