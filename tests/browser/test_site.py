@@ -19,7 +19,7 @@ pytestmark = pytest.mark.browser
 
 CELLS = {
     "relations": "import numpy as np\nfrom relvit_lab.lessons.patch_relations.explorer import explore_relations\n"
-    "explore_relations(np.zeros((40, 40)), patch=8)",
+    "explore_relations(np.zeros((40, 40)), patch=8)  # (H,W)",
     "mega": "from relvit_lab.lessons.mega_patches.explorer import explore_mega_patches\n"
     "explorer = explore_mega_patches()\nexplorer",
     "predict": "from relvit_lab.lessons.ask import predict\n"
@@ -35,7 +35,7 @@ CELLS = {
     "lab": "from relvit_lab.lessons.pe_shortcut.lab import shortcut_lab\nshortcut_lab()",
     "again": "explorer",  # the same widget once more
     "core": "from ipywidgets import IntSlider\nIntSlider(7)",
-    "long": "print('a long line ' * 30)  # (B,N,D)",
+    "long": "print('a long line ' * 30)",
 }
 WORDS = (
     "# 0{n} · Page {n}\n\n**What you will learn.** Little.\n\n**Time**: no minutes.\n\n## A matrix\n\n"
