@@ -1,4 +1,4 @@
-"""`make demo` as one picture: test accuracy of each training, epoch by epoch, and what the last model says."""
+"""`make demo` as one picture: test accuracy of each training by epoch, and what the last model says of digits."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,9 +33,9 @@ def demo_picture(folders: Mapping[str, Path]) -> Drawing:
     ax, said = drawing.add_subplot(left), []
     for (name, folder), (colour, line) in zip(folders.items(), LINES):
         lines = RunFolder(folder).metrics()
-        epochs, accuracy = zip(*((one["epoch"], one["test"]["accuracy"]) for one in lines))
-        ax.plot(epochs, accuracy, line, color=colour, label=name)
-        said.append(f"{name}: {lines[-1]['test']['accuracy']:.1f} % after {lines[-1]['epoch']} epochs")
+        epochs, values = ([one["epoch"] for one in lines], [one["test"]["accuracy"] for one in lines])
+        ax.plot(epochs, values, line, color=colour, label=name)
+        said.append(f"{name}: {values[-1]:.1f} % after {epochs[-1]} epochs")
     ax.set(xlabel="epoch", ylabel="test accuracy (%)")
     ax.legend()
     trained = load(list(folders.values())[-1])

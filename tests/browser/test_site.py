@@ -19,7 +19,7 @@ pytestmark = pytest.mark.browser
 
 CELLS = {
     "relations": "import numpy as np\nfrom relvit_lab.lessons.patch_relations.explorer import explore_relations\n"
-    "explore_relations(np.zeros((40, 40)), patch=8)",
+    "explore_relations(np.zeros((40, 40)), patch=8)  # (H,W)",
     "mega": "from relvit_lab.lessons.mega_patches.explorer import explore_mega_patches\n"
     "explorer = explore_mega_patches()\nexplorer",
     "guess": "from relvit_lab.lessons.patch_relations.guess import guess_relation\nguess_relation(rounds=2, side=4)",
