@@ -6,7 +6,8 @@ from relvit_lab.show.demo_picture import demo_picture, write_demo_picture
 
 
 def test_curves_and_answers_of_finished_runs(smoke):
-    joint, supervised = (smoke.finished(preset="smoke", scenario=name)[-1].folder for name in ("downstream_only", "supervised"))
+    scenarios = ("downstream_only", "supervised")
+    joint, supervised = (smoke.finished(preset="smoke", scenario=name)[-1].folder for name in scenarios)
     folders = {"supervised": supervised, "joint": joint}
     drawing = demo_picture(folders)
     curves, *answers = drawing.axes
