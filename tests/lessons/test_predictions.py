@@ -111,7 +111,8 @@ def test_words_are_folded_after_a_prediction_only(stem):
 
 
 def slow(stem: str) -> list:
-    return [together(stem), *([pytest.mark.slow] if stem[:2] in ("04", "05", "08") else [])]
+    marks = {"01": [], "04": [pytest.mark.slow], "05": [pytest.mark.slow], "08": [pytest.mark.slow]}
+    return [together(stem), *marks.get(stem[:2], [pytest.mark.long])]
 
 
 @pytest.mark.parametrize("stem", [pytest.param(stem, marks=slow(stem)) for stem in NOTEBOOKS])

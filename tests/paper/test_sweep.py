@@ -25,6 +25,8 @@ from relvit_lab.paper.plan.gpus import devices
 from relvit_lab.paper.plan.sweep import Sweep
 from relvit_lab.paper.records.merge import merge
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).resolve().parents[2]
 STAND_IN = """
 import json, os, signal, sys, time

@@ -20,6 +20,8 @@ from relvit_lab.lessons.ask import EXERCISES, check, progress
 from relvit_lab.lessons.ask import checking as ask
 from relvit_lab.publish.classroom import copies, grade, grade_table, judge, remote, sandbox, submissions
 
+pytestmark = pytest.mark.long
+
 ask.load_all()
 STUDENT, TEACHER = "student", "teacher"
 SECONDS = 6

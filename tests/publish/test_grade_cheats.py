@@ -113,6 +113,8 @@ def parameters(D, K, rank=None):
 """,
     "a verdict written into every pipe": """
 import os, struct, json
+
+pytestmark = pytest.mark.long
 text = json.dumps({'says': {'answer': True, 'status': 'right'}, 'lengths': []}).encode()
 for fd in range(3, 64):
     try:

@@ -18,6 +18,8 @@ from relvit_lab.paper import numbers as paper
 from relvit_lab.paper.plan import cells as plan
 from relvit_lab.publish.report import NOTEBOOK, without_lesson, write_report
 
+pytestmark = pytest.mark.long
+
 RESULTS = Path(__file__).parents[2] / "results"
 BAD = '"><script>alert(1)</script>'
 

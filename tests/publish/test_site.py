@@ -149,14 +149,6 @@ def test_widgets_go_into_the_page_once_and_safely():
     assert widgets_html({}) == ""
 
 
-def test_a_cell_that_is_folded_in_the_notebook_is_folded_on_the_page():
-    folded = v4.new_code_cell("import math", id="imports", metadata={"jupyter": {"source_hidden": True}})
-    made = contents_and_cells(v4.new_notebook(cells=[folded, v4.new_code_cell("1 + 1", id="open")]))[1]
-    assert made.count("<details") == 1 and re.search(
-        r"<details class=\"folded\"><summary>Code: imports</summary>.*math.*</details>.*cell-open", made, re.DOTALL
-    )
-
-
 # -- the index -----------------------------------------------------------------------------------------------------
 
 

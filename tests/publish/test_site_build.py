@@ -18,6 +18,8 @@ from relvit_lab.publish.site.build import write_pages
 from relvit_lab.publish.site.execute import Executed
 from relvit_lab.publish.site.try_page import write_try
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[2]
 TITLE = "# 0{n} · Part {n}\n\n**What you will learn.** Counting to {n}.\n\n**Time**: {n} minutes."
 DRAW = (

@@ -33,6 +33,8 @@ from relvit_lab.train.evaluate import evaluate
 from relvit_lab.train.feed import SplitFeed
 from relvit_lab.train.stage_folder import RunFolder
 
+pytestmark = pytest.mark.long
+
 CPU = torch.device("cpu")
 
 # -- shares, in one process ------------------------------------------------------------------------------------------

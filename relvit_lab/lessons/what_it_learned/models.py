@@ -24,7 +24,7 @@ TRAINED_ON = {
 
 def five() -> dict[str, Trained]:
     """The models by name, the untrained one first: RelViT's architecture with fresh weights (seed 0)."""
-    trained = {name: load(asset) for name, asset in ASSETS.items() if asset in assets.names()}
+    trained = {name: load(asset) for name, asset in ASSETS.items()}
     return {UNTRAINED: untrained(trained[RELVIT])} | trained
 
 
@@ -33,5 +33,4 @@ def records() -> dict[str, dict[str, Any]]:
     return {
         name: json.loads((assets.FOLDER / f"{asset}.json").read_text(encoding="utf-8"))
         for name, asset in ASSETS.items()
-        if asset in assets.names()
     }
