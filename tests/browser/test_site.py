@@ -332,7 +332,7 @@ def test_the_shortcut_lab_shows_what_was_recorded(page):
 
 def test_a_prediction_opens_its_answer(page):
     place = at(page, "predict")
-    button = place.get_by_role("button")
+    button = place.get_by_role("button", name="That is my prediction")
     assert button.is_disabled() and "Answer" not in place.inner_text()
     place.get_by_label("about 2 times").focus()
     page.keyboard.press("Space")

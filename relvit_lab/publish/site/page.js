@@ -1,3 +1,10 @@
+// What scrolls sideways can be scrolled with the keyboard, too.
+new ResizeObserver(() => {
+  for (const box of document.querySelectorAll("main :is(pre, .pair, .wide, .equation)")) {
+    if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
+  }
+}).observe(document.querySelector("main"));
+
 // A picture opens in its own size at a tap, or at Enter; a tap, or Escape, closes it.
 for (const picture of document.querySelectorAll(".output img")) {
   const open = () => {
