@@ -274,6 +274,7 @@ def wait_for_chunks(data_dir, count):
     raise AssertionError("nothing was packed")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_killed_process_is_gone_on_from(tree, data_dir, decoded, how):
     from relvit_lab.data import folder

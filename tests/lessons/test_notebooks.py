@@ -44,6 +44,7 @@ def outputs(path: Path) -> tuple[str, int]:
     return text, pictures
 
 
+@pytest.mark.long
 def test_a_whole_run_through_papermill_and_again_it_returns_at_once(tmp_path):
     """On images of one's own."""
     x, y = np.random.default_rng(0).integers(0, 255, (40, 12, 12, 3), np.uint8), np.arange(40) % 3

@@ -332,6 +332,7 @@ def train_under_autocast(model, steps, batch, lr=1e-3):
     return losses
 
 
+@pytest.mark.long
 def test_no_nan_in_200_steps_under_bf16_autocast():
     """At half the side: a quarter of the time. At 224 px: the next two."""
     torch.manual_seed(0)

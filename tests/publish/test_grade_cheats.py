@@ -15,6 +15,8 @@ from relvit_lab.lessons.ask import EXERCISES
 from relvit_lab.lessons.ask import checking as ask
 from relvit_lab.publish.classroom import judge, keeper, remote, sandbox, wire
 
+pytestmark = pytest.mark.long
+
 ask.load_all()
 NAME = "03-parameters"
 RIGHT = "def parameters(D, K, rank=None):\n    return K * D * D if rank is None else 2 * K * D * rank\n"
@@ -113,8 +115,6 @@ def parameters(D, K, rank=None):
 """,
     "a verdict written into every pipe": """
 import os, struct, json
-
-pytestmark = pytest.mark.long
 text = json.dumps({'says': {'answer': True, 'status': 'right'}, 'lengths': []}).encode()
 for fd in range(3, 64):
     try:

@@ -287,6 +287,7 @@ def same(one: StageFinished, other: StageFinished) -> bool:
     )
 
 
+@pytest.mark.long
 def test_a_compiled_bf16_run_goes_on_to_the_same_bits(plain_backend, monkeypatch):
     """auto decided when the stage began: a later process, for which it would not be worth it, follows."""
     monkeypatch.setattr(clock, "SHOW_EVERY", 0.0)

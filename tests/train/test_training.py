@@ -256,6 +256,7 @@ def test_stopped_at_any_step_it_goes_on_to_the_same_bits(monkeypatch, scenario, 
         assert_same(one, other)
 
 
+@pytest.mark.long
 def test_killed_three_times_it_ends_with_the_same_bits(tmp_path):
     """Each kill comes at a random moment after the first new epoch, so in the midst of training."""
     fields = {"preset": "smoke", "scenario": "downstream_only", "epochs": 40, "dropout": 0.1}
@@ -274,6 +275,7 @@ def test_killed_three_times_it_ends_with_the_same_bits(tmp_path):
     assert not list(Path(pieces.folder).glob("*.partial"))
 
 
+@pytest.mark.long
 def test_sigterm_writes_a_checkpoint_and_ends_with_75(tmp_path):
     command = [sys.executable, "-m", "relvit_lab", "train", "--preset", "smoke", "--scenario", "downstream_only"]
     process = subprocess.Popen([*command, "--epochs", "500"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
