@@ -32,7 +32,7 @@ ANSWERS = {
     "03-shuffle": ("shuffle-explain", r"rows and columns of every score matrix move together|S\[p\]\[:, p\]"),
     "03-rows": ("explore-text", r"do not compete over j"),
     "03-even": ("even", r"untrained +block 1 +heads: +17 +17 +17|even row"),
-    "04-sprel": ("train", r"SpRel +\d\d\.\d"),
+    "04-sprel": ("train", r"SpRel from \d\d\.\d to \d\d\.\d %"),
     "05-which": ("places-read", r"asks for exactly that place|gives away"),
     "05-noise": ("noise-read", r"noise does as well as a digit|looked at nothing"),
     "05-loss": ("loss", r"PE off +the loss changes by [+-]0\.000|equivariant|changes nothing for a model without PE"),
