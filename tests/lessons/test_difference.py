@@ -43,6 +43,11 @@ def test_what_differs_is_framed_and_both_are_the_outputs():
     assert images[0].tolist() == right.tolist() and images[1][1, 2] == -1 and images[1].mask[2, 0]
 
 
+@pytest.mark.parametrize("got", [torch.ones(2, 3, requires_grad=True) * 2, torch.ones(2, 3, dtype=torch.bfloat16)])
+def test_answers_that_have_gradients_or_16_bits_are_drawn(got):
+    assert len(frames(difference(torch.zeros(2, 3), got, (0, 0)).draw())) == 6
+
+
 def test_of_more_dimensions_the_part_with_the_first_difference_is_drawn():
     right = torch.zeros(5, 9, 4, 4)
     got = right.clone()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
 LARGEST = 64  # entries a side; nothing larger is drawn
 
@@ -26,7 +27,7 @@ class Difference:
         text, another shape, or more than LARGEST entries a side."""
         if not self.place or isinstance(self.right, str):
             return None
-        right, got = (np.asarray(value, dtype=float) for value in (self.right, self.got))
+        right, got = (torch.as_tensor(value).detach().cpu().double().numpy() for value in (self.right, self.got))
         images = right.ndim >= 3 and right.shape[-3] in (1, 3) and min(right.shape[-2:]) > 1
         part = self.place[: right.ndim - (3 if images else 2)] if right.ndim > 2 else ()
         right, got = right[part], got[part]
