@@ -26,7 +26,7 @@ from training_step import loop_steps
 from relvit_lab.train import clock
 from relvit_lab.train.build import load_data
 from relvit_lab.train.choose_device import pick_device
-from relvit_lab.train.engine import cpu_flags
+from relvit_lab.train.engine import cpu_flags, multiplies_bf16
 from relvit_lab.train.experiment import Experiment
 from relvit_lab.train.flops import stage_flops
 from relvit_lab.train.profile import peak_memory, product_tflops
@@ -162,7 +162,7 @@ def main() -> int:
                  y_test=np.arange(64) % 10)  # fmt: skip
         for case in CASES:
             whole_loop(o, report, folder, *case)
-    for dtype in (torch.float32, torch.bfloat16):
+    for dtype in (torch.float32, torch.bfloat16)[: 1 + multiplies_bf16(cpu_flags())]:  # without: 20 times as long
         for tokens in TOKENS:
             attention(o, report, tokens, dtype)
     return report.exit_code()
