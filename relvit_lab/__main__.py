@@ -1,6 +1,7 @@
 """python -m relvit_lab train | demo | runs | fetch | figures | record | ...: the same runs without a notebook."""
 
 import itertools
+import re
 import sys
 from collections.abc import Sequence
 
@@ -35,8 +36,9 @@ HELP = {
     "grade": """check again what students handed in, and count points: grade FOLDER ... --csv points.csv
         (--seconds 60 for an exercise, --jobs 2 students at once); it runs their code: see docs/security.md""",
     "small": """print the commands of the runs in results/ on a small part of CIFAR-10, one a line""",
-    "whole": """print the commands of the larger study, on the whole of CIFAR-10; --search: of the search of its rate
-        and batch; --models: those that make its finished runs the models of the package""",
+    "whole": """print the commands of the larger study, on the whole of CIFAR-10 (--epochs N: so many a stage);
+        --search: of the search of its rate and batch; --models: those that make its finished runs the models of
+        the package""",
     "hold_back": """write data_dir/NAME_held_back.npz, whose test images are training images, to choose settings on:
         hold_back cifar10 --images 5000 --data-dir data""",
     "record": """keep the finished stages of run folders as results/<id>.json: record [runs ...] (--to results)""",
@@ -210,6 +212,12 @@ def _number(name: str, text: str) -> float:
         raise RelvitError(f"--{name} takes a number, not '{text}'") from None
 
 
+def _count(name: str, text: str) -> int:
+    if not re.fullmatch("[1-9][0-9]{0,8}", text):
+        raise RelvitError(f"--{name} takes a whole number from 1 on, not '{text}'")
+    return int(text)
+
+
 def small(words: Sequence[str]) -> None:
     from relvit_lab.paper.records.settings import commands
 
@@ -220,11 +228,14 @@ def small(words: Sequence[str]) -> None:
 def whole(words: Sequence[str]) -> None:
     from relvit_lab.paper.records import whole
 
-    options, others = split(words, (), ("search", "models"))
+    options, others = split(words, ("epochs",), ("search", "models"))
     only_options(others, ())
-    listed = {"search": whole.search_commands, "models": whole.model_commands}
-    for lines in [listed[name] for name in options] or [whole.commands]:
-        print("\n".join(lines()))
+    if "epochs" in options and len(options) > 1:
+        raise RelvitError("--epochs is of the study itself: it does not go with --search or --models")
+    epochs = _count("epochs", options.pop("epochs", str(whole.EPOCHS)))
+    listed = {"search": whole.search_commands(), "models": whole.model_commands()}
+    for lines in [listed[name] for name in options] or [whole.commands(epochs)]:
+        print("\n".join(lines))
 
 
 def hold_back(words: Sequence[str]) -> None:

@@ -86,7 +86,7 @@ def test_with_some_records_the_numbers_are_theirs_and_the_rest_is_named():
     one, other = report.answer().split(". ", 1)
     assert "stands 1.5 points ahead of" in one and "(one seed: cannot be judged)" in one and NOT_YET not in one
     assert "stands 7.5 points behind" in other  # `supervised` is the first stage of `twice`, and so on record
-    assert "| 3 million | pre-trained (SpRel + AbsPos), fine-tuned | 70.0 | 70.0 | 40.0 | 9.0 |" in report.rows()
+    assert f"| {0.1 * whole.EPOCHS:g} million | pre-trained (SpRel + AbsPos), fine-tuned | 70.0 | 70.0 | 40.0 | 9.0 |" in report.rows()
     assert "# PE on, no shuffle, seed 0" in report.not_run()
     assert "# pre-trained (SpRel + AbsPos), fine-tuned, seed 0" not in report.not_run()
     assert "# pre-trained (SpRel + AbsPos), fine-tuned, seed 1" in report.not_run()
@@ -115,22 +115,26 @@ def test_every_number_on_the_page_is_recomputed_from_the_files():
     page = (ROOT / "results" / "README.md").read_text(encoding="utf-8")
     files = [json.loads(path.read_text()) for path in (ROOT / "results").glob("*.json")]
     large = [r for r in files if r["counts"]["test_images"] == 10_000]
-    plain = {"label_fraction": 1.0, "epochs": 30}
+    plain = {"label_fraction": 1.0, "epochs": whole.EPOCHS}
+    long = {"label_fraction": 0.1, "epochs": 11 * whole.EPOCHS}
+
+    def seen(stages: float) -> str:
+        return f"| {0.05 * whole.EPOCHS * stages:g} million |"
+
     rows = {
-        "| 1.5 million | supervised, one stage |": ("supervised", plain),
-        "| 3 million | supervised, two stages |": ("supervised2", plain),
-        "| 3 million | pre-trained (SpRel + AbsPos), fine-tuned |": (
+        f"{seen(1)} supervised, one stage |": ("supervised", plain),
+        f"{seen(2)} supervised, two stages |": ("supervised2", plain),
+        f"{seen(2)} pre-trained (SpRel + AbsPos), fine-tuned |": (
             "finetune", plain | {"tasks": ["sprel", "abspos"], "mega_patches": None}),
-        "| 1.5 million | downstream-only (joint SpRel + AbsPos) |": ("joint", plain | {"task_weights": [1.0, 1.0]}),
-        "| 1.5 million | supervised on patch-augmented images (joint with task weights 0) |": (
+        f"{seen(1)} downstream-only (joint SpRel + AbsPos) |": ("joint", plain | {"task_weights": [1.0, 1.0]}),
+        f"{seen(1)} supervised on patch-augmented images (joint with task weights 0) |": (
             "joint", plain | {"task_weights": [0.0, 0.0]}),
-        "| 3 million | PE on, no shuffle |": ("finetune", plain | {"tasks": ["sprel"], "pos_embed": True}),
-        "| 3 million | PE off, no shuffle |": ("finetune", plain | {"tasks": ["sprel"], "pos_embed": False}),
-        "| 0.15 million | supervised, 10 % of the labels |": ("supervised", {"label_fraction": 0.1, "epochs": 30}),
-        "| 1.65 million | supervised, 10 % of the labels, longer |": (
-            "supervised", {"label_fraction": 0.1, "epochs": 330}),
-        "| 1.65 million | pre-trained, fine-tuned on 10 % of the labels |": ("finetune", {"label_fraction": 0.1}),
-        "| 3 million | M = 4 |": ("finetune", plain | {"mega_patches": 4}),
+        f"{seen(2)} PE on, no shuffle |": ("finetune", plain | {"tasks": ["sprel"], "pos_embed": True}),
+        f"{seen(2)} PE off, no shuffle |": ("finetune", plain | {"tasks": ["sprel"], "pos_embed": False}),
+        f"{seen(0.1)} supervised, 10 % of the labels |": ("supervised", {"label_fraction": 0.1, "epochs": whole.EPOCHS}),
+        f"{seen(1.1)} supervised, 10 % of the labels, longer |": ("supervised", long),
+        f"{seen(1.1)} pre-trained, fine-tuned on 10 % of the labels |": ("finetune", {"label_fraction": 0.1, "epochs": whole.EPOCHS}),
+        f"{seen(2)} M = 4 |": ("finetune", plain | {"mega_patches": 4}),
     }  # fmt: skip
     assert len(rows) == len(whole.SETTINGS) - len(whole.ARMS["four tasks"])
     for start, (stage, fields) in rows.items():
@@ -180,9 +184,9 @@ def test_what_the_readme_says_of_the_papers_gains():
 
 def test_equal_budgets_are_equal_in_images_and_named():
     report = WholeReport(LAPTOP)
-    assert report.images_seen("twice") == report.images_seen("finetuned") == 2 * 30 * 50_000
-    assert report.images_seen("few_supervised_long") == report.images_seen("few_finetuned") == 30 * 50_000 + 30 * 5_000
-    assert report.images_seen("few_supervised") == 30 * 5_000  # as many as the fine-tuning alone
+    assert report.images_seen("twice") == report.images_seen("finetuned") == 2 * whole.EPOCHS * 50_000
+    assert report.images_seen("few_supervised_long") == report.images_seen("few_finetuned") == whole.EPOCHS * 55_000
+    assert report.images_seen("few_supervised") == whole.EPOCHS * 5_000  # as many as the fine-tuning alone
     budgets = [line.split(" | ")[0][2:] for line in report.differences().splitlines()[2:]]
     unequal = [pair for pair, said in zip(PAIRS, budgets) if said != "equal"]
     assert unequal == [("finetuned", "supervised"), ("few_finetuned", "few_supervised")]
@@ -198,6 +202,19 @@ def test_each_command_makes_the_stages_of_its_setting_in_float32(capsys):
         assert (e.precision, e.compile) == ("float32", "false")
     first = list(whole.runs())[:12]
     assert {seed for _, seed in first} == {0} and first[0][0] == "supervised"
+
+
+def test_the_same_study_at_another_length(capsys):
+    assert main(["whole", "--epochs", "30"]) == 0
+    longer = capsys.readouterr().out.splitlines()
+    assert main(["whole"]) == 0
+    shorter = capsys.readouterr().out.splitlines()
+    assert len(longer) == len(shorter) and {line.replace("--epochs 30 ", f"--epochs {whole.EPOCHS} ").replace(
+        "--epochs 330 ", f"--epochs {11 * whole.EPOCHS} ") for line in longer} == set(shorter)  # fmt: skip
+    for wrong in ("0", "-3", "many", "1.5"):
+        assert main(["whole", "--epochs", wrong]) == 1
+        assert "a whole number" in capsys.readouterr().err
+    assert main(["whole", "--epochs", "30", "--search"]) == 1
 
 
 def test_no_setting_sees_the_search_and_the_search_no_test_image(capsys):
@@ -247,13 +264,15 @@ def test_the_figure_with_none_some_and_all_records():
 
     half = images_seen_figure(LAPTOP | made("supervised", 0, 60.0))
     ((points),) = lines_of(half).values()
-    assert points[-1].tolist() == [1.5, 60.0] and half.alt.count(NOT_YET) == 1
+    assert points[-1].tolist() == pytest.approx([0.05 * whole.EPOCHS, 60.0]) and half.alt.count(NOT_YET) == 1
 
     full = images_seen_figure(all_made())
     ends = sorted(tuple(points[-1]) for points in lines_of(full).values())
     places = list(whole.SETTINGS)
     mean = {name: 59.5 + places.index(name) for name in ("supervised", "twice", "finetuned")}
-    assert ends == [(1.5, mean["supervised"]), (3.0, mean["twice"]), (3.0, mean["finetuned"])]
+    one = 0.05 * whole.EPOCHS
+    assert ends == [pytest.approx(end) for end in (
+        (one, mean["supervised"]), (2 * one, mean["twice"]), (2 * one, mean["finetuned"]))]  # fmt: skip
     assert NOT_YET not in full.alt
 
 

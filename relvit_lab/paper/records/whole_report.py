@@ -48,7 +48,7 @@ class WholeReport(Results):
         chosen = chosen if whole.searched(self.records) else "batch and learning rate not chosen yet"
         return (
             f"{d['train_images']:,} training and {d['test_images']:,} test images, `vit_nano` with patches of 4 px, "
-            f'{d["epochs"]} epochs a stage, {chosen}, recipe "paper"'
+            f'{whole.EPOCHS} epochs a stage, {chosen}, recipe "paper"'
         )
 
     def search_settings(self) -> str:
