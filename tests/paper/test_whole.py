@@ -86,7 +86,8 @@ def test_with_some_records_the_numbers_are_theirs_and_the_rest_is_named():
     one, other = report.answer().split(". ", 1)
     assert "stands 1.5 points ahead of" in one and "(one seed: cannot be judged)" in one and NOT_YET not in one
     assert "stands 7.5 points behind" in other  # `supervised` is the first stage of `twice`, and so on record
-    assert f"| {0.1 * whole.EPOCHS:g} million | pre-trained (SpRel + AbsPos), fine-tuned | 70.0 | 70.0 | 40.0 | 9.0 |" in report.rows()
+    images = f"{0.1 * whole.EPOCHS:g} million"
+    assert f"| {images} | pre-trained (SpRel + AbsPos), fine-tuned | 70.0 | 70.0 | 40.0 | 9.0 |" in report.rows()
     assert "# PE on, no shuffle, seed 0" in report.not_run()
     assert "# pre-trained (SpRel + AbsPos), fine-tuned, seed 0" not in report.not_run()
     assert "# pre-trained (SpRel + AbsPos), fine-tuned, seed 1" in report.not_run()
@@ -116,7 +117,7 @@ def test_every_number_on_the_page_is_recomputed_from_the_files():
     files = [json.loads(path.read_text()) for path in (ROOT / "results").glob("*.json")]
     large = [r for r in files if r["counts"]["test_images"] == 10_000]
     plain = {"label_fraction": 1.0, "epochs": whole.EPOCHS}
-    long = {"label_fraction": 0.1, "epochs": 11 * whole.EPOCHS}
+    few, long = ({"label_fraction": 0.1, "epochs": times * whole.EPOCHS} for times in (1, 11))
 
     def seen(stages: float) -> str:
         return f"| {0.05 * whole.EPOCHS * stages:g} million |"
@@ -131,9 +132,9 @@ def test_every_number_on_the_page_is_recomputed_from_the_files():
             "joint", plain | {"task_weights": [0.0, 0.0]}),
         f"{seen(2)} PE on, no shuffle |": ("finetune", plain | {"tasks": ["sprel"], "pos_embed": True}),
         f"{seen(2)} PE off, no shuffle |": ("finetune", plain | {"tasks": ["sprel"], "pos_embed": False}),
-        f"{seen(0.1)} supervised, 10 % of the labels |": ("supervised", {"label_fraction": 0.1, "epochs": whole.EPOCHS}),
+        f"{seen(0.1)} supervised, 10 % of the labels |": ("supervised", few),
         f"{seen(1.1)} supervised, 10 % of the labels, longer |": ("supervised", long),
-        f"{seen(1.1)} pre-trained, fine-tuned on 10 % of the labels |": ("finetune", {"label_fraction": 0.1, "epochs": whole.EPOCHS}),
+        f"{seen(1.1)} pre-trained, fine-tuned on 10 % of the labels |": ("finetune", few),
         f"{seen(2)} M = 4 |": ("finetune", plain | {"mega_patches": 4}),
     }  # fmt: skip
     assert len(rows) == len(whole.SETTINGS) - len(whole.ARMS["four tasks"])

@@ -1,6 +1,6 @@
 """`make site`: execute the notebooks, make a page of each, and an index."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from relvit_lab.publish.site.execute import Executed, execute_all
 from relvit_lab.publish.site.index import card, index_page
 from relvit_lab.publish.site.page import Link, notebook_body, notebook_page, title_of
 from relvit_lab.publish.site.slides import slides_page
+from relvit_lab.publish.site.terms import glossary_meanings
 from relvit_lab.publish.site.try_page import write_try
 
 CACHE = ".site_cache"
@@ -39,15 +40,18 @@ def build_site(
     out.mkdir(parents=True, exist_ok=True)  # before minutes of work: a folder that cannot be written is told now
     try:
         executed = execute_all(paths, cache, project_root() / "results", say)
-        written, failures = write_pages(out, executed)
+        written, failures = write_pages(out, executed, glossary_meanings(notebooks.parent))
         return [*written, write_try(out, home="index.html")], failures
     finally:
         with suppress(OSError):
             out.rmdir()  # where nothing was written
 
 
-def write_pages(out: Path, executed: Sequence[Executed]) -> tuple[list[Path], list[str]]:
-    """The pages of notebooks that were executed, in this order, and the index. Returns files, and what failed."""
+def write_pages(
+    out: Path, executed: Sequence[Executed], meanings: Mapping[str, str] | None = None
+) -> tuple[list[Path], list[str]]:
+    """The pages of notebooks that were executed, in this order, and the index. meanings: of the terms that explain
+    themselves. Returns files, and what failed."""
     failures = [f"{one.path.name}, {one.failure}" for one in executed if one.failure]
     books = {one.stem: one.book or nbformat.read(one.path, 4) for one in executed}
     titles = {stem: title_of(book, stem) for stem, book in books.items()}
@@ -55,7 +59,7 @@ def write_pages(out: Path, executed: Sequence[Executed]) -> tuple[list[Path], li
     for one in executed:
         if one.book:
             try:
-                bodies[one.stem] = notebook_body(one.book)
+                bodies[one.stem] = notebook_body(one.book, meanings)
             except RelvitError as error:
                 failures.append(f"{one.path.name}, {error}")
     links = [Link(f"{stem}.html", titles[stem]) for stem in bodies]

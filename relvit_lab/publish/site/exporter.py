@@ -3,7 +3,7 @@
 import base64
 import html
 import struct
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 
 from jinja2 import pass_context
@@ -23,13 +23,14 @@ SHOWN = (VIEW, "text/html", "image/svg+xml", "image/png", "image/jpeg", "text/ma
 class CellsExporter(HTMLExporter):
     """Cells and outputs as HTML, without the frame of a page.
 
-    models: the ids of the widgets that the page draws; another one leaves its text, and a word why. page: after an
+    models: the ids of the widgets that the page draws; another one leaves its text, and a word why. meanings: of the
+    terms that explain themselves. page: after an
     export, with the headings that it has. Raises RelvitError, with the cell's id, for what can't be converted.
     """
 
-    def __init__(self, models: Container[str] = (), **options: object):
+    def __init__(self, models: Container[str] = (), meanings: Mapping[str, str] | None = None, **options: object):
         super().__init__(template_file=str(CELLS), **options)
-        self.page, self.models = PageMarkdown(), models
+        self.page, self.models = PageMarkdown(meanings), models
         self.environment.globals.update(view=VIEW, still=STILL)
 
     @property

@@ -2,6 +2,7 @@
 
 import html
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import count
 
@@ -9,6 +10,7 @@ from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.publish.site.equations import mathml
+from relvit_lab.publish.site.terms import Terms
 
 
 @dataclass(frozen=True)
@@ -21,15 +23,17 @@ class Heading:
 
 
 class PageMarkdown:
-    """Converts the markdown of one page. headings: of all that was converted, in order."""
+    """Converts the markdown of one page. headings: of all that was converted, in order. meanings: of the terms that
+    explain themselves (terms.py)."""
 
-    def __init__(self):
+    def __init__(self, meanings: Mapping[str, str] | None = None):
         self.headings: list[Heading] = []
+        self.terms = Terms(meanings or {})
 
     def to_html(self, source: str, attachments: dict | None = None) -> str:
         """A cell's source -> HTML. Raises RelvitError for an equation or a picture that can't be taken along."""
         renderer = _Renderer(self.headings, attachments=attachments or {}, escape=False)
-        return MarkdownWithMath(renderer=renderer).render(source)
+        return self.terms.mark(MarkdownWithMath(renderer=renderer).render(source))
 
 
 class _Renderer(IPythonRenderer):

@@ -3,7 +3,7 @@
 import html
 import os
 import re
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,13 +52,14 @@ def title_of(book: NotebookNode, otherwise: str) -> str:
     return otherwise
 
 
-def notebook_body(book: NotebookNode) -> str:
-    """An executed notebook -> what stands between header and footer. Raises RelvitError, with the cell's id, for what
+def notebook_body(book: NotebookNode, meanings: Mapping[str, str] | None = None) -> str:
+    """An executed notebook -> what stands between header and footer. meanings: of the terms that explain themselves
+    (terms.py). Raises RelvitError, with the cell's id, for what
     can't be converted."""
     book = deepcopy(book)
     for_readers(book)
     models = live_models(book)
-    contents, cells = contents_and_cells(book, models)
+    contents, cells = contents_and_cells(book, models, meanings=meanings)
     head, script = f"<script>{ALIVE} {FOLD}</script>", f"<script>\n{SCRIPT.read_text(encoding='utf-8')}</script>"
     return f'<div class="page">\n{contents}\n{head}\n{cells}\n</div>\n{script}\n{widgets_html(models)}'
 
