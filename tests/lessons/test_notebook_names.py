@@ -12,7 +12,6 @@ NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 KINDS = ("attr-defined", "call-arg", "name-defined", "import")
 
 
-@pytest.mark.long  # mypy reads the package
 def test_no_name_or_argument_is_missing(tmp_path):
     for path in NOTEBOOKS:
         cells = [cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
