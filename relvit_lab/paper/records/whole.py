@@ -90,7 +90,7 @@ def commands(epochs: int = EPOCHS) -> Iterator[str]:
 MODELS = {  # of the package (assets/), seed 0: the setting whose last stage each is
     "cifar10_tasks": "four_tasks",
     "cifar10_tasks_pe": "four_tasks_pe",
-    "cifar10_supervised": "twice",
+    "cifar10_supervised": "supervised",
     "cifar10_finetuned": "finetuned",
     "cifar10_joint": "joint",
 }
