@@ -199,6 +199,6 @@ document.addEventListener("drop", (event) => {
 window.addEventListener("hashchange", () => follow(true));
 window.addEventListener("resize", () => draw().catch(complain));
 carried.images.forEach((one, k) => (images[k].address = `data:image/png;base64,${one.png}`));
-window.relvit = { state: s, about, answers }; // for the browser's console, and for tests
+window.relvit = { state: s, about, answers, quick: quicker !== null }; // for the browser's console, and for tests
 await follow(false);
 document.body.dataset.ready = "true";

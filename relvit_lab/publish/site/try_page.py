@@ -21,9 +21,9 @@ FILE = "try.html"
 TITLE = "Where are my neighbours?"
 OWN = Path(__file__).parent
 SCRIPT = (
-    *(FOLDER / name for name in ("transformer.js", "deep_grey.js", "pixels.js", "draw.js")),
+    *(FOLDER / name for name in ("transformer.js", "quick_product.js", "deep_grey.js", "pixels.js", "draw.js")),
     *(OWN / name for name in ("try_state.js", "try_game.js", "try_steps.js", "try.js")),
-)  # one module of eight files
+)  # one module of nine files
 USUAL = ("cifar10_tasks", "cifar10_tasks_pe")
 """Of the package's models those that the page carries, the tour's first; the second has positional embeddings."""
 TITLES = {
