@@ -25,6 +25,12 @@ def shown(tmp_path_factory) -> OnceMore:
     return once_more(**{name: defined[name] for name in CELLS.values()})
 
 
+def words(shown: OnceMore) -> str:
+    """What the page says, line by line."""
+    lines = shown._repr_html_().replace('<span style="display: block', "\n<span ")
+    return unescape(re.sub(r"<[^>]+>", "", lines))
+
+
 def test_every_part_of_the_model_in_javascript_is_shown_once_beside_python(shown):
     text = (FOLDER / "transformer.js").read_text()
     model = text[: text.index("\n// -- matrices")]
@@ -38,13 +44,14 @@ def test_every_part_of_the_model_in_javascript_is_shown_once_beside_python(shown
 
 
 def test_the_notebook_shows_both_in_whole(shown):
-    page = unescape(re.sub(r"<[^>]+>", "", shown._repr_html_()))
+    page = words(shown)
     for section in shown.sections:
         assert section.title in page and section.title in repr(shown)
         assert all(javascript(name) in page for name in section.javascript)
     for line in ("def by_hand(images, vit):", "z = mlp(layer_norm(z, block.norm2), block.mlp) + z",
                  "scores.softmax(-1) @ v", "# of PairScores", "# of TokenScores", "def patchify("):  # fmt: skip
         assert line in page
+    assert "dim // attention.num_heads" in shown._repr_html_()  # no comment in Python
 
 
 def test_a_function_without_a_source_is_said(shown):
@@ -52,6 +59,6 @@ def test_a_function_without_a_source_is_said(shown):
     exec("def mlp(z, layers): return z", nowhere)
     mine = {section.python[0].__name__: section.python[0] for section in shown.sections}
     other = once_more(mine["by_hand"], mine["layer_norm"], mine["msa"], nowhere["mlp"])
-    assert "# mlp: its source is not at hand here" in other._repr_html_().replace("<span style=\"opacity: .72\">", "")
+    assert "# mlp: its source is not at hand here" in words(other)
     with pytest.raises(KeyError):
         javascript("nothing")

@@ -15,10 +15,8 @@ from relvit_lab.show.in_page.pack import FOLDER
 MODULE = "transformer.js"
 COLUMNS = "display: grid; gap: 4px 20px; grid-template-columns: repeat(auto-fit, minmax(min(360px, 100%), 1fr))"
 CODE = "margin: 2px 0; padding: 0; white-space: pre-wrap; overflow-wrap: anywhere; font-size: 12px; line-height: 1.45"
-WORDS = re.compile(  # of both languages: comments and docstrings, then what is set in bold
-    r"(?P<quiet>/\*\*.*?\*/|//[^\n]*|#[^\n]*|\"\"\".*?\"\"\")|\b(?P<bold>export|function|def|return|const|let|for|in|of|if)\b",
-    re.DOTALL,
-)
+COMMENTS = {"Python": r"#[^\n]*|\"\"\".*?\"\"\"", MODULE: r"/\*\*.*?\*/|//[^\n]*"}
+KEYWORDS = r"\b(?:export|function|def|return|const|let|for|in|of|if)\b"
 
 
 @dataclass(frozen=True)
@@ -93,16 +91,24 @@ def source(function: Callable) -> str:
     return f"# of {owner}\n{text.rstrip()}" if owner else text.rstrip()
 
 
-def _column(name: str, code: str) -> str:
-    return f'<div style="min-width: 0"><b>{name}</b><pre style="{CODE}">{_marked(code)}</pre></div>'
+def _column(language: str, code: str) -> str:
+    lines = "".join(_line(line) for line in _marked(code, COMMENTS[language]).split("\n"))
+    return f'<div style="min-width: 0"><b style="font-size: 14px">{language}</b><pre style="{CODE}">{lines}</pre></div>'
 
 
-def _marked(code: str) -> str:
-    """Code as HTML: comments in a quieter ink, words of the language in bold."""
+def _line(line: str) -> str:
+    """A line of HTML that goes on, where it is too long, two letters further in than it began."""
+    begins = len(re.match(r"(?:<[^>]*>)?( *)", line)[1]) + 2
+    style = f"display: block; min-height: 1.45em; padding-left: {begins}ch; text-indent: -{begins}ch"
+    return f'<span style="{style}">{line}</span>'
+
+
+def _marked(code: str, comments: str) -> str:
+    """Code as HTML, line by line: comments in a quieter ink, words of the language in bold."""
     at, parts = 0, []
-    for word in WORDS.finditer(code):
+    for word in re.finditer(f"(?P<comment>{comments})|{KEYWORDS}", code, re.DOTALL):
         escaped = html.escape(word[0])
-        quiet = f'<span style="opacity: .72">{escaped}</span>'
-        parts += [html.escape(code[at : word.start()]), quiet if word["quiet"] else f"<b>{escaped}</b>"]
+        quiet = "\n".join(f'<span style="opacity: .72">{line}</span>' for line in escaped.split("\n"))
+        parts += [html.escape(code[at : word.start()]), quiet if word["comment"] else f"<b>{escaped}</b>"]
         at = word.end()
     return "".join(parts) + html.escape(code[at:])
