@@ -25,18 +25,19 @@ NEAR = 1e-5  # of the largest value; weights are float16 on both sides
 RUN = """
 import { readFileSync } from "node:fs";
 const source = (name) => readFileSync(`${process.argv[1]}/${name}`, "utf8");
-const module = new Blob([source("transformer.js") + source("deep_grey.js") + source("pixels.js")]);
-const { forward, readModel, permuted, normalised } = await import(
+const names = ["transformer.js", ...process.argv.slice(2), "deep_grey.js", "pixels.js"];
+const module = new Blob(names.map(source));
+const { forward, readModel, permuted, normalised, quicker } = await import(
   "data:text/javascript;base64," + Buffer.from(await module.arrayBuffer()).toString("base64"));
 const { cases, order } = JSON.parse(readFileSync(0, "utf8"));
 const flat = (value) => value === null ? null : value.data ? Array.from(value.data)
   : Array.isArray(value) ? value.flatMap(flat)
   : Object.fromEntries(Object.entries(value).map(([name, inside]) => [name, flat(inside)]));
-console.log(JSON.stringify(cases.map(({ about, image }) => {
+console.log(JSON.stringify([quicker !== null, ...cases.map(({ about, image }) => {
   const planes = Float32Array.from(image), model = readModel(about);
   return { ...flat(forward(model, planes)), shuffled: Array.from(permuted(planes, order[about.side])),
     normalised: Array.from(normalised(planes, about.mean, about.std)) };
-})));
+})]));
 """
 
 
@@ -68,18 +69,20 @@ def images(models) -> dict[str, torch.Tensor]:
 ORDER = {side: torch.randperm(side**2, generator=torch.Generator().manual_seed(1)) for side in (3, 4, 8)}
 
 
-@pytest.fixture(scope="module")
-def computed(models, images) -> dict[str, dict]:
-    """What JavaScript makes of them, in one process."""
+@pytest.fixture(scope="module", params=["plain loops", "four numbers at a time"])
+def computed(request, models, images) -> dict[str, dict]:
+    """What JavaScript makes of them, in one process: by transformer.js alone, and with quick_product.js."""
     if (node := shutil.which("node")) is None:
         pytest.skip("no node found: tests/browser/test_try.py computes the same in Chromium")
     cases = [{"about": packed(one), "image": images[name].flatten().tolist()} for name, one in models.items()]
     given = json.dumps({"cases": cases, "order": {side: order.tolist() for side, order in ORDER.items()}})
-    done = subprocess.run(
-        [node, "--input-type=module", "-e", RUN, str(FOLDER)], input=given, capture_output=True, text=True
-    )
+    quick = ["quick_product.js"] if request.param != "plain loops" else []
+    command = [node, "--input-type=module", "-e", RUN, str(FOLDER), *quick]
+    done = subprocess.run(command, input=given, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return dict(zip(models, json.loads(done.stdout)))
+    taken, *told = json.loads(done.stdout)
+    assert taken == bool(quick)
+    return dict(zip(models, told))
 
 
 def assert_near(ours, theirs: torch.Tensor, near: float = NEAR) -> None:

@@ -1,5 +1,5 @@
-// The fourth file: the page, and what moves it. One order of the patches is here whole, so picking tokens and scores
-// asks nothing of the kernel; another order and another image do.
+// The last file: the page, and what moves it. One order of the patches is here whole, so picking tokens and scores asks
+// nothing of the kernel; another order and another image do, but on a page that computes them itself.
 const PATIENCE = 6000; // ms after which a kernel that has not answered is taken for none
 const LARGEST = 256; // pixels of the shorter side of an image that is sent to the kernel
 const MOST = 100; // outputs up to which each has its small map
@@ -11,7 +11,8 @@ choose the score k. Crosses: mistakes.`;
 function render({ model, el }) {
   const r = reader(model), painted = painter(r);
   const { s, side, last, isPlaces, isClass, patchAt, tokenOf, whereIs, tokenAt, outputs } = r;
-  let waiting = null, trouble = "", gone = false;
+  const page = model.get("_in_page");
+  let waiting = null, trouble = "", gone = false, planes = null, computed = []; // of the image: pixels, orders
 
   // -- the page -----------------------------------------------------------------------------------------------------
   const unique = `scores${Math.random().toString(36).slice(2)}`;
@@ -72,14 +73,18 @@ function render({ model, el }) {
   const table = element("table"), complaint = element("div", { class: "trouble", role: "alert" });
   const chosen = element("div", { class: "chosen-pair" }, element("div", { class: "pair" }, table), words);
   const help = element("div", { class: "help" });
+  let about = r.data.note; // the image
   const root = element("div", { class: "relvit-scores" },
     element("div", { class: "bar" }, tasks, shows),
     element("div", { class: "bar" }, ...(most("blocks") ? [attention] : []), shuffle,
       element("label", {}, "seed", seed), undo, element("label", {}, back, "patches put back"),
-      element("label", {}, "image", colour, "colours"), own, file),
+      element("label", {}, "image", colour, "colours"), ...(page ? [] : [own, file])),
     complaint, chosen, ...rows.map((row) => row.root), help);
   for (const each of root.querySelectorAll("input, button, select, canvas"))
     each.dataset.lmSuppressShortcuts = "true"; // keys stay
+  const others = otherImages(page, { png: r.data.png, size: page?.models[0].size, use: show, within: root,
+    complain: (text) => { trouble = text; build(); } });
+  if (others) complaint.before(others.root);
   el.append(root);
 
   function build() {
@@ -98,7 +103,7 @@ function render({ model, el }) {
     if (document.activeElement !== seed || waiting === null) seed.value = waiting ?? s.shuffle;
     undo.disabled = !s.shuffle;
     back.checked = s.back;
-    help.textContent = `${HELP} ${r.data.note}`;
+    help.textContent = `${HELP} ${about}`;
     paint();
   }
 
@@ -143,10 +148,32 @@ function render({ model, el }) {
       [s.i, s.j] = patches.map(tokenOf);
       return change({});
     }
+    if (planes) {
+      compute(order);
+      return reorder(order);
+    }
     if (noKernel()) return refuse(`Shuffle ${order}`);
     waiting = order;
     change({});
     setTimeout(() => waiting === order && !gone && refuse(`Shuffle ${order}`), PATIENCE);
+  }
+  /** In the page: what the models say about the image in this order. */
+  function compute(order) {
+    computed[0] ??= computedOrder(r, page, planes, 0, null);
+    r.orders[order] = computed[order] ??= computedOrder(r, page, planes, order, computed[0]);
+  }
+  /** In the page: another image; null for the explorer's own. */
+  function show(pixels, image) {
+    planes = pixels;
+    computed = [];
+    trouble = "";
+    if (image) r.orders = {};
+    else r.take(); // what was carried along
+    if (!r.orders[s.shuffle]) compute(s.shuffle);
+    about = image ? `${image.name}: its middle, as the model sees it.` : r.data.note;
+    root.dataset.image = image ? image.name : "";
+    r.picture = page.asCanvas(planes);
+    change({});
   }
   async function send(chosen) {
     try {
@@ -236,6 +263,7 @@ function render({ model, el }) {
   }
   function renew() {
     r.take();
+    about = r.data.note;
     if (!r.orders[s.shuffle]) s.shuffle = 0;
     load();
   }
@@ -248,6 +276,7 @@ function render({ model, el }) {
   for (const [event, act] of Object.entries(heard)) model.on(event, act);
   const watcher = new ResizeObserver(fit);
   window.addEventListener("resize", fit); // a zoom or another screen, too: more pixels in the same space
+  others?.own().then((pixels) => (planes ??= pixels));
   load().then(() => rows.forEach(({ panels }) => panels.forEach((each) => watcher.observe(each.canvas))));
   return () => {
     gone = true;

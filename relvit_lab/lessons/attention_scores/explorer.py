@@ -14,6 +14,7 @@ from matplotlib.colors import to_hex
 from relvit_lab.common.errors import RelvitError, nearest
 from relvit_lab.lessons.attention_scores.explorer_data import ScoresData, scores_data, with_image
 from relvit_lab.lessons.attention_scores.explorer_figure import draw_scores
+from relvit_lab.show.in_page.pack import carried
 from relvit_lab.show.model_input import SHUFFLES, png
 from relvit_lab.show.relations import default_anchors
 from relvit_lab.show.still import FAINTER, HIDE, PAPER, Widget, script
@@ -21,7 +22,10 @@ from relvit_lab.show.style import HEAT, VERMILLION, Drawing
 from relvit_lab.show.task_panels import class_colours
 
 CARRIED = 1_000_000  # bytes of scores and attention, at most, that a page without a kernel takes along
-MODULE = ("../explorer_canvas.js", "explorer_read.js", "explorer_paint.js", "explorer.js")
+MODULE = (
+    "../explorer_canvas.js", "../explorer_page.js", "explorer_read.js", "explorer_compute.js", "explorer_paint.js",
+    "explorer.js",
+)  # fmt: skip
 CHOICES = ("score", "softmax", "shuffle", "block", "head", "cls", "back")
 CSS = f"""
 .relvit-scores {{ {PAPER}; font: 14px/1.4 system-ui, sans-serif; padding: 8px;
@@ -54,6 +58,7 @@ CSS = f"""
   margin: 2px }}
 .relvit-scores th, .relvit-scores td {{ padding: 2px 8px; text-align: right; font-size: 14px }}
 .relvit-scores th:first-child, .relvit-scores td:first-child {{ text-align: left; font-weight: 600 }}
+.relvit-scores td {{ min-width: 3.6em }}
 .relvit-scores .chosen {{ outline: 2px solid; outline-offset: -2px }}
 .relvit-scores .help {{ color: {FAINTER}; font-size: 12.5px; margin-top: 4px }}
 .relvit-scores :focus-visible {{ outline: 3px solid {VERMILLION}; outline-offset: 2px }}
@@ -77,6 +82,7 @@ class ScoresExplorer(Widget):
     extra = traitlets.Dict().tag(sync=True)  # the order that was asked for last: {"shuffle", "models"}
     upload = traitlets.Unicode().tag(sync=True)  # an image of the user's own, as a data URL
     trouble = traitlets.Unicode().tag(sync=True)  # what went wrong with it
+    in_page = traitlets.Dict().tag(sync=True)  # the models, where a page is to compute; else empty: carry_models()
 
     task = traitlets.Unicode().tag(sync=True)
     token = traitlets.Int(0).tag(sync=True)
@@ -109,6 +115,11 @@ class ScoresExplorer(Widget):
                 break
             orders = {**orders, str(shuffle): _order(self.shown, shuffle)["models"]}
         self.data = {**self.data, "shuffles": orders}
+
+    def carry_models(self) -> None:
+        """Take along the models themselves: a page then answers about any image, in every order."""
+        names = range(len(self.shown.names))
+        self.in_page = carried(self.shown.models, [self.shown.answers(model=m).scores for m in names])
 
     @traitlets.observe("shuffle")
     def _send_another_order(self, change: dict) -> None:

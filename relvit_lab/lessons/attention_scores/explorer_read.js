@@ -1,4 +1,5 @@
-// The attention-score explorer, after explorer_canvas.js the second of four files that become one module: what the traits hold and what follows.
+// The attention-score explorer, after explorer_canvas.js and explorer_page.js the third of six files that become one
+// module: what the traits hold and what follows.
 // Token t lies at place t and holds patch p[t]; i and j are tokens, and [k, i, j] is the k-th score about i, seen from
 // the chosen token j.
 const at = (k, size, count) => Math.round((k * size) / count);
@@ -51,11 +52,13 @@ function reader(model) {
   const isClass = () => task().kind !== "values";
   const asked = () => (task().pairs ? [s.i, s.j] : [s.j, s.j]);
   const answers = (m) => r.orders[s.shuffle][m].tasks[s.task];
+  const permutation = (order) => p.subarray(order * N, (order + 1) * N);
   const patchAt = (t) => p[s.shuffle * N + t];
-  const tokenOf = (patch) => p.subarray(s.shuffle * N, (s.shuffle + 1) * N).indexOf(patch);
+  const tokenOf = (patch) => permutation(s.shuffle).indexOf(patch);
   const whereIs = (t) => (s.back ? patchAt(t) : t);
   const tokenAt = (place) => (s.back ? tokenOf(place) : place);
   const target = (i, j) => targets[s.task][task().pairs ? patchAt(i) * N + patchAt(j) : patchAt(i)];
+  const targetOf = (name) => targets[name];
   const score = (m, k, i, j) => {
     const { scores, low, step } = answers(m);
     return low + step * scores[task().pairs ? (k * N + i) * N + j : k * N + i];
@@ -92,5 +95,6 @@ function reader(model) {
   };
 
   return Object.assign(r, { side, N, last, take, takeExtra, task, isPlaces, isClass, asked, answers, patchAt, tokenOf,
-    whereIs, tokenAt, target, score, said, isWrong, outputs, name, showsShares, fields, look, heat });
+    permutation, whereIs, tokenAt, target, targetOf, score, said, isWrong, outputs, name, showsShares, fields, look,
+    heat });
 }

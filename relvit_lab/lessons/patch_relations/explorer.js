@@ -1,6 +1,7 @@
 // The relations explorer. All data is here already: hovering asks nothing of the kernel.
 // i and j are places of the grid; place t holds patch p[t]; [i, j] says where i lies seen from the anchor j.
-// explorer_canvas.js comes before it in one module. What stands still (the image, the matrices) is drawn once into layers; a hover lays them down and draws on top.
+// explorer_canvas.js and explorer_page.js come before it in one module. What stands still (the image, the matrices) is
+// drawn once into layers; a hover lays them down and draws on top.
 const RIGHT = "#0072B2";
 const HELP = TOUCH ? `The first tap chooses the anchor j (solid frame), the second i (dashed), the third j again. A tap on
 a cell of a matrix lights its two patches.` : `Hover or arrow keys: the anchor j (solid frame) moves. Click or Enter pins it, then i (dashed) moves; with
@@ -23,7 +24,8 @@ function render({ model, el }) {
   const data = unpack(model.get("data")), side = data.side, N = side * side, last = data.p.length / N - 1;
   const trained = Object.values(data.tasks).some((task) => task.said);
   const s = { task: model.get("task"), j: 0, i: 0, pinned: false, shuffle: 0, model: false, colour: 0.7 };
-  let picture = null;
+  const page = model.get("_in_page"); // of pages alone
+  let picture = null, ask = () => {}; // of a chosen image: has the model say what it does about an order
 
   // -- what is true, and what the model says ------------------------------------------------------------------------
   const task = () => data.tasks[s.task];
@@ -85,9 +87,11 @@ function render({ model, el }) {
     element("label", {}, "seed", seed), back, element("label", {}, "image", colour, "colours"));
   const legend = element("canvas", { role: "img" });
   const words = element("div", { class: "said", role: "status", "aria-live": "polite" });
+  const trouble = element("div", { class: "trouble", role: "alert" });
+  const help = element("div", { class: "help" }, `${HELP} ${data.note}`);
   const root = element("div", { class: "relvit-relations" }, bar,
     element("div", { class: "panels" }, ...panels.map((each) => each.box)),
-    element("div", { class: "below" }, legend, words), element("div", { class: "help" }, `${HELP} ${data.note}`));
+    element("div", { class: "below" }, legend, words), trouble, help);
   for (const each of root.querySelectorAll("input, button, canvas")) each.dataset.lmSuppressShortcuts = "true"; // keys stay
   el.append(root);
 
@@ -147,6 +151,7 @@ function render({ model, el }) {
 
   function build() {
     if (!picture || !image.canvas.clientWidth) return void (image.size = 0); // not yet, or hidden
+    ask(s.shuffle);
     tiles = {};
     for (const each of panels) {
       const size = Math.max(1, Math.round(each.canvas.clientWidth * devicePixelRatio));
@@ -389,6 +394,34 @@ function render({ model, el }) {
     });
   }
 
+  // -- on a page: another image -------------------------------------------------------------------------------------
+  const carried = Object.fromEntries(Object.entries(data.tasks).map(([name, task]) => [name, { ...task }]));
+  function show(planes, given) {
+    for (const [name, { said, verdicts }] of Object.entries(carried)) // the explorer's own, or room for other answers
+      Object.assign(data.tasks[name], { said: said && given ? said.slice() : said, verdicts: [...verdicts] });
+    ask = given && trained ? asking(planes) : () => {};
+    picture = page.asCanvas(planes);
+    trouble.textContent = "";
+    help.textContent = `${HELP} ${given ? `${given.name}: its middle.` : data.note}`;
+    root.dataset.image = given ? given.name : "";
+    build();
+  }
+  /** A function that has the model answer about the image in an order of its patches, once each. */
+  function asking(planes) {
+    const done = new Set();
+    return (order) => {
+      if (done.has(order)) return;
+      done.add(order);
+      const p = data.p.subarray(order * N, (order + 1) * N), target = (name) => data.tasks[name].target;
+      const { answers } = answersHere(page, 0, planes, p, data.tasks, target);
+      for (const [name, one] of Object.entries(answers)) {
+        if (!data.tasks[name].said) continue;
+        data.tasks[name].said.set(one.said, order * one.said.length);
+        data.tasks[name].verdicts[order] = one.verdict;
+      }
+    };
+  }
+
   function follow() { // what Python has set
     const news = { task: model.get("task"), j: model.get("anchor"), shuffle: model.get("shuffle") };
     if (Object.entries(news).some(([name, value]) => s[name] !== value)) Object.assign(s, news), build();
@@ -400,6 +433,9 @@ function render({ model, el }) {
   model.on(traits, follow);
   createImageBitmap(new Blob([data.png], { type: "image/png" })).then((bitmap) => {
     picture = bitmap;
+    const others = otherImages(page, { png: data.png, size: bitmap.width, use: show, within: root,
+      complain: (text) => (trouble.textContent = text) });
+    if (others) bar.after(others.root);
     for (const each of panels) watcher.observe(each.canvas);
   });
   return () => {

@@ -9,6 +9,7 @@ import traitlets
 from relvit_lab.common.errors import RelvitError, nearest
 from relvit_lab.lessons.patch_relations.explorer_data import RelationsData, relations_data
 from relvit_lab.lessons.patch_relations.explorer_figure import draw_relations
+from relvit_lab.show.in_page.pack import carried
 from relvit_lab.show.model_input import SHUFFLES, png
 from relvit_lab.show.relations import default_anchors
 from relvit_lab.show.still import FAINTER, HIDE, PAPER, Widget, script
@@ -35,6 +36,7 @@ CSS = f"""
 .relvit-relations figure canvas {{ width: 100%; aspect-ratio: 1; cursor: crosshair; touch-action: pan-y }}
 .relvit-relations .below {{ display: flex; flex-wrap: wrap; gap: 6px 20px; margin-top: 8px; align-items: center }}
 .relvit-relations .said {{ flex: 1 1 300px; font-size: 16px; min-height: 3em }}
+.relvit-relations .trouble {{ color: var(--jp-error-color1, #A33B00); font-weight: 600 }}
 .relvit-relations .help {{ color: {FAINTER}; font-size: 12.5px; margin-top: 4px }}
 .relvit-relations :focus-visible {{ outline: 3px solid {VERMILLION}; outline-offset: 2px }}
 """
@@ -45,20 +47,26 @@ class RelationsExplorer(Widget):
 
     task: one of those shown. anchor: the place j from which the others are seen. shuffle: 0, or the seed of the
     permutation that is shown. They may be set from Python, and follow what is clicked. shown: what the relations data
-    hold, as the static figure draws them.
+    hold, as the static figure draws them. model: whose answers these have, None for no model.
     """
 
-    _esm = script(__file__, "../explorer_canvas.js", "explorer.js")
+    _esm = script(__file__, "../explorer_canvas.js", "../explorer_page.js", "explorer.js")
     _css = HIDE + CSS
 
     data = traitlets.Dict().tag(sync=True)
     task = traitlets.Unicode().tag(sync=True)
     anchor = traitlets.Int(0).tag(sync=True)
     shuffle = traitlets.Int(0).tag(sync=True)
+    in_page = traitlets.Dict().tag(sync=True)  # where a page is to take other images; else empty: carry_models()
 
-    def __init__(self, shown: RelationsData, **state: object):
-        self.shown = shown
+    def __init__(self, shown: RelationsData, model: object = None, **state: object):
+        self.shown, self.model = shown, model
         super().__init__(data=_for_the_browser(shown), **{"task": next(iter(shown.tasks)), **state})
+
+    def carry_models(self) -> None:
+        """Take along the model, if there is one: a page then shows any image, with what the model says about it."""
+        models = [] if self.model is None else [self.model]
+        self.in_page = carried(models, [self.shown.predictions] * len(models))
 
     @traitlets.validate("task", "anchor", "shuffle")
     def _known(self, proposal: dict) -> object:
@@ -102,7 +110,7 @@ def explore_relations(
     data = relations_data(image, patch, model, tasks)
     task = next(iter(data.predictions or data.tasks)) if task is None else task
     anchor = default_anchors(data.side)[0] if anchor is None else anchor
-    return RelationsExplorer(data, task=task, anchor=anchor, shuffle=shuffle)
+    return RelationsExplorer(data, model, task=task, anchor=anchor, shuffle=shuffle)
 
 
 def _for_the_browser(shown: RelationsData) -> dict:

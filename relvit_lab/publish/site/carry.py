@@ -4,10 +4,12 @@ from collections.abc import Iterable
 
 
 def carry(model_ids: Iterable[str]) -> None:
-    """Call carry() of each of these widgets that has one. It fills traits of the widget for a page without a kernel."""
+    """Call carry() and carry_models() of each of these widgets, where it has them. They fill traits of the widget for a
+    page without a kernel."""
     from ipywidgets.widgets import widget  # late: whoever calls this has it already
 
     for name in model_ids:
         shown = widget._instances.get(name)
-        if hasattr(shown, "carry"):
-            shown.carry()
+        for method in ("carry", "carry_models"):
+            if hasattr(shown, method):
+                getattr(shown, method)()

@@ -20,8 +20,12 @@ from relvit_lab.publish.site.widgets import live_models, widgets_html
 
 STYLE = Path(__file__).with_name("style.css")
 COLOURS = "xcode"  # of code, by Pygments' name: each is read on the paper of style.css, 4.5:1 at least
-# Nothing is fetched, whatever stands in a page; the widgets' modules are made in the page itself (blob:).
-POLICY = "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; script-src 'unsafe-inline' blob:"
+# Nothing is fetched, whatever stands in a page; made in the page itself are the widgets' modules (blob:) and the
+# function that multiplies a model's matrices (wasm).
+POLICY = (
+    "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; "
+    "script-src 'unsafe-inline' 'wasm-unsafe-eval' blob:"
+)
 
 SCRIPT = Path(__file__).with_name("page.js")
 ALIVE = 'document.documentElement.classList.add("alive");'

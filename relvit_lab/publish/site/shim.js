@@ -1,16 +1,17 @@
 // The notebook's widgets without a kernel: each model from its saved state, drawn by its own ES module, as anywidget does.
 
-/** What a widget's module gets as `model`. `_no_kernel` is true: nobody answers what is set or sent. */
+/** What a widget's module gets as `model`. `_no_kernel` is true: nobody answers what is set or sent. `_in_page` is what
+ * computes in the kernel's place, where the page carries it: the functions of show/in_page, images, models. */
 class Model {
   #state;
   #heard = []; // of {event, callback, context}
 
-  constructor(state) {
-    this.#state = state;
+  constructor(state, inPage) {
+    this.#state = { ...state, _no_kernel: true, _in_page: inPage };
   }
 
   get(name) {
-    return name === "_no_kernel" ? true : this.#state[name];
+    return this.#state[name];
   }
 
   set(name, value) {
@@ -67,10 +68,14 @@ function whole({ state, buffers }) {
 }
 
 const saved = JSON.parse(document.getElementById("widget-data").textContent);
-const modules = saved.modules.map(async (source) => {
+async function asModule(source) {
   const address = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
   const module = await import(address);
   URL.revokeObjectURL(address);
+  return module;
+}
+const modules = saved.modules.map(async (source) => {
+  const module = await asModule(source);
   const widget = module.default ?? { render: module.render };
   return typeof widget === "function" ? await widget() : widget;
 });
@@ -80,9 +85,17 @@ for (const style of saved.styles) {
 const models = new Map();
 const experimental = { invoke: async () => { throw new Error("a page has no kernel"); } };
 
+const computing = saved.in_page && (await asModule(saved.in_page.module).catch((error) => console.error(error)));
+const images = computing?.unpackImages(saved.in_page.images), trained = []; // models, unpacked when first asked for
+/** What a widget computes with; models: the numbers of those that it asks. */
+const inPage = (models) => ({ ...computing, images,
+  models: models.map((k) => saved.in_page.models[k]),
+  trained: (m) => (trained[models[m]] ??= computing.readModel(saved.in_page.models[models[m]])) });
+
 /** A model, made once however often it is shown. */
 async function open(id) {
-  const model = new Model(whole(saved.models[id]));
+  const { in_page: asked, ...state } = whole(saved.models[id]);
+  const model = new Model(state, Array.isArray(asked) && computing ? inPage(asked) : undefined);
   const widget = await modules[saved.models[id].module];
   await widget.initialize?.({ model, experimental });
   return { model, widget };

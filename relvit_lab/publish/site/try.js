@@ -4,6 +4,15 @@ const page = Object.fromEntries([...document.querySelectorAll("[id]")].map((one)
 const KEYS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 const current = () => STEPS.find(({ id }) => id === s.step);
 let drawing = 0; // counts, so that an answer that comes late is dropped
+const chooser = imageChooser({
+  images, offered, within: document,
+  chosen: () => s.image,
+  read: (k) => look(k, about().size),
+  choose: (k, isNew) => change({ image: k, ...(isNew && { shuffle: 0 }) }),
+  complain: (words) => write(page.trouble, words),
+});
+for (const name of ["pick", "file", "camera", "video"]) chooser[name].id = name;
+page.images.append(chooser.pick, chooser.own, chooser.video);
 
 // -- what is shown -------------------------------------------------------------------------------------------------
 
@@ -54,12 +63,7 @@ function build() {
   page.next.hidden = at === STEPS.length - 1;
   write(page.next, STEPS[at + 1]?.id === PLAY ? "Your turn →" : "Next →");
   page.images.hidden = !step.images;
-  page.pick.replaceChildren(element("legend", {}, "Image"), ...offered().map((k) => {
-    const input = element("input", { type: "radio", name: "image", value: k, "aria-label": images[k].name });
-    input.checked = k === s.image;
-    input.addEventListener("change", () => change({ image: k }));
-    return element("label", { title: images[k].name }, input, element("img", { src: images[k].address, alt: "" }));
-  }));
+  chooser.build();
 }
 
 function imageWords(step, m) {
@@ -109,41 +113,6 @@ function complain(error) {
   write(page.trouble, `Something went wrong: ${error.message}`);
 }
 
-/** An image that a person has brought: a file, or what the camera sees. */
-async function bring(blob, name) {
-  const at = images.push({ name, blob, dataset: "own" }) - 1;
-  try {
-    await look(at, about().size);
-  } catch {
-    images.pop();
-    write(page.trouble, `${name} is no image that this browser can read: try a JPEG or a PNG.`);
-    return;
-  }
-  images[at].address = asCanvas(await look(at, about().size)).toDataURL();
-  await change({ image: at, shuffle: 0 });
-}
-
-async function photographed() {
-  if (page.video.hidden) {
-    try {
-      page.video.srcObject = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
-    } catch {
-      write(page.trouble, "There is no camera here that this page may use: choose a file.");
-      return;
-    }
-    page.video.hidden = false;
-    write(page.camera, "Take the picture");
-    await page.video.play();
-    return;
-  }
-  const canvas = element("canvas", { width: page.video.videoWidth, height: page.video.videoHeight });
-  canvas.getContext("2d").drawImage(page.video, 0, 0);
-  page.video.srcObject.getTracks().forEach((track) => track.stop());
-  page.video.hidden = true;
-  write(page.camera, "Camera");
-  await new Promise((done) => canvas.toBlob((blob) => done(bring(blob, "The camera's picture"))));
-}
-
 function choose(which, t) {
   if (s[which] === t) return;
   s[which] = t;
@@ -173,11 +142,6 @@ page.seen.addEventListener("keydown", (event) => {
 });
 page.back.addEventListener("click", () => go(-1));
 page.next.addEventListener("click", () => go(1));
-page.file.addEventListener("change", () => {
-  if (page.file.files[0]) bring(page.file.files[0], page.file.files[0].name);
-  page.file.value = "";
-});
-page.camera.addEventListener("click", photographed);
 page.copy.addEventListener("click", async () => {
   try {
     await navigator.clipboard.writeText(location.href);
@@ -186,19 +150,8 @@ page.copy.addEventListener("click", async () => {
     write(page.said, "The link to this picture stands in the address line.");
   }
 });
-document.addEventListener("paste", (event) => {
-  const [file] = event.clipboardData.files;
-  if (file) bring(file, "The pasted image");
-});
-document.addEventListener("dragover", (event) => event.preventDefault());
-document.addEventListener("drop", (event) => {
-  event.preventDefault();
-  const [file] = event.dataTransfer.files;
-  if (file) bring(file, file.name);
-});
 window.addEventListener("hashchange", () => follow(true));
 window.addEventListener("resize", () => draw().catch(complain));
-carried.images.forEach((one, k) => (images[k].address = `data:image/png;base64,${one.png}`));
-window.relvit = { state: s, about, answers }; // for the browser's console, and for tests
+window.relvit = { state: s, about, answers, quick: quicker !== null }; // for the browser's console, and for tests
 await follow(false);
 document.body.dataset.ready = "true";

@@ -1,7 +1,6 @@
 """try.html: a guided tour over one image, then free play, computed by models that the page carries."""
 
 import base64
-import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,18 +11,14 @@ from relvit_lab.common.document import document
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.files import write_whole
 from relvit_lab.publish.site.page import POLICY
-from relvit_lab.show.in_page.pack import FOLDER, packed
-from relvit_lab.show.model_input import png
-from relvit_lab.show.photographs import SQUARES, photograph
+from relvit_lab.show.in_page.module import module_style, module_text, offered_images
+from relvit_lab.show.in_page.pack import packed
 from relvit_lab.train import assets
 
 FILE = "try.html"
 TITLE = "Where are my neighbours?"
 OWN = Path(__file__).parent
-SCRIPT = (
-    *(FOLDER / name for name in ("transformer.js", "deep_grey.js", "pixels.js", "draw.js")),
-    *(OWN / name for name in ("try_state.js", "try_game.js", "try_steps.js", "try.js")),
-)  # one module of eight files
+SCRIPT = ("try_state.js", "try_game.js", "try_steps.js", "try.js")  # after the module of all pages that compute
 USUAL = ("cifar10_tasks", "cifar10_tasks_pe")
 """Of the package's models those that the page carries, the tour's first; the second has positional embeddings."""
 TITLES = {
@@ -31,7 +26,6 @@ TITLES = {
     "cifar10_tasks_pe": "photographs, places told",
     "digits_tasks": "digits",
 }
-SAMPLES = 8  # test images of CIFAR-10, and of the digits
 SOURCES = (
     "China: danielbuechele, flower: vultilion, both on Flickr, CC BY 2.0, from scikit-learn. CIFAR-10: the first eight "
     "test images (A. Krizhevsky, Learning multiple layers of features from tiny images, 2009), a data set for "
@@ -60,12 +54,12 @@ def try_page(models: Sequence[object] | None = None, home: str = "") -> str:
     carried = [_named(model) for model in models]
     if not carried or carried[0]["tasks"].get("sprel", {}).get("kind") != "relations":
         raise RelvitError("the tour asks its first model for SpRel: name one that was trained on the task sprel")
-    data = json.dumps({"models": carried, "images": _images({one["dataset"] for one in carried}), **_looks()})
+    data = json.dumps({"models": carried, "images": offered_images({one["dataset"] for one in carried}), **_looks()})
     way = f'<p class="home"><a href="{home}">All notebooks</a></p>' if home else ""
-    script = "\n".join(path.read_text(encoding="utf-8") for path in SCRIPT)
+    script = "\n".join([module_text(), *((OWN / name).read_text(encoding="utf-8") for name in SCRIPT)])
     body = (OWN / "try_body.html").read_text(encoding="utf-8")
     body = body.replace("{title}", TITLE).replace("{home}", way).replace("{sources}", SOURCES)
-    style = (OWN / "try.css").read_text(encoding="utf-8")
+    style = module_style() + (OWN / "try.css").read_text(encoding="utf-8")
     data = data.replace("<", "\\u003c")  # so that no text in it ends the element
     body += f'\n<script type="application/json" id="try-data">{data}</script>'
     return document(TITLE, f'{body}\n<script type="module">\n{script}</script>', style, POLICY)
@@ -77,34 +71,6 @@ def _named(given: object) -> dict:
     places = "places told" if about["positions"] else "no places told"
     usual = f"{about['dataset']}, {places}"
     return {"name": TITLES.get(name, name) if isinstance(name, str) else usual, **about}
-
-
-def _images(datasets: set[str]) -> list[dict]:
-    """Those to choose from. dataset: "digits" for models of digits, "photographs" for others."""
-    found = []
-    if datasets - {"digits"}:
-        strip = _read(assets.FOLDER / "cifar10_eight.png")  # (32,8*32,3)
-        tiles = np.split(strip, SAMPLES, axis=1)
-        found += [_image(f"CIFAR-10 test image {k}", tile) for k, tile in enumerate(tiles)]
-        shown = [_image(name.capitalize(), (photograph(224, name) * 255).round().astype(np.uint8)) for name in SQUARES]
-        found = shown + found
-    if "digits" in datasets:
-        from relvit_lab.data import load
-
-        images = load("digits").test.images[:SAMPLES]  # (8,C,8,8) uint8
-        grey = images.permute(0, 2, 3, 1).expand(-1, -1, -1, 3).contiguous().numpy()
-        found += [_image(f"Digit, test image {k}", one, "digits") for k, one in enumerate(grey)]
-    return found
-
-
-def _image(name: str, pixels: np.ndarray, dataset: str = "photographs") -> dict:
-    return {"name": name, "dataset": dataset, "png": base64.b64encode(png(pixels)).decode()}
-
-
-def _read(file: Path) -> np.ndarray:
-    from PIL import Image
-
-    return np.asarray(Image.open(io.BytesIO(file.read_bytes())).convert("RGB"))
 
 
 def _looks() -> dict:

@@ -11,11 +11,9 @@ const models = []; // unpacked when first asked for
 const model = (at = s.model) => (models[at] ??= readModel(carried.models[at]));
 const about = (at = s.model) => carried.models[at];
 
-/** The images of the page, then those that a person has brought; { name, dataset, blob }. */
-const images = carried.images.map((one) => ({ ...one, blob: new Blob([fromBase64(one.png)], { type: "image/png" }) }));
-/** Those for a model: digits for one of digits, photographs for others, one's own for all. */
-const offered = (at = s.model) => images.map((one, k) => k).filter((k) =>
-  images[k].dataset === "own" || (images[k].dataset === "digits") === (about(at).dataset === "digits"));
+/** The images of the page, then those that a person has brought. */
+const images = unpackImages(carried.images);
+const offered = (at = s.model) => offeredTo(images, about(at).dataset);
 
 // -- the link ------------------------------------------------------------------------------------------------------
 

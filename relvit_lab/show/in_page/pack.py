@@ -1,6 +1,7 @@
 """A trained model as a page carries it: weights in float16, and what transformer.js needs to know beside them."""
 
 import base64
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from torch import nn
@@ -53,6 +54,19 @@ def packed(model: object) -> dict:
         "tasks": _tasks(trained),
         "safetensors": base64.b64encode(save(weights)).decode(),
     }
+
+
+def carried(models: Sequence[object], asked: Sequence[Iterable[str]]) -> dict:
+    """What an explorer takes along for a page, where these models then answer about any image.
+
+    models: as `packed` takes them. asked: of each, the tasks that it must answer. {"models": [packed, ...]}, and {}
+    where one of them cannot be computed in a page, or one of its tasks.
+    """
+    try:
+        made = [packed(model) for model in models]
+    except RelvitError:
+        return {}
+    return {"models": made} if all(set(a) <= one["tasks"].keys() for a, one in zip(asked, made, strict=True)) else {}
 
 
 def _tasks(trained) -> dict[str, dict]:
