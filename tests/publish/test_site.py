@@ -7,11 +7,15 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from ipywidgets.embed import embed_data
 from nbformat import v4
 
 from relvit_lab.common.errors import RelvitError
+from relvit_lab.lessons.attention_scores.explorer import explore_scores
 from relvit_lab.lessons.attention_scores.token_slider import TokenSlider
 from relvit_lab.lessons.mega_patches.explorer import explore_mega_patches
+from relvit_lab.lessons.patch_relations.explorer import explore_relations
+from relvit_lab.publish.site.carry import carry
 from relvit_lab.publish.site.equations import mathml
 from relvit_lab.publish.site.files import book_digest, code_digest
 from relvit_lab.publish.site.index import Card, index_page, mark_of, time_it_takes, what_one_learns
@@ -240,6 +244,23 @@ def _pixels(png: bytes):
     from PIL import Image
 
     return np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(float)
+
+
+def test_explorers_carry_their_models_which_go_into_a_page_once():
+    shown = [explore_relations(), explore_relations(model="digits_tasks"), explore_scores(model="digits_tasks")]
+    assert all(one.in_page == {} for one in shown)  # in a notebook the kernel answers
+    carry([one.model_id for one in shown])
+    state = embed_data(views=shown, drop_defaults=False)["manager_state"]["state"]
+    made = widgets_html({one.model_id: state[one.model_id] for one in shown})
+    saved = json.loads(re.search(r'id="widget-data">(.*?)</script>', made, re.DOTALL)[1])
+    assert [saved["models"][one.model_id]["state"]["in_page"] for one in shown] == [[], [0], [0]]
+    assert [one["dataset"] for one in saved["in_page"]["models"]] == ["digits"]
+    assert {one["dataset"] for one in saved["in_page"]["images"]} == {"photographs", "digits"}
+    for one in shown:
+        one.in_page = {}
+    state = embed_data(views=shown, drop_defaults=False)["manager_state"]["state"]
+    made = widgets_html({one.model_id: state[one.model_id] for one in shown})
+    assert "safetensors" not in made and "readModel(about) {" not in made  # nothing of it without a model
 
 
 def test_the_token_slider_carries_every_picture():
