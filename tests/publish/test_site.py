@@ -88,6 +88,13 @@ def test_markdown_keeps_folds_tables_code_and_headings():
     assert [(h.level, h.name) for h in page.headings] == [(1, "one"), (2, "same-x"), (2, "same-x-2")]
 
 
+def test_a_link_to_a_heading_with_an_equation_has_a_name():
+    words = "## Why\n\n### $1/\\sqrt{D}$\n\n### Is $a < \"b\"$ *so*?"
+    contents, _ = contents_and_cells(v4.new_notebook(cells=[v4.new_markdown_cell(words)]))
+    names = re.findall('aria-label="(.*?)"', contents.partition("<ul>")[2])
+    assert names == ["1/ sqrt D", "Is a &lt; &quot;b&quot; so?"]
+
+
 def test_pictures_are_taken_along_or_refused():
     page = PageMarkdown()
     attached = {"a.png": {"image/png": base64.b64encode(PIXEL).decode()}}
@@ -250,6 +257,7 @@ def test_explorers_carry_their_models_which_go_into_a_page_once():
     shown = [explore_relations(), explore_relations(model="digits_tasks"), explore_scores(model="digits_tasks")]
     assert all(one.in_page == {} for one in shown)  # in a notebook the kernel answers
     carry([one.model_id for one in shown])
+    assert list(shown[2].data["shuffles"]) == ["0"]  # the page computes the others
     state = embed_data(views=shown, drop_defaults=False)["manager_state"]["state"]
     made = widgets_html({one.model_id: state[one.model_id] for one in shown})
     saved = json.loads(re.search(r'id="widget-data">(.*?)</script>', made, re.DOTALL)[1])
