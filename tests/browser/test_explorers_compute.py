@@ -1,5 +1,7 @@
 """Explorers on a page that carries their models, from disk, the network off: any image, and Python's answers to it."""
 
+import base64
+import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -238,6 +240,23 @@ def test_images_are_chosen_with_the_keyboard_pasted_and_dropped(page, noise, tmp
     explorer.locator("input[type=file]").set_input_files(tmp_path / "words.png")
     explorer.get_by_text("words.png is no image that this browser can read").wait_for()
     assert name() == "mine.png" and root(page, "relations").get_attribute("data-image") is None  # each has its own
+
+
+def test_relations_show_their_side_beside_their_colour(page):
+    """Some do not tell LC, RT and CC apart by colour: a cell of the matrix has dark edges on the side that it names."""
+    explorer = root(page, "plain")
+    explorer.scroll_into_view_if_needed()
+    explorer.evaluate(HOVER, [0, 7, []])  # the last patch is lit, at the matrix's edge
+    data = explorer.locator("figure canvas").nth(1).evaluate("canvas => canvas.toDataURL()")
+    drawn = np.asarray(Image.open(io.BytesIO(base64.b64decode(data.partition(",")[2]))).convert("L")).astype(int)
+    target, unit, found = relations_data().target("sprel"), len(drawn) / 49, {}
+    for i, j in ((24 + dy + dx, 24) for dy in (-7, 0, 7) for dx in (-1, 0, 1)):
+        cell = drawn[round(i * unit) : round((i + 1) * unit), round(j * unit) : round((j + 1) * unit)]
+        middle = len(cell) // 2
+        sides = {"L": cell[middle, :1], "R": cell[middle, -3:], "T": cell[:1, middle], "B": cell[-3:, middle]}
+        edge = [name for name, part in sides.items() if (abs(part - cell[middle, middle]) > 12)[part < 250].any()]
+        found[int(target[i, j])] = "".join(edge)
+    assert found == {0: "LT", 1: "T", 2: "RT", 3: "L", 4: "", 5: "R", 6: "LB", 7: "B", 8: "RB"}
 
 
 def test_what_a_page_carries_it_carries_once(file):

@@ -7,11 +7,15 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from ipywidgets.embed import embed_data
 from nbformat import v4
 
 from relvit_lab.common.errors import RelvitError
+from relvit_lab.lessons.attention_scores.explorer import explore_scores
 from relvit_lab.lessons.attention_scores.token_slider import TokenSlider
 from relvit_lab.lessons.mega_patches.explorer import explore_mega_patches
+from relvit_lab.lessons.patch_relations.explorer import explore_relations
+from relvit_lab.publish.site.carry import carry
 from relvit_lab.publish.site.equations import mathml
 from relvit_lab.publish.site.files import book_digest, code_digest
 from relvit_lab.publish.site.index import Card, index_page, mark_of, time_it_takes, what_one_learns
@@ -82,6 +86,13 @@ def test_markdown_keeps_folds_tables_code_and_headings():
     assert re.search(r"<details><summary>Hint</summary>.*<em>this</em>.*highlight.*</details>", made, re.DOTALL)
     assert '<span class="n">x</span>' in made and 'href="02_b.html"' in made
     assert [(h.level, h.name) for h in page.headings] == [(1, "one"), (2, "same-x"), (2, "same-x-2")]
+
+
+def test_a_link_to_a_heading_with_an_equation_has_a_name():
+    words = "## Why\n\n### $1/\\sqrt{D}$\n\n### Is $a < \"b\"$ *so*?"
+    contents, _ = contents_and_cells(v4.new_notebook(cells=[v4.new_markdown_cell(words)]))
+    names = re.findall('aria-label="(.*?)"', contents.partition("<ul>")[2])
+    assert names == ["1/ sqrt D", "Is a &lt; &quot;b&quot; so?"]
 
 
 def test_pictures_are_taken_along_or_refused():
@@ -240,6 +251,24 @@ def _pixels(png: bytes):
     from PIL import Image
 
     return np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(float)
+
+
+def test_explorers_carry_their_models_which_go_into_a_page_once():
+    shown = [explore_relations(), explore_relations(model="digits_tasks"), explore_scores(model="digits_tasks")]
+    assert all(one.in_page == {} for one in shown)  # in a notebook the kernel answers
+    carry([one.model_id for one in shown])
+    assert list(shown[2].data["shuffles"]) == ["0"]  # the page computes the others
+    state = embed_data(views=shown, drop_defaults=False)["manager_state"]["state"]
+    made = widgets_html({one.model_id: state[one.model_id] for one in shown})
+    saved = json.loads(re.search(r'id="widget-data">(.*?)</script>', made, re.DOTALL)[1])
+    assert [saved["models"][one.model_id]["state"]["in_page"] for one in shown] == [[], [0], [0]]
+    assert [one["dataset"] for one in saved["in_page"]["models"]] == ["digits"]
+    assert {one["dataset"] for one in saved["in_page"]["images"]} == {"photographs", "digits"}
+    for one in shown:
+        one.in_page = {}
+    state = embed_data(views=shown, drop_defaults=False)["manager_state"]["state"]
+    made = widgets_html({one.model_id: state[one.model_id] for one in shown})
+    assert "safetensors" not in made and "readModel(about) {" not in made  # nothing of it without a model
 
 
 def test_the_token_slider_carries_every_picture():

@@ -18,7 +18,7 @@ from relvit_lab.method.backbones.vit import ViT
 from relvit_lab.method.model import RelViT
 from relvit_lab.method.patches import permute
 from relvit_lab.method.tasks import DRLOC, RELVIT
-from relvit_lab.show.in_page.pack import FOLDER, packed
+from relvit_lab.show.in_page.pack import FOLDER, carried, packed
 from relvit_lab.train import assets
 
 NEAR = 1e-5  # of the largest value; weights are float16 on both sides
@@ -115,6 +115,15 @@ def test_shuffled_and_normalised_as_here(models, images, computed):
         order = ORDER[one.model.side]
         assert_near(computed[name]["shuffled"], permute(images[name], order), near=0)
         assert_near(computed[name]["normalised"], one.pipeline.normalise(images[name]), near=1e-6)
+
+
+def test_an_explorer_takes_models_along_only_where_a_page_can_answer_all(models):
+    digits = models["digits_tasks"]
+    assert [one["side"] for one in carried([digits], [["sprel", "abspos"]])["models"]] == [4]
+    assert carried([], []) == {"models": []}
+    assert carried([digits], [["sprel", "drloc"]]) == {}
+    mega_patches = replace(digits, pipeline=replace(digits.pipeline, mega_patches=3))
+    assert carried([digits, mega_patches], [["sprel"], ["sprel"]]) == {}
 
 
 def test_what_a_page_cannot_compute_is_refused(models):

@@ -117,9 +117,12 @@ class ScoresExplorer(Widget):
         self.data = {**self.data, "shuffles": orders}
 
     def carry_models(self) -> None:
-        """Take along the models themselves: a page then answers about any image, in every order."""
+        """Take along the models themselves: a page then answers about any image, in every order; what carry() took of
+        other orders goes."""
         names = range(len(self.shown.names))
         self.in_page = carried(self.shown.models, [self.shown.answers(model=m).scores for m in names])
+        if self.in_page:
+            self.data = {**self.data, "shuffles": {"0": self.data["shuffles"]["0"]}}
 
     @traitlets.observe("shuffle")
     def _send_another_order(self, change: dict) -> None:

@@ -8,6 +8,9 @@ a cell of a matrix lights its two patches.` : `Hover or arrow keys: the anchor j
 Shift, the arrow keys move i at any time; Escape lets go. A cell of a matrix lights its two patches.`;
 const NUMBERS = { uint8: Uint8Array, uint16: Uint16Array, float32: Float32Array };
 
+const EDGED = 5; // pixels of a cell from which on it has edges
+const NAMED = 34; // the same, as CSS counts them, for names
+const rimOf = (colour) => colour.map((v) => Math.round(Math.max(...colour) < 100 ? v + (255 - v) * 0.6 : v * 0.5));
 const pale = (colour) => colour.map((v) => Math.round(255 - (255 - v) * 0.45));
 
 function unpack(raw) {
@@ -112,7 +115,10 @@ function render({ model, el }) {
     }
   });
 
-  /** One block of k x k pixels a cell, scaled to the size; mistakes are pale, and crossed where there is room. */
+  /**
+   * One block of k x k pixels a cell, scaled to the size; mistakes are pale, and crossed where there is room. Relations
+   * have edges on the side that they name, for those who do not tell all nine colours apart; large cells their name.
+   */
   const matrixLayer = (size, predicted) => layer(size, (ctx) => {
     const k = Math.max(3, Math.floor(size / N)), C = columns(), width = C * k, pixels = new ImageData(width, N * k);
     const numbers = new Uint32Array(pixels.data.buffer), edge = Math.round(k * 0.22);
@@ -123,18 +129,32 @@ function render({ model, el }) {
       const a = n % k, b = Math.floor(n / k);
       return k >= 8 && Math.max(a, b) === k - 1 ? 1 : k >= 7 && inCross(a, b) ? 2 : 0;
     });
+    const sided = isKind("relations") && k >= EDGED, thick = Math.max(1, Math.floor(k / 9)), last = k >= 8 ? k - 1 : k;
+    const onSide = (at, to) => (to < 0 ? at < thick : to > 0 && at >= last - thick && at < last);
+    const edges = task().names.map((_, relation) => kinds.map((kind, n) => sided && kind === 0 &&
+      (onSide(n % k, (relation % 3) - 1) || onSide(Math.floor(n / k), Math.floor(relation / 3) - 1))));
     for (let i = 0; i < N; i++)
       for (let j = 0; j < C; j++) {
         const value = predicted ? said(i, j) : target(i, j), wrong = predicted && isWrong(i, j);
         const hit = !ofPlaces() || C === 1 || value === j; // of a place's classes, one
         const fill = !hit ? rgb(PLAIN) : isKind("places") ? rgb(wrong ? WRONG : RIGHT) : colourOf(value);
-        const body = packed(hit && wrong && !isKind("places") ? pale(fill) : fill);
-        const ink = hit && wrong ? packed(rgb(INK)) : body;
+        const shade = hit && wrong && !isKind("places") ? pale(fill) : fill, body = packed(shade);
+        const ink = hit && wrong ? packed(rgb(INK)) : body, rim = sided && packed(rimOf(shade));
         for (let n = 0; n < k * k; n++)
-          numbers[(i * k + Math.floor(n / k)) * width + j * k + (n % k)] = [body, white, ink][kinds[n]];
+          numbers[(i * k + Math.floor(n / k)) * width + j * k + (n % k)] =
+            sided && edges[value][n] ? rim : [body, white, ink][kinds[n]];
       }
     ctx.imageSmoothingEnabled = N * k > size;
     ctx.drawImage(layer(N * k, (small) => small.putImageData(pixels, 0, 0)), 0, 0, width, N * k, 0, 0, size, size);
+    if (!sided || size / N < NAMED * devicePixelRatio) return;
+    ctx.font = `${(size / N) * 0.36}px system-ui,sans-serif`;
+    [ctx.textAlign, ctx.textBaseline] = ["center", "middle"];
+    for (let at = 0; at < N * N; at++) {
+      const [i, j] = [Math.floor(at / N), at % N], value = predicted ? said(i, j) : target(i, j);
+      if (predicted && isWrong(i, j)) continue; // a cross stands there
+      ctx.fillStyle = inkOn(colourOf(value));
+      ctx.fillText(task().names[value], ((j + 0.5) * size) / N, ((i + 0.5) * size) / N);
+    }
   });
 
   let tiles = {};

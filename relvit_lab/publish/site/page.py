@@ -92,12 +92,22 @@ def document(title: str, body: str, policy: str = POLICY) -> str:
 
 def _contents(headings: list[Heading]) -> str:
     lines = "\n".join(
-        f'<li class="level{h.level}"><a href="#{h.name}">{h.content}</a></li>' for h in headings if h.level in (2, 3)
+        f'<li class="level{h.level}"><a href="#{h.name}"{_spoken(h.content)}>{h.content}</a></li>'
+        for h in headings
+        if h.level in (2, 3)
     )
     return (
         '<nav class="contents" aria-label="On this page"><details open><summary>On this page</summary>\n'
         f"<ul>\n{lines}\n</ul></details></nav>"
     )
+
+
+def _spoken(content: str) -> str:
+    """A name for a link with an equation in it, which else has none, or half of one."""
+    if "<math" not in content:
+        return ""
+    words = re.sub(r'<math data-tex="([^"]*)".*?</math>', lambda tex: re.sub(r"[\\{}]", " ", tex[1]), content)
+    return f' aria-label="{" ".join(re.sub("<[^>]*>", "", words).split())}"'
 
 
 def _way(before: Link | None, after: Link | None) -> str:
