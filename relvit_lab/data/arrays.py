@@ -9,8 +9,7 @@ import torch
 
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.data import npz
-from relvit_lab.data.base import Dataset, Info, Source, Split, make_dataset
-from relvit_lab.data.counts import count_note
+from relvit_lab.data.base import Dataset, Info, Source, Split, count_note, make_dataset
 from relvit_lab.data.download import download_once
 
 
@@ -18,26 +17,33 @@ from relvit_lab.data.download import download_once
 class ArraySet:
     """What such a set is, and how its own files are had.
 
-    title: as people write its name. normalisation: (mean, std); at_224: as in Source. images: how many training and
-    test images were published. fault(folder), and get(folder, data_dir, progress), as in download_once. split(folder,
-    train): a split from verified files. own: the files or folders of data_dir that these are.
+    normalisation: (mean, std); at_224: as in Source. fault(folder), and get(folder, data_dir, progress), as in
+    download_once. split(folder, train): a split from verified files. own: the files or folders of data_dir that these
+    are.
     """
 
-    name: str
-    title: str
+    info: Info
     classes: tuple[str, ...]
     normalisation: tuple[tuple[float, float, float], tuple[float, float, float]]
     at_224: tuple[tuple[float, float, float], tuple[float, float, float]]
-    images: tuple[int, int]
     fault: Callable[[Path], str]
     get: Callable[[Path, Path, bool | None], None]
     split: Callable[[Path, bool], Split]
     own: tuple[str, ...]
 
+    @property
+    def name(self) -> str:
+        return self.info.name
+
     def source(self) -> Source:
-        info = Info(self.name, image_size=32, paper=True, backbone="vit_s_4", flip=True)
         kept_in = (f"{self.name}.npz", *self.own)
-        return Source(info, partial(read, self), partial(fetch, self), kept_in=kept_in, at_224=self.at_224)
+        return Source(self.info, partial(read, self), partial(fetch, self), kept_in=kept_in, at_224=self.at_224)
+
+
+def info_at_32(name: str, title: str, training: int, test: int) -> Info:
+    """Of the paper's sets of 32 px. flip: the released code mirrors every set, house numbers too."""
+    images = {"training": training, "test": test}
+    return Info(name, image_size=32, paper=True, backbone="vit_s_4", flip=True, title=title, images=images)
 
 
 def read(this: ArraySet, data_dir: Path, image_size: int, progress: bool | None) -> Dataset:
@@ -53,7 +59,7 @@ def read(this: ArraySet, data_dir: Path, image_size: int, progress: bool | None)
         fetch(this, data_dir, progress)
         train, test = this.split(data_dir, True), this.split(data_dir, False)
     found = {"training": len(train), "test": len(test)}
-    notes = count_note(packed.name if packed.is_file() else this.name, found, dict(zip(found, this.images)))
+    notes = count_note(packed.name if packed.is_file() else this.name, found, this.info.images)
     return make_dataset(this.name, train, test, this.classes, this.normalisation, notes=notes)
 
 
@@ -84,7 +90,7 @@ def _from_npz(this: ArraySet, path: Path) -> tuple[Split, Split]:
         x, y = images[f"x_{key}"], labels[f"y_{key}"]
         if x.shape[1:] != (3, 32, 32) or y.dtype.kind not in "iu" or y.min() < 0 or y.max() > most:
             raise RelvitError(
-                f"{path} is not {this.title}: x_{key}, y_{key} are not 32 x 32 colour images labelled 0 to {most}"
+                f"{path} is not {this.info.title}: x_{key}, y_{key} are not 32 x 32 colour images labelled 0 to {most}"
             )
         splits.append(Split(x, torch.from_numpy(y.astype("int64"))))
     return splits[0], splits[1]

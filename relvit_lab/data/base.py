@@ -2,9 +2,9 @@
 
 import hashlib
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -92,9 +92,10 @@ class Dataset:
 class Info:
     """What is known of a data set before its images are read.
 
-    image_size: the side of its images. paper: whether §4 uses it. backbone: the one of Table 2, or vit_nano.
-    flip: whether a mirrored image is still of its class. files: whether it lies in image files (else in arrays).
-    has_val: whether it has validation images beside the test images.
+    name: in ids and on command lines. image_size: the side of its images. paper: whether §4 uses it. backbone: the one
+    of Table 2, or vit_nano. flip: whether a mirrored image is still of its class. files: whether it lies in image files
+    (else in arrays). has_val: whether it has validation images beside the test images. title: as people write its name;
+    None: as `name`. images: how many were published, by split ("training", "val", "test"); {} where that is not known.
     """
 
     name: str
@@ -104,6 +105,8 @@ class Info:
     flip: bool
     files: bool = False
     has_val: bool = False
+    title: str | None = field(default=None, compare=False)
+    images: Mapping[str, int] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True)
@@ -144,6 +147,25 @@ def make_dataset(
     return Dataset(name, train, test, tuple(classes), mean, std, test_split, digest(train, test), notes)
 
 
+def count_note(name: str, found: Mapping[str, int], published: Mapping[str, int]) -> tuple[str, ...]:
+    """Both are {split: images}. () where they agree, else a note: a reduced set looks the same as a damaged copy."""
+    if dict(found) == dict(published):
+        return ()
+    return (f"{name}: {_words(found)} images, where {_words(published)} are published",)
+
+
+def summary(found: FileSet, fresh: bool) -> str:
+    """What is where, on one line, with how many images; then the notes. fresh: it was downloaded just now."""
+    splits = {"training": found.train, "val": found.val, found.test_split: found.test}
+    counts = {split: len(files) for split, files in splits.items() if files is not None}
+    place = f"{found.name} is {'now in' if fresh else 'there already:'} {found.root} ({_words(counts)} images)"
+    return "\n".join((place, *found.notes))
+
+
+def _words(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} {split}" for split, count in counts.items())
+
+
 def blank_note(name: str, images: Tensor) -> tuple[str, ...]:
     """() or a note where uint8 images (n, C, H, W) have next to no content. Up to 64 of them are looked at."""
     seen = images[:: (len(images) - 1) // 64 + 1].double() / 255
@@ -165,9 +187,15 @@ def mean_std(images: Tensor) -> tuple[tuple[float, float, float], tuple[float, f
         values = chunk.double()
         total += values.sum((0, 2, 3))
         squares += values.square().sum((0, 2, 3))
-    count = images.numel() // images.shape[1]
-    mean = total / count
-    std = (squares / count - mean.square()).clamp(min=1).sqrt()
+    return from_sums(total, squares, images.numel() // images.shape[1])
+
+
+def from_sums(
+    total: Tensor, squares: Tensor, pixels: int
+) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+    """The same from the sums of so many pixels and of their squares, by channel, (C,) float64."""
+    mean = total / pixels
+    std = (squares / pixels - mean.square()).clamp(min=1).sqrt()
     three = [(values / 255).expand(3).tolist() for values in (mean, std)]  # (1,) or (3,) -> (3,)
     return tuple(three[0]), tuple(three[1])
 

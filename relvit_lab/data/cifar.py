@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from relvit_lab.data.arrays import ArraySet
+from relvit_lab.data.arrays import ArraySet, info_at_32
 from relvit_lab.data.base import Split
 from relvit_lab.data.download import obtain_archive
 
@@ -14,18 +14,8 @@ if TYPE_CHECKING:
     from torchvision.datasets import CIFAR10
 
 CLASSES_10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-CLASSES_100 = (  # the fine labels, in their order; here too because an .npz has no names
-    "apple", "aquarium_fish", "baby", "bear", "beaver", "bed", "bee", "beetle", "bicycle", "bottle", "bowl", "boy",
-    "bridge", "bus", "butterfly", "camel", "can", "castle", "caterpillar", "cattle", "chair", "chimpanzee", "clock",
-    "cloud", "cockroach", "couch", "crab", "crocodile", "cup", "dinosaur", "dolphin", "elephant", "flatfish", "forest",
-    "fox", "girl", "hamster", "house", "kangaroo", "keyboard", "lamp", "lawn_mower", "leopard", "lion", "lizard",
-    "lobster", "man", "maple_tree", "motorcycle", "mountain", "mouse", "mushroom", "oak_tree", "orange", "orchid",
-    "otter", "palm_tree", "pear", "pickup_truck", "pine_tree", "plain", "plate", "poppy", "porcupine", "possum",
-    "rabbit", "raccoon", "ray", "road", "rocket", "rose", "sea", "seal", "shark", "shrew", "skunk", "skyscraper",
-    "snail", "snake", "spider", "squirrel", "streetcar", "sunflower", "sweet_pepper", "table", "tank", "telephone",
-    "television", "tiger", "tractor", "train", "trout", "tulip", "turtle", "wardrobe", "whale", "willow_tree", "wolf",
-    "woman", "worm",
-)  # fmt: skip
+CLASSES_100 = tuple((Path(__file__).parent / "class_names" / "cifar100.txt").read_text(encoding="utf-8").split())
+"""The fine labels, in their order; here too because an .npz has no names."""
 
 
 def _torchvision(name: str) -> "type[CIFAR10]":
@@ -59,8 +49,9 @@ def _split(kind: str, folder: Path, train: bool) -> Split:
 def _set(
     name: str, title: str, kind: str, own: str, classes: tuple[str, ...], normalisation: tuple, at_224: tuple
 ) -> ArraySet:
+    info = info_at_32(name, title, 50_000, 10_000)
     fault, get, split = partial(_fault, kind), partial(_get, kind), partial(_split, kind)
-    return ArraySet(name, title, classes, normalisation, at_224, (50_000, 10_000), fault, get, split, (own,))
+    return ArraySet(info, classes, normalisation, at_224, fault, get, split, (own,))
 
 
 CIFAR_10 = _set(

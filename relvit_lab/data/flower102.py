@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from relvit_lab.common.errors import RelvitError
-from relvit_lab.data.base import Files, FileSet, Info, Source
-from relvit_lab.data.counts import count_note, summary
+from relvit_lab.data.base import Files, FileSet, Info, Source, count_note, summary
 from relvit_lab.data.download import files_once, obtain, obtain_archive
 from relvit_lab.data.wnids import image_names, some
 
@@ -18,8 +17,10 @@ MD5 = {
     "setid.mat": "a5357ecc9cb78c4bef273ce3793fc85c",
 }
 KEYS = {"training": "trnid", "val": "valid", "test": "tstid"}  # of setid.mat
-PUBLISHED = {"training": 1_020, "val": 1_020, "test": 6_149}
-INFO = Info("flower102", image_size=224, paper=True, backbone="vit_s_32", flip=True, files=True, has_val=True)
+INFO = Info(
+    "flower102", image_size=224, paper=True, backbone="vit_s_32", flip=True, files=True, has_val=True,
+    title="Flower-102", images={"training": 1_020, "val": 1_020, "test": 6_149},
+)  # fmt: skip
 OTHERWISE = f"; or put {', '.join(MD5)} there"
 
 
@@ -54,7 +55,7 @@ def list_files(root: Path) -> FileSet:
         raise RelvitError(
             f"{root / 'jpg'} lacks {len(lost):,} of {sum(map(len, splits.values())):,} images: {some(lost)}"
         )
-    notes = count_note(INFO.name, {split: len(part) for split, part in splits.items()}, PUBLISHED)
+    notes = count_note(INFO.name, {split: len(part) for split, part in splits.items()}, INFO.images)
     return FileSet(
         INFO.name, root, splits["training"], splits["test"], tuple(Flowers102.classes), splits["val"], notes=notes
     )

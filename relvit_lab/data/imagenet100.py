@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from relvit_lab.common.errors import RelvitError
-from relvit_lab.data.base import Files, FileSet, Info, Source
-from relvit_lab.data.counts import count_note, summary
+from relvit_lab.data.base import Files, FileSet, Info, Source, count_note, summary
 from relvit_lab.data.wnids import check_wnids, class_files, image_names, read_lines, short_names, some
 
 ROOT = "imagenet100"
@@ -14,8 +13,11 @@ KAGGLE = "ambityga/imagenet100"
 LIST = Path(__file__).parent / "class_names" / "imagenet100.txt"  # the classes of the copy on Kaggle, in its order
 NORMALISATION = (0.4595, 0.4520, 0.3900), (0.2547, 0.2385, 0.2548)
 EACH = {"training": 1_300, "val": 50}  # images a class
-PUBLISHED = {"classes": 100, "training": 130_000, "val": 5_000}
-INFO = Info("imagenet100", image_size=224, paper=True, backbone="vit_s_32", flip=True, files=True)
+CLASSES = 100
+INFO = Info(
+    "imagenet100", image_size=224, paper=True, backbone="vit_s_32", flip=True, files=True, title="ImageNet-100",
+    images={"training": 130_000, "val": 5_000},
+)  # fmt: skip
 
 
 def files(data_dir: Path, progress: bool | None = None) -> FileSet:
@@ -48,7 +50,7 @@ def list_files(root: Path) -> FileSet:
     except RelvitError as error:
         raise RelvitError(f"{error}. The classes are those of {path}. {instructions(root)}") from None
     counts = {split: len(part) for split, part in parts.items()}
-    notes = count_note(INFO.name, {"classes": len(wnids), **counts}, PUBLISHED)
+    notes = count_note(INFO.name, {"classes": len(wnids), **counts}, {"classes": CLASSES, **INFO.images})
     for split, part in parts.items():
         notes += _odd_classes(wnids, part, split)
     if path == LIST:

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.files import one_at_a_time
-from relvit_lab.data.base import Dataset, Files, FileSet, Split, blank_note
+from relvit_lab.data.base import Dataset, Files, FileSet, Split, blank_note, from_sums
 from relvit_lab.data.packing import MANY_BROKEN, Job, explained, intact, pack, read_json, take_over
 
 DECODING = 2  # counts up where images are decoded in another way: older stores are then not used
@@ -82,7 +82,8 @@ def load(
         found["train"] = Split(nothing, torch.tensor(fileset.train.labels))
     if source == "files":
         pixels += _listing(fileset.root, {"train": fileset.train}, times=False)[1]
-    mean, std = fileset.normalisation or _mean_std(index["sums"], len(fileset.train) * side * side)
+    total, squares = torch.tensor(index["sums"], dtype=torch.float64)
+    mean, std = fileset.normalisation or from_sums(total, squares, len(fileset.train) * side * side)
     return Dataset(
         fileset.name,
         found["train"],
@@ -157,14 +158,6 @@ def map_images(path: Path, count: int, side: int) -> Tensor:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
         return torch.from_numpy(pixels)
-
-
-def _mean_std(sums: list, pixels: int) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
-    """As data.base.mean_std, from the sums of pixels and of squares by channel."""
-    total, squares = torch.tensor(sums, dtype=torch.float64)
-    mean = total / pixels
-    std = (squares / pixels - mean.square()).clamp(min=1).sqrt()
-    return tuple((mean / 255).tolist()), tuple((std / 255).tolist())
 
 
 def _digest(images: str, *splits: Split) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from relvit_lab.data.arrays import ArraySet
+from relvit_lab.data.arrays import ArraySet, info_at_32
 from relvit_lab.data.base import Split
 from relvit_lab.data.download import obtain
 
@@ -38,14 +38,11 @@ def _split(folder: Path, train: bool) -> Split:
     return Split(torch.from_numpy(whole.data).contiguous(), torch.from_numpy(whole.labels))
 
 
-# ArraySet.source says flip=True: the released code mirrors every set, house numbers too.
 SVHN_DIGITS = ArraySet(
-    "svhn",
-    "SVHN",
+    info_at_32("svhn", "SVHN", 73_257, 26_032),
     tuple("0123456789"),
     ((0.4378, 0.4439, 0.4729), (0.1981, 0.2011, 0.1970)),
     ((0.4377, 0.4438, 0.4728), (0.1960, 0.1989, 0.1955)),
-    (73_257, 26_032),
     _fault,
     _get,
     _split,

@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from relvit_lab.common.errors import RelvitError
-from relvit_lab.data.base import Files, FileSet, Info, Source
-from relvit_lab.data.counts import count_note, summary
+from relvit_lab.data.base import Files, FileSet, Info, Source, count_note, summary
 from relvit_lab.data.download import files_once, obtain_archive
 from relvit_lab.data.wnids import check_wnids, class_files, image_names, read_lines, short_names, some
 
@@ -12,8 +11,10 @@ ROOT = "tiny-imagenet-200"
 URL = "https://cs231n.stanford.edu/tiny-imagenet-200.zip"  # 248,100,043 bytes
 MD5 = "90528d7ca1a48142e341f4ef8d21d0de"
 NORMALISATION = (0.4802, 0.4481, 0.3975), (0.2770, 0.2691, 0.2821)
-PUBLISHED = {"training": 100_000, "val": 10_000}
-INFO = Info("tiny_imagenet", image_size=64, paper=True, backbone="vit_s_8", flip=True, files=True)
+INFO = Info(
+    "tiny_imagenet", image_size=64, paper=True, backbone="vit_s_8", flip=True, files=True, title="Tiny-ImageNet",
+    images={"training": 100_000, "val": 10_000},
+)  # fmt: skip
 OTHERWISE = f"; or put {ROOT}.zip there"
 
 
@@ -37,7 +38,7 @@ def list_files(root: Path) -> FileSet:
     check_wnids(wnids, root / "wnids.txt")
     train = class_files(root, wnids, {wnid: [f"train/{wnid}/images"] for wnid in wnids}, "training")
     val = _val(root, wnids)
-    notes = count_note("tiny_imagenet", {"training": len(train), "val": len(val)}, PUBLISHED)
+    notes = count_note("tiny_imagenet", {"training": len(train), "val": len(val)}, INFO.images)
     return FileSet(
         INFO.name, root, train, val, _classes(root, wnids), normalisation=NORMALISATION, test_split="val", notes=notes
     )

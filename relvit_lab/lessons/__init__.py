@@ -1,5 +1,6 @@
 """What the notebooks ask and show, a folder a notebook: exercises.py (what is asked, and which mistake an answer is),
-pictures.py, and its explorer (explorer.py and .js, explorer_data.py, explorer_figure.py: the same on paper).
+predictions.toml, pictures.py, and its explorer (explorer.py and .js, explorer_data.py, explorer_figure.py: the same on
+paper).
 
 01 patch_relations/    the relations explorer; guess.py: the game
 02 mega_patches/       drag the cuts

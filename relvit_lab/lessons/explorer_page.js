@@ -1,5 +1,5 @@
 // Explorers on a page that carries what computes (show/in_page): another image, and what a model says about it, as the
-// kernel else sends it. It comes after explorer_canvas.js in their modules.
+// kernel else sends it. It comes after explorer_grid.js in their modules.
 
 /**
  * On a page that computes, what one chooses another image with (elements); null elsewhere.

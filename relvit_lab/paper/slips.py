@@ -7,6 +7,7 @@ nothing against the paper's idea: it says which number not to lean on.
 import functools
 import re
 import statistics
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from relvit_lab.paper import ablation
@@ -92,19 +93,15 @@ def _eq3() -> Slip:
     )  # fmt: skip
 
 
-def _sizes() -> list[Slip]:
-    found = []
+def _sizes() -> Iterator[Slip]:
     for row in paper.rows("table1"):
         printed, counted = paper.get("table1", row, "params").text, parameters(row)
         if f"{counted / 1e6:.1f}" != printed:
-            found.append(
-                Slip(
-                    "Table 1", f"{printed}M", f"{counted / 1e6:.1f}M",
-                    f"{paper.label(row)} has {counted / 1e6:.1f}M parameters ({counted:,} without a classifier), not "
-                    f"{printed}M.",
-                )
+            yield Slip(
+                "Table 1", f"{printed}M", f"{counted / 1e6:.1f}M",
+                f"{paper.label(row)} has {counted / 1e6:.1f}M parameters ({counted:,} without a classifier), not "
+                f"{printed}M.",
             )  # fmt: skip
-    return found
 
 
 def _tokens() -> Slip:
@@ -152,8 +149,7 @@ def _improvement(table: str, where: str, printed: float, computed: float) -> Sli
     )  # fmt: skip
 
 
-def _not_beaten() -> list[Slip]:
-    found = []
+def _not_beaten() -> Iterator[Slip]:
     for backbone in ("Swin", "T2T"):
         own_row, other_row = BASELINES[backbone]
         for column in paper.columns("table3"):
@@ -163,14 +159,11 @@ def _not_beaten() -> list[Slip]:
                 continue
             where = f"{backbone} on {paper.label(column)}"
             why = "is below" if gap < 0 else f"lies within the spread of ±{own.spread:.2f} of"
-            found.append(
-                Slip(
-                    "Table 3, §4.2", "we outperform [21]", f"{gap:+.2f} ({where})",
-                    f'"We outperform [...] [21]" does not hold for {where}: {own.value:.2f} {why} L_drloc\'s '
-                    f"{other.value:.2f} ({gap:+.2f}).",
-                )
+            yield Slip(
+                "Table 3, §4.2", "we outperform [21]", f"{gap:+.2f} ({where})",
+                f'"We outperform [...] [21]" does not hold for {where}: {own.value:.2f} {why} L_drloc\'s '
+                f"{other.value:.2f} ({gap:+.2f}).",
             )  # fmt: skip
-    return found
 
 
 def _quoted() -> Slip:
@@ -199,20 +192,16 @@ def _fluctuations() -> Slip:
 # -- Between tables ------------------------------------------------------------------------------------------------
 
 
-def _twice() -> list[Slip]:
+def _twice() -> Iterator[Slip]:
     """The same value and spread, for what was trained in two ways."""
-    found = []
     for row in paper.rows("table2"):
         one, other = paper.get("table2", row, "RelViT"), paper.get("table3", "ViT: RelViT", row)
         if other and (one.value, one.spread) == (other.value, other.spread):
-            found.append(
-                Slip(
-                    "Tables 2 and 3", f"{one.text} in both", "two ways of training",
-                    f"{paper.label(row)} has {one.text} both pre-trained and fine-tuned (Table 2) and trained jointly "
-                    f"(Table 3), value and spread alike: one may be a copy of the other.",
-                )
+            yield Slip(
+                "Tables 2 and 3", f"{one.text} in both", "two ways of training",
+                f"{paper.label(row)} has {one.text} both pre-trained and fine-tuned (Table 2) and trained jointly "
+                f"(Table 3), value and spread alike: one may be a copy of the other.",
             )  # fmt: skip
-    return found
 
 
 SAME = (  # what is the same thing in more than one table, by what to call it
@@ -231,8 +220,7 @@ SAME = (  # what is the same thing in more than one table, by what to call it
 )  # fmt: skip
 
 
-def _same_thing() -> list[Slip]:
-    found = []
+def _same_thing() -> Iterator[Slip]:
     for what, places in SAME:
         numbers = [paper.get(*place) for place in places]
         values = [n.value for n in numbers]
@@ -242,14 +230,11 @@ def _same_thing() -> list[Slip]:
         tables = " and ".join(", ".join(n.table[-1] for n in numbers).rsplit(", ", 1))
         once = any(n.table == "table3" for n in numbers)
         stages = " (Table 2's baseline is trained twice; Table 3's, as far as one can infer, once)" if once else ""
-        found.append(
-            Slip(
-                f"Tables {tables}", " / ".join(f"{v:.2f}" for v in values),
-                f"up to {max(values) - min(values):.2f} apart",
-                f"{what[:1].upper() + what[1:]}: {said}{stages}: compare within a table, not across.",
-            )
+        yield Slip(
+            f"Tables {tables}", " / ".join(f"{v:.2f}" for v in values),
+            f"up to {max(values) - min(values):.2f} apart",
+            f"{what[:1].upper() + what[1:]}: {said}{stages}: compare within a table, not across.",
         )  # fmt: skip
-    return found
 
 
 def _runs() -> Slip:
@@ -342,18 +327,15 @@ def _mega_mean() -> Slip:
     )  # fmt: skip
 
 
-def _patch_size() -> list[Slip]:
+def _patch_size() -> Iterator[Slip]:
     """Whether the best M gains more the smaller the patch, for each data set."""
-    best, found = _against_none(max), []
+    best = _against_none(max)
     for dataset in dict.fromkeys(column.split()[0] for column in best):
         gains = [gap for column, gap in best.items() if column.startswith(dataset)]  # patches of 32, 16, 14
         if gains != sorted(gains):
             said = ", ".join(f"{gap:+.2f}" for gap in gains)
-            found.append(
-                Slip(
-                    "Table 5, §4.3", "improves as much as the patch size is reduced", said,
-                    f"On {paper.label(dataset)} the best M does not gain more with every smaller patch: {said} for "
-                    "ViT-S/32, 16 and 14.",
-                )
+            yield Slip(
+                "Table 5, §4.3", "improves as much as the patch size is reduced", said,
+                f"On {paper.label(dataset)} the best M does not gain more with every smaller patch: {said} for "
+                "ViT-S/32, 16 and 14.",
             )  # fmt: skip
-    return found

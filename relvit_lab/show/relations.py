@@ -25,6 +25,7 @@ from relvit_lab.show.style import (
     YELLOW,
     Drawing,
     bare,
+    frame,
     ink_on,
     new_drawing,
     show_picture,
@@ -150,8 +151,7 @@ def _draw_arrows(ax: Axes, x: np.ndarray, y: np.ndarray, relations: np.ndarray, 
 def mark_anchor(ax: Axes, anchor: int, side: int) -> None:
     """A frame around the anchor, seen on light and on dark."""
     y, x = divmod(anchor, side)
-    for colour, width in (("white", 4.5), (INK, 2.0)):
-        ax.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, edgecolor=colour, linewidth=width, clip_on=False))
+    frame(ax, (x - 0.5, y - 0.5), 1, 1, ("white", 4.5), (INK, 2.0), clip_on=False)
 
 
 def _compass(ax: Axes) -> None:

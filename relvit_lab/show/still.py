@@ -11,13 +11,30 @@ from pathlib import Path
 
 import anywidget
 
-from relvit_lab.show.style import Drawing
+from relvit_lab.show.style import VERMILLION, Drawing
 
 LIFE = "Run All brings it to life."
 STILL = "relvit_still"  # in the metadata of that output
 PAPER = "background: var(--jp-layout-color0, #fff); color: var(--jp-content-font-color1, #222222)"
 FAINTER = "var(--jp-content-font-color2, #555)"
 """JupyterLab's colours, light or dark; elsewhere ink on white."""
+CONTROLS = f"""
+.relvit-controls {{ {PAPER}; font: 14px/1.4 system-ui, sans-serif; padding: 8px; box-sizing: border-box }}
+.relvit-controls .bar {{ display: flex; flex-wrap: wrap; gap: 4px 16px; align-items: center; margin-bottom: 6px }}
+.relvit-controls fieldset {{ border: 0; margin: 0; padding: 0; min-width: 0; display: flex; flex-wrap: wrap;
+  gap: 2px 10px; align-items: center }}
+.relvit-controls legend {{ float: left; padding: 0; margin-right: 8px; font-weight: 600 }}
+.relvit-controls label {{ display: inline-flex; gap: 4px; align-items: center; cursor: pointer }}
+.relvit-controls button, .relvit-controls select {{ font: inherit; padding: 2px 8px; cursor: pointer }}
+.relvit-controls input[type="number"] {{ font: inherit; width: 3em }}
+.relvit-controls input[type="range"] {{ width: 90px }}
+.relvit-controls figcaption {{ flex: 1; font-size: 13px; margin-bottom: 2px }}
+.relvit-controls figcaption b {{ display: block; font-size: 14px }}
+.relvit-controls figure canvas {{ width: 100%; aspect-ratio: 1; cursor: crosshair; touch-action: pan-y }}
+.relvit-controls .help {{ color: {FAINTER}; font-size: 12.5px; margin-top: 4px }}
+.relvit-controls :focus-visible {{ outline: 3px solid {VERMILLION}; outline-offset: 2px }}
+"""
+"""What has the class: a bar of controls, and the captions of its pictures."""
 
 HIDE = """
 .jp-OutputArea-child:has(.relvit-live) + .jp-OutputArea-child:has(.relvit-still) { display: none }
@@ -27,9 +44,14 @@ ONCE = (  # where a page shows the widget's own output as HTML, as nbconvert doe
 )
 
 
+CANVAS = Path(__file__).parent / "in_page" / "canvas.js"
+
+
 def script(file: str, *names: str) -> str:
-    """JavaScript files, one after the other, as one module. file: the Python file that the names are seen from."""
-    return "".join((Path(file).parent / name).read_text(encoding="utf-8") for name in names)
+    """JavaScript files, one after the other, as one module behind canvas.js. file: the Python file that the names are
+    seen from."""
+    files = (CANVAS, *(Path(file).parent / name for name in names))
+    return "".join(path.read_text(encoding="utf-8") for path in files)
 
 
 class Widget(anywidget.AnyWidget):

@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.backend_bases import RendererBase
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.readable import readable
@@ -138,8 +139,31 @@ def show_picture(ax: Axes, picture: np.ndarray, side: int, faded: float = 0.0) -
 
 def bare(ax: Axes, side: int) -> None:
     """A square panel of side x side patches, without ticks or frame."""
-    ax.set(xlim=(-0.5, side - 0.5), ylim=(side - 0.5, -0.5), xticks=[], yticks=[], aspect="equal")
+    window(ax, (-0.5, side - 0.5), (side - 0.5, -0.5))
+
+
+def window(ax: Axes, xlim: tuple[float, float], ylim: tuple[float, float]) -> None:
+    """What a panel shows, equal in both directions, without ticks or frame."""
+    ax.set(xlim=xlim, ylim=ylim, xticks=[], yticks=[], aspect="equal")
     ax.spines[:].set_visible(False)
+
+
+def grid(ax: Axes, side: int, width: float = 0.8) -> None:
+    """White lines between the patches."""
+    lines = np.arange(side - 1) + 0.5
+    ax.hlines(lines, -0.5, side - 0.5, color="white", linewidth=width)
+    ax.vlines(lines, -0.5, side - 0.5, color="white", linewidth=width)
+
+
+def frame(ax: Axes, corner, width: float, height: float, *strokes: tuple[str, float], **style) -> None:
+    """Strokes (colour, width) around a rectangle, each over those before it; white below is seen on a dark picture."""
+    for colour, line in strokes:
+        ax.add_patch(Rectangle(corner, width, height, fill=False, edgecolor=colour, linewidth=line, **style))
+
+
+def dark(colour) -> tuple[float, ...]:
+    """The colour, dark enough for text on white."""
+    return tuple(0.72 * part for part in to_rgb(colour))
 
 
 def ink_on(colour) -> str:

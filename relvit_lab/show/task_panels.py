@@ -6,7 +6,6 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
-from matplotlib.patches import Rectangle
 
 from relvit_lab.show.relations import RELATION_COLOURS, _check_anchor, mark_anchor, show_relations
 from relvit_lab.show.style import (
@@ -22,6 +21,8 @@ from relvit_lab.show.style import (
     YELLOW,
     Drawing,
     bare,
+    frame,
+    grid,
     ink_on,
     new_drawing,
     show_picture,
@@ -107,28 +108,20 @@ def show_matrix(ax: Axes, view: TaskView, values: np.ndarray, anchor: int, wrong
         colours = colours if wrong is not None else np.tile(to_rgb(BLUE), (n, 1))
     if view.of_pairs:
         columns, fill = n, colours
-        labels, frame = ("j", "i"), ((anchor - 0.5 - room, -0.5), 1 + 2 * room, n)  # column j, as in the panels above
+        labels, marked = ("j", "i"), ((anchor - 0.5 - room, -0.5), 1 + 2 * room, n)  # column j, as in the panels above
     else:
         columns = max(1, len(view.names))
         fill = np.full((n, columns, 3), to_rgb(PLAIN))
         fill[np.arange(n), values if view.is_class else 0] = colours
         labels = ("class" if view.is_class else "value", "place")
-        frame = ((-0.5, anchor - 0.5 - room), columns, 1 + 2 * room)  # the row of the anchor's place
+        marked = ((-0.5, anchor - 0.5 - room), columns, 1 + 2 * room)  # the row of the anchor's place
     ax.set_axis_on()
     ax.imshow(fill, interpolation="nearest", aspect=columns / n)
     ax.set(xlim=(-0.5, columns - 0.5), ylim=(n - 0.5, -0.5), xticks=[], yticks=[])
     ax.spines[:].set_visible(False)
     ax.set_xlabel(labels[0], labelpad=1)
     ax.set_ylabel(labels[1], labelpad=8 if labels[1] == "i" else 1, rotation=0 if labels[1] == "i" else 90)
-    for colour, width in (("white", 2.4), (INK, 0.9)):
-        ax.add_patch(Rectangle(*frame, fill=False, edgecolor=colour, linewidth=width, clip_on=False))
-
-
-def grid(ax: Axes, side: int) -> None:
-    """White lines between the patches."""
-    lines = np.arange(side - 1) + 0.5
-    ax.hlines(lines, -0.5, side - 0.5, color="white", linewidth=0.8)
-    ax.vlines(lines, -0.5, side - 0.5, color="white", linewidth=0.8)
+    frame(ax, *marked, ("white", 2.4), (INK, 0.9), clip_on=False)
 
 
 @styled

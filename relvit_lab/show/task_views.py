@@ -98,6 +98,14 @@ class TaskView:
         error = 100 * float(np.mean((said - target) ** 2))
         return f"MSE x 100: {error:.1f}; {right} of all {what} within {self.tolerance:.2g}"
 
+    def for_scripts(self) -> dict:
+        """How a page's scripts show it, ready for JSON; whoever sends it packs the target beside it."""
+        return {
+            "title": self.title, "kind": self.kind, "pairs": self.of_pairs, "asks": self.asks,
+            "sentence": self.sentence, "names": list(self.names), "marks": list(self.marks), "low": self.low,
+            "high": self.high, "tolerance": self.tolerance, "most": self.most, "digits": self.digits,
+        }  # fmt: skip
+
     def covering(self, said: np.ndarray) -> "TaskView":
         """The same with a class for everything that a head says: it may know more classes than the target has."""
         more = int(said.max()) + 1 - len(self.names) if self.is_class else 0

@@ -10,9 +10,9 @@ import hashlib
 import json
 import re
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ from relvit_lab.common.values import Setting, check, coerce, nearest_field
 from relvit_lab.method import backbones
 from relvit_lab.method.tasks import BUILT_IN, TASKS
 from relvit_lab.train import presets
+
+OTHER_NAMES = Path(__file__).with_name("other_names.txt")  # what people type for a field's name, field by field
 
 
 @dataclass(frozen=True)
@@ -53,11 +55,9 @@ class Experiment:
 
     dataset: str = setting(
         "digits", "digits, cifar10, cifar100, svhn, flower102, tiny_imagenet, imagenet100, a folder, or an .npz",
-        words="data data_set dataset_name data_name train_dir train_data imgs images",
     )  # fmt: skip
     data_dir: str = setting(
         "data", "where data sets are kept; relative paths are taken from the project", counts="never", recorded=False,
-        words="data_root root data_path data_folder dataset_dir dataset_path datadir",
     )  # fmt: skip
     data_source: str = setting(
         "packed", "image files: packed (decoded once) | files (each cropped anew from its original)", later=True,
@@ -65,37 +65,31 @@ class Experiment:
     )  # fmt: skip
     train_on: str = setting("train", "train | train+val (flower102)", later=True, choices=("train", "train+val"))
     scenario: str = setting(
-        "pretrain_finetune", "supervised | pretrain_finetune | downstream_only", counts="run",
-        choices=("supervised", "pretrain_finetune", "downstream_only"), planned=True,
-        words="mode stage training_mode strategy",
+        "pretrain_finetune", "supervised | pretrain_finetune | downstream_only",
+        counts="run", choices=("supervised", "pretrain_finetune", "downstream_only"), planned=True,
     )  # fmt: skip
     backbone: str | None = setting(
         None, "vit_nano, vit_s_4 (8, 32, 16, 14), swin_t, t2t_vit_14, or timm:NAME", planned=True,
-        words="model arch architecture model_name network net encoder",
     )  # fmt: skip
     tasks: tuple[str, ...] = setting(
         ("sprel", "abspos"), "of sprel, dist, ang, abspos, drloc", counts="tasks", planned=True,
-        words="task pretext losses objectives heads",
     )  # fmt: skip
     task_weights: tuple[float, ...] | None = setting(
         None, "of their losses; None: 1 each", counts="tasks", planned=True,
-        words="loss_weights weights_of_tasks lambdas",
     )  # fmt: skip
     mega_patches: int | None = setting(
-        None, "M: pre-train on M x M mega-patches (notebook 02)", counts="tasks", range=(1, 1024), none="0",
-        planned=True, words="mega megapatches mega_patch m",
+        None, "M: pre-train on M x M mega-patches (notebook 02)",
+        counts="tasks", range=(1, 1024), none="0", planned=True,
     )  # fmt: skip
     pos_embed: bool | None = setting(
         None, "positional embeddings; None: off in pre-training only", counts="pos_embed", planned=True,
-        words="pe position positional_embedding positional_embeddings pos_emb posemb pos_embedding position_embedding",
     )  # fmt: skip
     shuffle: bool = setting(
-        False, "shuffle the patches of each image before positional embeddings are added", counts="tasks", flag=True,
-        planned=True, words="permute shuffle_patches",
+        False, "shuffle the patches of each image before positional embeddings are added",
+        counts="tasks", flag=True, planned=True,
     )  # fmt: skip
     recipe: str = setting(
         "paper", "paper (the text) | released (the authors' code)", choices=("paper", "released"), planned=True,
-        words="config cfg",
     )  # fmt: skip
     preset: str | None = setting(
         None, "paper | demo | smoke (seconds)", counts="never", choices=("paper", "demo", "smoke"),
@@ -103,43 +97,20 @@ class Experiment:
     supervised_stages: int = setting(
         1, "2: Table 2's baseline, trained twice", counts="run", range=(1, 2), planned=True
     )
-    epochs: int | None = setting(
-        None, "of each stage", range=(1, 100_000), words="epoch n_epochs num_epochs max_epochs nepochs ep iterations",
-    )  # fmt: skip
-    batch_size: int | None = setting(
-        None, "images", range=(1, 1_000_000), words="bs batch batchsize train_batch_size mini_batch b",
-    )  # fmt: skip
-    lr: float | None = setting(
-        None, "highest learning rate", range=(0.0, 10.0),
-        words="learning_rate learningrate base_lr max_lr learn_rate blr alpha",
-    )  # fmt: skip
-    weight_decay: float | None = setting(None, "", range=(0.0, 10.0), words="wd decay l2 weightdecay")
-    dropout: float | None = setting(
-        None, "probability", range=(0.0, 0.99), words="drop drop_rate dropout_rate dropout_prob p_drop",
-    )  # fmt: skip
-    drop_path: float | None = setting(
-        None, "probability in the last block", range=(0.0, 0.99), words="drop_path_rate stochastic_depth droppath",
-    )  # fmt: skip
-    clip: float | None = setting(
-        None, "largest norm of the gradient; 0: none", range=(0.0, 1e9),
-        words="clip_grad grad_clip gradient_clip max_grad_norm clip_norm gradient_clip_val",
-    )  # fmt: skip
+    epochs: int | None = setting(None, "of each stage", range=(1, 100_000))
+    batch_size: int | None = setting(None, "images", range=(1, 1_000_000))
+    lr: float | None = setting(None, "highest learning rate", range=(0.0, 10.0))
+    weight_decay: float | None = setting(None, "", range=(0.0, 10.0))
+    dropout: float | None = setting(None, "probability", range=(0.0, 0.99))
+    drop_path: float | None = setting(None, "probability in the last block", range=(0.0, 0.99))
+    clip: float | None = setting(None, "largest norm of the gradient; 0: none", range=(0.0, 1e9))
     label_fraction: float = setting(
         1.0, "share of labelled images for supervised training and fine-tuning", counts="labels", range=(1e-9, 1.0),
-        words="labels label_frac fraction labelled_fraction few_labels subset",
     )  # fmt: skip
-    train_images: int | None = setting(
-        None, "use a fixed subset of this many images", range=(1, 10**9),
-        words="n_train num_train train_size max_train limit_train",
-    )  # fmt: skip
-    test_images: int | None = setting(None, "", range=(1, 10**9), words="n_test num_test test_size max_test")
-    image_size: int | None = setting(
-        None, "pixels a side", range=(1, 4096), planned=True,
-        words="img_size imgsize input_size resolution size image_resolution",
-    )  # fmt: skip
-    patch_size: int | None = setting(
-        None, "pixels a side; vit_nano only", range=(1, 4096), planned=True, words="patch p patchsize",
-    )  # fmt: skip
+    train_images: int | None = setting(None, "use a fixed subset of this many images", range=(1, 10**9))
+    test_images: int | None = setting(None, "", range=(1, 10**9))
+    image_size: int | None = setting(None, "pixels a side", range=(1, 4096), planned=True)
+    patch_size: int | None = setting(None, "pixels a side; vit_nano only", range=(1, 4096), planned=True)
     factored_heads: bool | None = setting(
         None, "attention-score heads of rank D // K, as in the authors' code", counts="tasks",
     )  # fmt: skip
@@ -150,58 +121,35 @@ class Experiment:
     drloc_form: str = setting(
         "paper", "task drloc as in its paper | released, as in its code", counts="drloc", choices=("paper", "released"),
     )  # fmt: skip
-    image_crop: str | None = setting(
-        None, "resized | padded | none", choices=("resized", "padded", "none"),
-        words="crop random_crop random_resized_crop",
-    )  # fmt: skip
-    flip: bool | None = setting(None, "mirror half of the training images", words="hflip horizontal_flip")
+    image_crop: str | None = setting(None, "resized | padded | none", choices=("resized", "padded", "none"))
+    flip: bool | None = setting(None, "mirror half of the training images")
     init_from: str | None = setting(
-        None, "a stage's id or a path: its backbone replaces pre-training", counts="weights", planned=True,
-        recorded=False,
-        words="checkpoint ckpt weights pretrained pretrained_weights load load_from init finetune resume_from "
-              "model_path from_checkpoint",
+        None, "a stage's id or a path: its backbone replaces pre-training",
+        counts="weights", planned=True, recorded=False,
     )  # fmt: skip
     stop_after: str | None = setting(
-        None, '"pretrain": leave fine-tuning out', counts="never",
-        choices=("pretrain", "finetune", "supervised", "supervised2", "joint"), planned=True,
-        words="stop until only_pretrain pretrain_only",
+        None, '"pretrain": leave fine-tuning out',
+        counts="never", choices=("pretrain", "finetune", "supervised", "supervised2", "joint"), planned=True,
     )  # fmt: skip
     knn: int | None = setting(
-        None, "in the end, also the accuracy of so many nearest neighbours on the frozen features", counts="never",
-        range=(1, 10_000), words="k_nn nearest_neighbours nearest_neighbors n_neighbors",
+        None, "in the end, also the accuracy of so many nearest neighbours on the frozen features",
+        counts="never", range=(1, 10_000),
     )  # fmt: skip
-    linear_probe: bool = setting(
-        False, "and that of a linear classifier on them", counts="never", flag=True,
-        words="linprobe linear_eval probe linear",
-    )  # fmt: skip
-    seed: int = setting(
-        0, "initialisation, order, augmentation", range=(0, 2**31 - 1), planned=True,
-        words="random_seed manual_seed random_state rng",
-    )  # fmt: skip
-    device: str = setting(
-        "auto", "cpu, cuda, cuda:1", counts="never", recorded=False, words="gpu cuda gpus accelerator"
-    )
+    linear_probe: bool = setting(False, "and that of a linear classifier on them", counts="never", flag=True)
+    seed: int = setting(0, "initialisation, order, augmentation", range=(0, 2**31 - 1), planned=True)
+    device: str = setting("auto", "cpu, cuda, cuda:1", counts="never", recorded=False)
     precision: str = setting(
         "auto", "auto | float32 | bf16", counts="never", choices=("auto", "float32", "bf16"), recorded=False,
-        words="amp fp16 bf16 mixed_precision half dtype",
     )  # fmt: skip
     compile: str = setting(
-        "auto", "auto | true | false: blocks, heads and losses by torch.compile", counts="never",
-        choices=("auto", "true", "false"), flag=True, recorded=False, words="torch_compile",
+        "auto", "auto | true | false: blocks, heads and losses by torch.compile",
+        counts="never", choices=("auto", "true", "false"), flag=True, recorded=False,
     )  # fmt: skip
     profile: bool = setting(
         False, "measure the parts of a few training steps", counts="never", flag=True, recorded=False,
-        words="profiler trace",
     )  # fmt: skip
-    run_dir: str = setting(
-        "runs", "results, one folder a stage", counts="never", recorded=False,
-        words="output output_dir out_dir out save_dir log_dir logdir "
-              "results_dir rundir save runs workdir work_dir checkpoint_dir",
-    )  # fmt: skip
-    fresh: bool = setting(
-        False, "train again even where there is a result", counts="never", flag=True, recorded=False,
-        words="overwrite force restart from_scratch clean no_resume reset",
-    )  # fmt: skip
+    run_dir: str = setting("runs", "results, one folder a stage", counts="never", recorded=False)
+    fresh: bool = setting(False, "train again even where there is a result", counts="never", flag=True, recorded=False)
     checkpoint_minutes: float = setting(5.0, "and after each epoch", counts="never", range=(0.0, 5.0), recorded=False)
 
     def __post_init__(self):
@@ -216,9 +164,12 @@ class Experiment:
             raise RelvitError(f"task_weights has {len(self.task_weights)} numbers for {len(self.tasks)} tasks")
 
     @classmethod
+    @cache
     def settings(cls) -> dict[str, Field]:
         """What is known of each field, by name, in their order."""
-        return {field.name: field.metadata["setting"] for field in dataclasses.fields(cls)}
+        words = dict(line.split(": ") for line in OTHER_NAMES.read_text(encoding="utf-8").splitlines())
+        own = {field.name: field.metadata["setting"] for field in dataclasses.fields(cls)}
+        return {name: dataclasses.replace(setting, words=words.get(name, "")) for name, setting in own.items()}
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
@@ -227,10 +178,14 @@ class Experiment:
     @classmethod
     def create(cls, values: Mapping[str, typing.Any]) -> typing.Self:
         """An Experiment from named values. Raises RelvitError for a name that is no field."""
-        for name in values:
+        cls._known(values)
+        return cls(**values)
+
+    @classmethod
+    def _known(cls, names: Iterable[str]) -> None:
+        for name in names:
             if name not in cls.names():
                 raise RelvitError(f"unknown parameter '{name}': {nearest_field(name, cls.settings())}")
-        return cls(**values)
 
     @classmethod
     def from_notebook(cls, namespace: Mapping[str, typing.Any]) -> typing.Self:
@@ -242,9 +197,7 @@ class Experiment:
         injected = [str(cell) for cell in namespace.get("In", []) if str(cell).startswith("# Parameters")]
         assigned = [node for cell in injected[-1:] for node in ast.parse(cell).body if isinstance(node, ast.Assign)]
         targets = (target for node in assigned for target in node.targets)
-        for name in (target.id for target in targets if isinstance(target, ast.Name)):
-            if name not in cls.names():
-                raise RelvitError(f"unknown parameter '{name}': {nearest_field(name, cls.settings())}")
+        cls._known(target.id for target in targets if isinstance(target, ast.Name))
         return cls(**{name: namespace[name] for name in cls.names() if name in namespace})
 
     @cached_property

@@ -1,20 +1,28 @@
 """§4 (beyond its tables): what the frozen feature is worth, by its nearest neighbours and by a linear classifier.
 
-n training and t test images, D dimensions of the feature that the classifier of a model would read.
+n training and t test images, D dimensions of the feature that the classifier of a model would read. Training does not
+depend on it, so that it may be asked of a finished stage: the same command then trains nothing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from relvit_lab import data
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.data import Split
+from relvit_lab.data.base import counter
 from relvit_lab.method.model import RelViT
 from relvit_lab.method.pipeline import Pipeline
+from relvit_lab.train.build import build_model, build_pipeline, train_feed
+from relvit_lab.train.device import Device
+from relvit_lab.train.events import Note
+from relvit_lab.train.experiment import Experiment, Stage
 from relvit_lab.train.feed import Feed, SplitFeed
+from relvit_lab.train.stage_folder import RunFolder
 
 TEMPERATURE = 0.07  # of the neighbours' votes: Wu et al., CVPR 2018
 BLOCK = 2**24  # similarities held at a time (64 MiB)
@@ -137,3 +145,42 @@ def linear_accuracy(train: Tensor, train_labels: Tensor, test: Tensor, test_labe
 def _check_images(train: Tensor) -> None:
     if not len(train):
         raise RelvitError("k-NN and linear probe need training images, and there are none")
+
+
+# Of a finished stage
+
+
+def missing_probes(e: Experiment, result: dict) -> list[str]:
+    """The metrics that the experiment asks for and a result lacks."""
+    asked = [f"knn_{e.knn}"] * (e.knn is not None) + ["linear_probe"] * e.linear_probe
+    return [name for name in asked if name not in result["metrics"]]
+
+
+def add_probes(stage: Stage, folder: RunFolder, device: Device, dataset: Callable[[], data.Dataset]) -> Iterator[Note]:
+    """Compute what the experiment asks for and the folder's result.json lacks: "knn_K", the accuracy in % of the
+    K nearest neighbours on the test images, and "linear_probe". The classifiers learn from the stage's training images
+    (fine-tuning's share of labels too), without augmentation, and the weights in model.safetensors. The folder's lock
+    is held by the caller."""
+    e, result = stage.experiment, folder.ended()
+    missing = missing_probes(e, result)
+    if not missing:
+        return
+    linear = "linear_probe" in missing
+    k = e.knn if len(missing) > linear else None
+    whole = dataset()
+    train, test = train_feed(stage, whole, device.torch), SplitFeed(whole.test, device.torch)
+    words = " and ".join([f"{k} nearest neighbours"] * (k is not None) + ["a linear probe"] * linear)
+    yield Note(f"{words} on the frozen features of {len(train):,} training and {len(test):,} test images")
+    model = build_model(stage, len(whole.classes))
+    model.load_state_dict(folder.weights())
+    model.to(device.torch)
+    pipeline = build_pipeline(stage, whole)
+    with counter(len(train) + len(test), "frozen features") as count:
+        found = probe(
+            model, pipeline, train, test, k, linear, e.batch_size, device.autocast, lambda seen, _: count(seen)
+        )
+    if "knn" in found:
+        found[f"knn_{k}"] = found.pop("knn")
+    result["metrics"] |= found
+    result["units"] |= dict.fromkeys(found, "%")
+    folder.write_json("result.json", result)

@@ -21,11 +21,10 @@ from relvit_lab.train.environment import commit
 from relvit_lab.train.events import EpochDone, Event, Note, StageFinished, StageStarted
 from relvit_lab.train.experiment import Experiment, Stage
 from relvit_lab.train.finish import about, result, weights
-from relvit_lab.train.fresh import Fresh
+from relvit_lab.train.probes import add_probes, missing_probes
 from relvit_lab.train.profile import Profile, profile_table
 from relvit_lab.train.signals import Signals, end_by
 from relvit_lab.train.stage_folder import RunFolder
-from relvit_lab.train.stage_probes import add_probes, missing_probes
 from relvit_lab.train.state import Training, same_data
 
 
@@ -60,6 +59,26 @@ def _run(experiment: Experiment, stages: tuple[Stage, ...], device: Device) -> G
     anew = Fresh(device.folder(stages[-1].folder), experiment.fresh)
     for stage in stages:
         yield from run_stage(stage, device, dataset, anew, experiment.notes() + passed_over(experiment.device))
+
+
+class Fresh:
+    """fresh=True: what an earlier invocation left is cleared, once; a run that was begun anew and stopped goes on.
+
+    last: the folder of the run's last stage, which keeps when the run was begun anew. asked: fresh=True."""
+
+    def __init__(self, last: RunFolder, asked: bool):
+        self.last, self.now = last, time.time_ns()
+        self.asked, self.since = asked, last.fresh_since() if asked else None
+
+    def clears(self, folder: RunFolder) -> bool:
+        """Whether what is in a stage's folder is from before."""
+        return self.asked and folder.is_older(self.now if self.since is None else self.since)
+
+    def begin(self) -> None:
+        """Once a stage of the run is about to be trained."""
+        if self.asked and self.since is None:
+            self.since = self.now
+            self.last.begin_fresh(self.now)
 
 
 def run_stage(

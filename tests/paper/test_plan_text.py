@@ -4,9 +4,9 @@ import json
 
 import pytest
 
+from relvit_lab import data
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.paper.plan import cells as plan
-from relvit_lab.paper.plan import cost as plan_text
 from relvit_lab.paper.plan.cost import cell_table, measured_rates, plan_table, training_flops
 from relvit_lab.train.experiment import Experiment
 from relvit_lab.train.flops import stage_flops
@@ -206,9 +206,10 @@ def test_images_are_counted_as_a_run_sees_them():
 
 
 def test_every_data_set_of_the_plan_has_its_number_of_images():
-    assert set(plan_text.IMAGES) == set(plan.DATASETS)
-    assert plan_text.IMAGES["svhn"] == (73_257, 26_032, 0)
-    assert plan_text.IMAGES["tiny_imagenet"] == (100_000, 10_000, 0)
+    images = {name: data.describe(name).images for name in plan.DATASETS}
+    assert all(images.values())
+    assert images["svhn"] == {"training": 73_257, "test": 26_032}
+    assert images["tiny_imagenet"] == {"training": 100_000, "val": 10_000}
 
 
 def test_images_that_are_not_known_give_no_hours(tmp_path):

@@ -330,7 +330,7 @@ def test_where_recorded_runs_are_shown_a_column_without_any_has_no_empty_places(
         "Supervised": ("released",), "RelViT": (), "Improv.": (),
     }  # fmt: skip
     page = to_html(filled, runs_dir)
-    assert page.count("<th scope=\"col\"") == 4 and page.count("<td style") == 4 * len(filled.rows)
+    assert page.count('<th scope="col"') == 4 and page.count("<td style") == 4 * len(filled.rows)
     assert "85.00" in page and "90.23" in page, "ours, and the paper's own"
     none = paper_table("table5", replace(collect([runs_dir]), recorded=True), plan.cells("table5"))
     assert not any(map(none.shown, none.columns)) and "None of the recorded runs" in none.notes[-1]

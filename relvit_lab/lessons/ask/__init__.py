@@ -5,7 +5,7 @@
     relation = answer_or_reference("01-relation", relation)   so that an unsolved notebook runs on
     progress()                                     what was tried, right and predicted, over all sessions
 
-A notebook's exercises and predictions are data in the file of its name; the cells of the notebook hold the text.
+A notebook's exercises.py and predictions.toml hold what is right; the cells of the notebook hold the text.
 """
 
 from relvit_lab.lessons.ask.base import EXERCISES, PREDICTIONS, Exercise, Mistake, NotYet, Prediction, call

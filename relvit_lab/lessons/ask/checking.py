@@ -5,11 +5,12 @@ import importlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.lessons.ask import journal
-from relvit_lab.lessons.ask.base import EXERCISES, PREDICTIONS, Exercise, Mistake, NotYet, Prediction
+from relvit_lab.lessons.ask.base import EXERCISES, PREDICTIONS, Exercise, Mistake, NotYet, Prediction, add_predictions
 from relvit_lab.lessons.ask.difference import Difference
 
 NOTEBOOKS = (
@@ -98,7 +99,8 @@ def _load(registry: Any, name: str) -> Exercise | Prediction:
 def load_all() -> None:
     """Register the exercises and predictions of all notebooks."""
     for module in NOTEBOOKS:
-        importlib.import_module(f"relvit_lab.lessons.{module}.exercises")
+        exercises = importlib.import_module(f"relvit_lab.lessons.{module}.exercises")
+        add_predictions(Path(exercises.__file__).with_name("predictions.toml"))
 
 
 def _sentence(text: str) -> str:

@@ -3,21 +3,20 @@ With the answer opens what follows the question, up to the next heading (veil.py
 
 import html
 from collections.abc import Sequence
-from pathlib import Path
 
 import traitlets
 
 from relvit_lab.lessons.ask import journal
 from relvit_lab.lessons.ask.base import Prediction
 from relvit_lab.lessons.ask.veil import ANSWER, asked, veil
-from relvit_lab.show.still import LIFE, Widget
+from relvit_lab.show.still import LIFE, Widget, script
 
 
 class Predict(Widget):
     """chosen: the choice made first, "" before; it is never overwritten, so that nobody predicts after the fact, and
     of an earlier session, where the journal has it. shown: the veil was lifted without a choice."""
 
-    _esm = Path(__file__).with_name("prediction.js")
+    _esm = script(__file__, "prediction.js")
 
     question = traitlets.Unicode().tag(sync=True)
     choices = traitlets.List(traitlets.Unicode()).tag(sync=True)

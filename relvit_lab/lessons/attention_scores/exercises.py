@@ -1,4 +1,4 @@
-"""Exercises and predictions of notebook 03_attention_scores."""
+"""Exercises of notebook 03_attention_scores."""
 
 import math
 
@@ -6,47 +6,10 @@ import torch
 from torch import Tensor
 
 from relvit_lab.lessons.ask.answers import name_mistake, number, tensor_or_list
-from relvit_lab.lessons.ask.base import EXERCISES, Exercise, Mistake, NotYet, add_predictions
+from relvit_lab.lessons.ask.base import EXERCISES, Exercise, Mistake, NotYet
 from relvit_lab.lessons.ask.difference import Difference
 from relvit_lab.lessons.ask.tables import compared
 from relvit_lab.method.relations import spatial_relations
-
-add_predictions(
-    ("03-symmetric",
-     "All nine W are symmetric (W = Wᵀ). What can the nine scores of a pair still tell?",
-     "neither left from right, nor top from bottom",
-     "Then z_i W z_jᵀ = z_j W z_iᵀ: the pairs (i, j) and (j, i) get the same nine scores, so the same answer. Of "
-     "two opposite relations at most one is right."),
-    ("03-share",
-     "Nine full matrices W at D = 384 (eq. 8 as printed): how many parameters is that, of ViT-S/4's 21.3 million?",
-     "6 %",
-     "9 × 384² = 1,327,104, which is 6.2 %. The “+2 %” of the paper is the released code's smaller form."),
-    ("03-zero",
-     "All scores are 0. How large is the loss of SpRel (eq. 10)?",
-     "log 9, about 2.20",
-     "Nine equal scores are nine probabilities of 1/9, and −log(1/9) = log 9 for each pair, so also for the mean."),
-    ("03-confused",
-     "A patch of a digit lies left of another in its row (LC), and the model errs. What does it say most often?",
-     "LT or LB: left is right, the row is not",
-     "The classes are not equally far apart: LC, LT and LB are all left, and one row up or down is a small step."),
-    ("03-shuffle",
-     "The patches of an image are shuffled by p (token t holds patch p[t]). Without positional embeddings, what "
-     "happens to a score matrix S?",
-     "it becomes S[p][:, p]",
-     "Nothing tells the model where a patch was put, so each token stays what it was and only its number changes: "
-     "rows and columns move together."),
-    ("03-rows",
-     "A softmax makes probabilities p[k, i, j] of the nine scores of each pair. For one i and one k, they are added "
-     "up over all N patches j. What comes out?",
-     "another number for each i and k",
-     "The softmax goes over k, so the nine probabilities of a pair sum to 1. Nothing ties the pairs of a row "
-     "together. Inside the backbone it is the other way round: there the softmax goes over j."),
-    ("03-even",
-     "Fresh weights: at how many of the 17 tokens (CLS and 16 patches) does a patch look, counted in equal parts?",
-     "nearly all 17",
-     "Fresh queries and keys are so small that all their products are near 0: every row is almost even, 1/17 each. "
-     "Only training makes heads choosy."),
-)  # fmt: skip
 
 
 def _random(*shape: int, seed: int) -> Tensor:

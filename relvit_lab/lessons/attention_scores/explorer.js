@@ -16,25 +16,12 @@ function render({ model, el }) {
 
   // -- the page -----------------------------------------------------------------------------------------------------
   const unique = `scores${Math.random().toString(36).slice(2)}`;
-  function radios(title, choices, pick) {
-    const set = element("fieldset", {}, element("legend", {}, title));
-    for (const [value, text] of choices) {
-      const input = element("input", { type: "radio", name: unique + title, value });
-      input.addEventListener("change", () => pick(value));
-      set.append(element("label", {}, input, text));
-    }
-    return set;
-  }
-  function control(tag, attributes, act, ...children) {
-    const made = element(tag, attributes, ...children);
-    made.addEventListener(tag === "button" ? "click" : "input", () => act(made));
-    return made;
-  }
   const most = (what) => Math.max(...r.data.models.map((one) => one[what]));
   const options = (count, text) => Array.from({ length: count }, (_, k) => element("option", { value: k }, text(k)));
-  const tasks = radios("Task", Object.entries(r.data.tasks).map(([key, { title }]) => [key, title]), (key) =>
+  const titles = Object.entries(r.data.tasks).map(([key, { title }]) => [key, title]);
+  const tasks = radios("Task", `${unique}task`, titles, (key) =>
     change({ task: key, k: Math.min(s.k, r.data.tasks[key].names.length ? r.data.tasks[key].names.length - 1 : 0) }));
-  const shows = radios("Maps", [["softmax", "softmax over K"], ["scores", "raw scores"]], (value) =>
+  const shows = radios("Maps", `${unique}maps`, [["softmax", "softmax over K"], ["scores", "raw scores"]], (value) =>
     change({ softmax: value === "softmax" }));
   const block = control("select", { "aria-label": "block of the backbone" }, () =>
     change({ block: Number(block.value) + 1 }), ...options(most("blocks"), (k) => `block ${k + 1}`));
@@ -44,15 +31,14 @@ function render({ model, el }) {
     element("option", { value: "token" }, "from token j"), element("option", { value: "cls" }, "from CLS"));
   const seed = control("input", { type: "number", min: 0, max: last, "aria-label": "seed of the shuffle" }, () =>
     reorder(between(0, Math.round(Number(seed.value) || 0), last)));
-  const undo = control("button", { type: "button" }, () => reorder(0), "Unshuffle");
-  const shuffle = control("button", { type: "button" }, () => reorder((s.shuffle % last) + 1), "Shuffle");
+  const undo = button("Unshuffle", () => reorder(0));
+  const shuffle = button("Shuffle", () => reorder((s.shuffle % last) + 1));
   const back = control("input", { type: "checkbox", value: "back" }, () => change({ back: back.checked }));
   const range = { type: "range", min: 0, max: 1, step: 0.05, value: s.colour, "aria-label": "colours over the image" };
   const colour = control("input", range, () => change({ colour: Number(colour.value) }));
   const file = element("input", { type: "file", accept: "image/*", hidden: "" });
   file.addEventListener("change", () => file.files[0] && send(file.files[0]));
-  const own = control("button", { type: "button" }, () => (noKernel() ? refuse("An image of your own") : file.click()),
-    "Own image …");
+  const own = button("Own image …", () => (noKernel() ? refuse("An image of your own") : file.click()));
   const attention = element("fieldset", {}, element("legend", {}, "Attention"), block, head, cls);
 
   function panel(kind, label) {
@@ -74,7 +60,7 @@ function render({ model, el }) {
   const chosen = element("div", { class: "chosen-pair" }, element("div", { class: "pair" }, table), words);
   const help = element("div", { class: "help" });
   let about = r.data.note; // the image
-  const root = element("div", { class: "relvit-scores" },
+  const root = element("div", { class: "relvit-scores relvit-controls" },
     element("div", { class: "bar" }, tasks, shows),
     element("div", { class: "bar" }, ...(most("blocks") ? [attention] : []), shuffle,
       element("label", {}, "seed", seed), undo, element("label", {}, back, "patches put back"),
@@ -217,26 +203,18 @@ function render({ model, el }) {
         tell();
       });
       each.canvas.addEventListener("keydown", (event) => {
-        const { key, shiftKey, ctrlKey } = event, which = s.pinned !== shiftKey ? "i" : "j";
+        const { key } = event, which = s.pinned !== event.shiftKey ? "i" : "j";
         if (event.altKey || event.metaKey) return;
         if (isAll) {
-          const next = key in STEPS ? s.k + STEPS[key][0] * painted.columns() + STEPS[key][1]
+          const next = key in WAYS ? s.k + WAYS[key][0] * painted.columns() + WAYS[key][1]
             : { Home: 0, End: outputs() - 1 }[key];
           if (next === undefined) return;
           if (next >= 0 && next < outputs()) change({ k: next });
         } else {
-          const now = whereIs(s[which]);
-          let [y, x] = [Math.floor(now / side), now % side];
-          if (key in STEPS) [y, x] = [clip(y + STEPS[key][0]), clip(x + STEPS[key][1])];
-          else if (key === "Home") [y, x] = [ctrlKey ? 0 : y, 0];
-          else if (key === "End") [y, x] = [ctrlKey ? side - 1 : y, side - 1];
-          else if (key === "PageUp") y = 0;
-          else if (key === "PageDown") y = side - 1;
-          else if (key === "Enter" || key === " ") s.pinned = !s.pinned;
-          else if (key === "Escape") s.pinned = false;
+          const now = whereIs(s[which]), to = led(event, [Math.floor(now / side), now % side], [side, side]);
+          if (to) move({ [which]: tokenAt(to[0] * side + to[1]) });
+          else if (pins(event, s)) paint(), tell();
           else return;
-          if (["Enter", " ", "Escape"].includes(key)) paint(), tell();
-          else move({ [which]: tokenAt(y * side + x) });
         }
         event.preventDefault();
         event.stopPropagation();
@@ -258,7 +236,7 @@ function render({ model, el }) {
     else if (waiting === null) follow();
   }
   async function load() {
-    r.picture = await createImageBitmap(new Blob([r.data.png], { type: "image/png" }));
+    r.picture = await decoded(r.data.png);
     build();
   }
   function renew() {
@@ -268,20 +246,16 @@ function render({ model, el }) {
     load();
   }
   follow();
-  const fit = () => rows[0].panels.some((each) =>
-    Math.round(each.canvas.clientWidth * devicePixelRatio) !== each.size) && build();
   const heard = { "change:extra": arrive, "change:data": renew, "change:trouble": () => build() };
   for (const key of ["task", "token", "score", "softmax", "shuffle", "block", "head", "cls", "back"])
     heard[`change:${key}`] = () => waiting === null && follow();
   for (const [event, act] of Object.entries(heard)) model.on(event, act);
-  const watcher = new ResizeObserver(fit);
-  window.addEventListener("resize", fit); // a zoom or another screen, too: more pixels in the same space
+  let rest = () => {};
   others?.own().then((pixels) => (planes ??= pixels));
-  load().then(() => rows.forEach(({ panels }) => panels.forEach((each) => watcher.observe(each.canvas))));
+  load().then(() => (rest = onResize(rows.flatMap(({ panels }) => panels), build)));
   return () => {
     gone = true;
-    watcher.disconnect();
-    window.removeEventListener("resize", fit);
+    rest();
     for (const [event, act] of Object.entries(heard)) model.off(event, act);
   };
 }

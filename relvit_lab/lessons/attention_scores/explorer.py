@@ -6,62 +6,46 @@ The kernel computes one order of the patches at a time and sends it whole; picki
 import base64
 import io
 
-import matplotlib
 import numpy as np
 import traitlets
-from matplotlib.colors import to_hex
 
 from relvit_lab.common.errors import RelvitError, nearest
 from relvit_lab.lessons.attention_scores.explorer_data import ScoresData, scores_data, with_image
 from relvit_lab.lessons.attention_scores.explorer_figure import draw_scores
 from relvit_lab.show.in_page.pack import carried
-from relvit_lab.show.model_input import SHUFFLES, png
+from relvit_lab.show.model_input import SHUFFLES
 from relvit_lab.show.relations import default_anchors
-from relvit_lab.show.still import FAINTER, HIDE, PAPER, Widget, script
-from relvit_lab.show.style import HEAT, VERMILLION, Drawing
+from relvit_lab.show.still import CONTROLS, HIDE, Widget, script
+from relvit_lab.show.style import Drawing
 from relvit_lab.show.task_panels import class_colours
 
 CARRIED = 1_000_000  # bytes of scores and attention, at most, that a page without a kernel takes along
 MODULE = (
-    "../explorer_canvas.js", "../explorer_page.js", "explorer_read.js", "explorer_compute.js", "explorer_paint.js",
+    "../explorer_grid.js", "../explorer_page.js", "explorer_read.js", "explorer_compute.js", "explorer_paint.js",
     "explorer.js",
 )  # fmt: skip
 CHOICES = ("score", "softmax", "shuffle", "block", "head", "cls", "back")
-CSS = f"""
-.relvit-scores {{ {PAPER}; font: 14px/1.4 system-ui, sans-serif; padding: 8px;
-  max-width: 1560px; box-sizing: border-box }}
-.relvit-scores .bar {{ display: flex; flex-wrap: wrap; gap: 4px 16px; align-items: center; margin-bottom: 6px }}
-.relvit-scores [hidden] {{ display: none !important }}
-.relvit-scores fieldset {{ border: 0; margin: 0; padding: 0; min-width: 0; display: flex; flex-wrap: wrap;
-  gap: 2px 10px; align-items: center }}
-.relvit-scores legend {{ float: left; padding: 0; margin-right: 8px; font-weight: 600 }}
-.relvit-scores label {{ display: inline-flex; gap: 4px; align-items: center; cursor: pointer }}
-.relvit-scores button, .relvit-scores select {{ font: inherit; padding: 2px 8px; cursor: pointer }}
-.relvit-scores input[type="number"] {{ font: inherit; width: 3em }}
-.relvit-scores input[type="range"] {{ width: 90px }}
-.relvit-scores h4 {{ margin: 8px 0 2px; font-size: 15px; padding-top: 4px;
-  border-top: 1px solid var(--jp-border-color2, #ddd) }}
-.relvit-scores h4 small {{ font-size: 13px; font-weight: 400; margin-left: 12px }}
-.relvit-scores .panels {{ display: grid; gap: 10px 14px; grid-template-columns: repeat(auto-fit, minmax(185px, 1fr)) }}
-.relvit-scores figure {{ min-width: 0; max-width: 360px; margin: 0; display: flex; flex-direction: column }}
-.relvit-scores figcaption {{ flex: 1; font-size: 13px; margin-bottom: 2px }}
-.relvit-scores figcaption b {{ display: block; font-size: 14px }}
-.relvit-scores figure canvas {{ width: 100%; aspect-ratio: 1; cursor: crosshair; touch-action: pan-y }}
-.relvit-scores .scale {{ display: flex; gap: 6px; align-items: center; font-size: 13px; min-height: 20px }}
-.relvit-scores .scale i {{ flex: 1; height: 10px }}
-.relvit-scores .chosen-pair {{ display: flex; flex-wrap: wrap; gap: 4px 20px; align-items: center; margin-top: 6px }}
-.relvit-scores .said {{ flex: 1 1 260px; font-size: 16px; min-height: 2.8em }}
-.relvit-scores .trouble {{ color: var(--jp-error-color1, #A33B00); font-weight: 600 }}
-.relvit-scores .many .said {{ flex-basis: 100% }}
-.relvit-scores .pair {{ overflow-x: auto; max-width: 100% }}
-.relvit-scores table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; white-space: nowrap;
-  margin: 2px }}
-.relvit-scores th, .relvit-scores td {{ padding: 2px 8px; text-align: right; font-size: 14px }}
-.relvit-scores th:first-child, .relvit-scores td:first-child {{ text-align: left; font-weight: 600 }}
-.relvit-scores td {{ min-width: 3.6em }}
-.relvit-scores .chosen {{ outline: 2px solid; outline-offset: -2px }}
-.relvit-scores .help {{ color: {FAINTER}; font-size: 12.5px; margin-top: 4px }}
-.relvit-scores :focus-visible {{ outline: 3px solid {VERMILLION}; outline-offset: 2px }}
+CSS = """
+.relvit-scores { max-width: 1560px }
+.relvit-scores [hidden] { display: none !important }
+.relvit-scores h4 { margin: 8px 0 2px; font-size: 15px; padding-top: 4px;
+  border-top: 1px solid var(--jp-border-color2, #ddd) }
+.relvit-scores h4 small { font-size: 13px; font-weight: 400; margin-left: 12px }
+.relvit-scores .panels { display: grid; gap: 10px 14px; grid-template-columns: repeat(auto-fit, minmax(185px, 1fr)) }
+.relvit-scores figure { min-width: 0; max-width: 360px; margin: 0; display: flex; flex-direction: column }
+.relvit-scores .scale { display: flex; gap: 6px; align-items: center; font-size: 13px; min-height: 20px }
+.relvit-scores .scale i { flex: 1; height: 10px }
+.relvit-scores .chosen-pair { display: flex; flex-wrap: wrap; gap: 4px 20px; align-items: center; margin-top: 6px }
+.relvit-scores .said { flex: 1 1 260px; font-size: 16px; min-height: 2.8em }
+.relvit-scores .trouble { color: var(--jp-error-color1, #A33B00); font-weight: 600 }
+.relvit-scores .many .said { flex-basis: 100% }
+.relvit-scores .pair { overflow-x: auto; max-width: 100% }
+.relvit-scores table { border-collapse: collapse; font-variant-numeric: tabular-nums; white-space: nowrap;
+  margin: 2px }
+.relvit-scores th, .relvit-scores td { padding: 2px 8px; text-align: right; font-size: 14px }
+.relvit-scores th:first-child, .relvit-scores td:first-child { text-align: left; font-weight: 600 }
+.relvit-scores td { min-width: 3.6em }
+.relvit-scores .chosen { outline: 2px solid; outline-offset: -2px }
 """
 
 
@@ -76,7 +60,7 @@ class ScoresExplorer(Widget):
     """
 
     _esm = script(__file__, *MODULE)
-    _css = HIDE + CSS
+    _css = HIDE + CONTROLS + CSS
 
     data = traitlets.Dict().tag(sync=True)  # the image, the tasks, and the orders that are carried along
     extra = traitlets.Dict().tag(sync=True)  # the order that was asked for last: {"shuffle", "models"}
@@ -211,25 +195,16 @@ def explore_scores(
 
 def _for_the_browser(shown: ScoresData) -> dict:
     """Small things as JSON; the picture, targets and scores as bytes, little-endian."""
-    heat = matplotlib.colormaps[HEAT](np.arange(256), bytes=True)[:, :3]
     return {
-        "side": shown.side,
+        **shown.for_scripts(),
         "note": " ".join(filter(None, (shown.note, shown.left_out))),
-        "png": png(shown.picture),
-        "permutations": shown.permutations.astype("uint8").tobytes(),  # N is at most 256
         "models": [_about(shown, m) for m in range(len(shown.names))],
         "tasks": {
-            name: {
-                "title": view.title, "kind": view.kind, "pairs": view.of_pairs, "asks": view.asks,
-                "names": list(view.names), "marks": list(view.marks), "low": view.low, "high": view.high,
-                "colours": [to_hex(colour) for colour in class_colours(view)], "tolerance": view.tolerance,
-                "target": view.target.astype("<f4").tobytes(),
-            }
+            name: {**view.for_scripts(), "colours": class_colours(view), "target": view.target.astype("<f4").tobytes()}
             for name, view in shown.tasks.items()
         },
         "shuffles": {"0": _order(shown, 0)["models"]},
-        "heat": heat.tobytes(),
-    }  # fmt: skip
+    }
 
 
 def _about(shown: ScoresData, model: int) -> dict:

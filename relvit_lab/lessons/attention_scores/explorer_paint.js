@@ -5,28 +5,9 @@ const MANY = 12; // outputs up to which each has its column in the table
 function painter(r) {
   const { s, side, N, task, isPlaces, isClass, answers, patchAt, whereIs, target, said, isWrong, outputs, name } = r;
   const { heat } = r;
-  const place = (t, size) => {
-    const [y, x] = [Math.floor(t / side), t % side];
-    return [at(x, size, side), at(y, size, side), at(x + 1, size, side), at(y + 1, size, side)];
-  };
-  const under = { size: 0 };
-  /** The picture under the colours: the more colour lies over it, the paler it is. */
+  let under = { size: 0 };
   function picturesUnder(size) {
-    if (under.size === size) return under;
-    under.plain = layer(size, (ctx) => {
-      ctx.imageSmoothingEnabled = false;
-      for (let t = 0; t < N; t++) {
-        const [x, y, right, bottom] = place(whereIs(t), size), from = patchAt(t), c = r.picture.width / side;
-        ctx.drawImage(r.picture, (from % side) * c, Math.floor(from / side) * c, c, c, x, y, right - x, bottom - y);
-      }
-    });
-    under.pale = layer(size, (ctx) => {
-      ctx.filter = `saturate(${1 - s.colour})`;
-      ctx.drawImage(under.plain, 0, 0);
-      ctx.fillStyle = `rgba(255, 255, 255, ${s.colour / 2})`;
-      ctx.fillRect(0, 0, size, size);
-    });
-    under.size = size;
+    if (under.size !== size) under = { size, ...underlay(r.picture, side, size, s.colour, patchAt, whereIs, false) };
     return under;
   }
 
@@ -74,14 +55,14 @@ function painter(r) {
     ctx.textAlign = "center";
     ctx.textBaseline = "middle";
     for (let t = 0; t < N; t++) {
-      const [x, y, right, bottom] = place(own ? t : whereIs(t), size), shade = fill(t), sees = mark(t);
+      const [x, y, w, h] = cell(own ? t : whereIs(t), size, side), shade = fill(t), sees = mark(t);
       if (!shade) {
-        ctx.drawImage(plain, x, y, right - x, bottom - y, x, y, right - x, bottom - y);
+        ctx.drawImage(plain, x, y, w, h, x, y, w, h);
         continue;
       }
       ctx.globalAlpha = Math.sqrt(s.colour);
       ctx.fillStyle = `rgb(${shade})`;
-      ctx.fillRect(x, y, right - x, bottom - y);
+      ctx.fillRect(x, y, w, h);
       ctx.globalAlpha = 1;
       const ink = s.colour < 0.3 ? "#FFFFFF" : inkOn(shade);
       if (sees && typeof sees === "object") sign(ctx, x, y, c, sees.relation, sees.cross, ink);
@@ -94,14 +75,10 @@ function painter(r) {
         ctx.fillText(sees, x + c / 2, y + c / 2);
       }
     }
-    ctx.fillStyle = "#FFFFFFCC";
-    for (let k = 1; k < side; k++) {
-      ctx.fillRect(at(k, size, side), 0, ratio, size);
-      ctx.fillRect(0, at(k, size, side), size, ratio);
-    }
+    gridLines(ctx, size, side, ratio, "#FFFFFFCC");
     for (const [q, thin, dashed] of frames) {
-      const [x, y, right, bottom] = place(q, size), pad = thin * ratio;
-      frame(ctx, x + pad, y + pad, right - x - 2 * pad, bottom - y - 2 * pad, pad, dashed);
+      const [x, y, w, h] = cell(q, size, side), pad = thin * ratio;
+      frame(ctx, x + pad, y + pad, w - 2 * pad, h - 2 * pad, pad, dashed);
     }
   }
   const pair = () => [...(s.i === s.j ? [] : [[whereIs(s.i), 1.8, true]]), [whereIs(s.j), 2.6, false]];
@@ -150,9 +127,9 @@ function painter(r) {
       const left = Math.round((k % columns()) * wide + (wide - length) / 2);
       const top = Math.round(Math.floor(k / columns()) * tall + word + 4 * ratio);
       values.forEach((v, t) => {
-        const [x, y, right, bottom] = place(whereIs(t), length);
+        const [x, y, w, h] = cell(whereIs(t), length, side);
         ctx.fillStyle = `rgb(${heat((v - low) / (high - low || 1))})`;
-        ctx.fillRect(left + x, top + y, right - x, bottom - y);
+        ctx.fillRect(left + x, top + y, w, h);
       });
       ctx.fillStyle = getComputedStyle(ctx.canvas).color || INK; // of the page, which may be dark
       ctx.font = `${k === s.k ? "bold " : ""}${word * 0.9}px system-ui,sans-serif`;
@@ -206,18 +183,18 @@ function fillTable(r, table) {
     const some = new Set([r.target(a, b), ...raws.flatMap(largest)]);
     ks = ks.filter((k) => some.has(k));
   }
-  const cell = (tag, value, k, style = "") =>
+  const entry = (tag, value, k, style = "") =>
     element(tag, { style, class: k === s.k && !r.isPlaces() ? "chosen" : "" }, value);
   const line = (title, tag, of) => table.append(element("tr", {}, element(tag, {}, title), ...ks.map(of)));
   line(K > MANY ? `the largest of ${K}` : `the ${K} scores`, "th", (k) =>
-    cell("th", `${name(k)}${k === r.target(a, b) ? " ✓" : ""}`, k));
+    entry("th", `${name(k)}${k === r.target(a, b) ? " ✓" : ""}`, k));
   raws.forEach((raw, m) => {
     if (!raw) return;
     const shares = softmax(raw), of = raws.length > 1 ? ` (${m + 1})` : "";
     const bar = (v) => `color: #222; background: linear-gradient(to top, #56B4E9 ${100 * v}%, #F2F2F2 ${100 * v}%)`;
-    line(`score${of}`, "td", (k) => cell("td", k < raw.length ? short(raw[k]) : "", k));
+    line(`score${of}`, "td", (k) => entry("td", k < raw.length ? short(raw[k]) : "", k));
     line(`softmax${of}`, "td", (k) =>
-      k < raw.length ? cell("td", shares[k].toFixed(3), k, bar(shares[k])) : cell("td", "", k));
+      k < raw.length ? entry("td", shares[k].toFixed(3), k, bar(shares[k])) : entry("td", "", k));
   });
 }
 

@@ -1,12 +1,10 @@
-// The attention-score explorer, after explorer_canvas.js and explorer_page.js the third of six files that become one
+// The attention-score explorer, behind canvas.js, explorer_grid.js and explorer_page.js the first of four files of one
 // module: what the traits hold and what follows.
 // Token t lies at place t and holds patch p[t]; i and j are tokens, and [k, i, j] is the k-th score about i, seen from
 // the chosen token j.
-const at = (k, size, count) => Math.round((k * size) / count);
 const percent = (v) => `${(100 * v).toFixed(v < 0.0995 ? 1 : 0)}\u00a0%`;
 const number = (v, digits) => v.toFixed(digits).replace(/^-(?=[0.]*$)/, "").replace("-", "−");
 const short = (v) => number(v, Math.abs(v) >= 9.95 ? 1 : 2);
-
 
 function softmax(values) {
   const most = Math.max(...values), powers = values.map((v) => Math.exp(v - most));

@@ -24,11 +24,13 @@ from relvit_lab.show.style import (
     VERMILLION,
     Drawing,
     bare,
+    frame,
     new_drawing,
     show_picture,
     styled,
     to_array,
     to_picture,
+    window,
 )
 
 NAMES = ("LT", "CT", "RT", "LC", "CC", "RC", "LB", "CB", "RB")  # relations.RELATION_NAMES, without loading torch
@@ -58,9 +60,10 @@ def bilinear_form(z, w, i: int, j: int) -> Drawing:
     for ax, (part, title), sign in zip(axes, parts, ("", "×", "×", "=")):
         _numbers(ax, part, title)
         ax.text(-0.85, (part.shape[0] - 1) / 2, sign, ha="center", va="center", fontsize=16)
-    _frame(axes[0], -0.5, i - 0.5, d, 1)
-    _frame(axes[2], j - 0.5, -0.5, 1, d)
-    _frame(axes[3], j - 0.5, i - 0.5, 1, 1)
+    for ax, corner, width, height in (
+        (axes[0], (-0.5, i - 0.5), d, 1), (axes[2], (j - 0.5, -0.5), 1, d), (axes[3], (j - 0.5, i - 0.5), 1, 1)
+    ):  # fmt: skip
+        frame(ax, corner, width, height, (VERMILLION, 2.6), clip_on=False)
     figure.alt = f"z times W times z transposed: row {i} of z, W and row {j} of z give the score {scores[i, j]:g}."
     return figure
 
@@ -68,17 +71,12 @@ def bilinear_form(z, w, i: int, j: int) -> Drawing:
 def _numbers(ax: Axes, values: np.ndarray, title: str) -> None:
     """A matrix as a table of numbers."""
     rows, columns = values.shape
-    ax.set(xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5), xticks=[], yticks=[], aspect="equal", anchor="C")
-    ax.spines[:].set_visible(False)
+    window(ax, (-0.5, columns - 0.5), (rows - 0.5, -0.5))
     ax.set_title(title)
     for y in range(rows):
         for x in range(columns):
             ax.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor="#F4F4F4", edgecolor="white", linewidth=2))
             ax.text(x, y, f"{values[y, x]:g}".replace("-", "−"), ha="center", va="center", fontsize=12)
-
-
-def _frame(ax: Axes, x: float, y: float, width: float, height: float) -> None:
-    ax.add_patch(Rectangle((x, y), width, height, fill=False, edgecolor=VERMILLION, linewidth=2.6, clip_on=False))
 
 
 @styled
@@ -171,12 +169,9 @@ def _nine_maps(ax: Axes, maps: np.ndarray, side: int, token: int, probabilities:
         )  # fmt: skip
         ax.text(x + side / 2 - 0.5, y - 0.5 - 0.03 * side, name, ha="center", va="bottom")
         row, column = divmod(token, side)
-        for colour, width in (("white", 3.0), (INK, 1.2)):
-            place = (x + column - 0.5, y + row - 0.5)
-            ax.add_patch(Rectangle(place, 1, 1, fill=False, edgecolor=colour, linewidth=width))
+        frame(ax, (x + column - 0.5, y + row - 0.5), 1, 1, ("white", 3.0), (INK, 1.2))
     end = 2 * step + side - 0.5
-    ax.set(xlim=(-0.6, end + 0.1), ylim=(end + 0.1, -0.5 - 0.2 * side), xticks=[], yticks=[], aspect="equal")
-    ax.spines[:].set_visible(False)
+    window(ax, (-0.6, end + 0.1), (end + 0.1, -0.5 - 0.2 * side))
     ax.set_title("softmax over the nine scores of a pair" if probabilities else "the nine scores of a pair")
     return heat
 

@@ -1,32 +1,21 @@
 // A range input over the tokens; the kernel draws the picture (on a page without one, all pictures are there already).
 // Left and right move by a token, up and down by a row.
+const STYLE =
+  ".relvit-token-slider input:focus-visible{outline:3px solid #0072B2;outline-offset:3px;border-radius:3px}";
+
 function render({ model, el }) {
-  const box = document.createElement("div");
-  box.style.cssText = "max-width:100%;font-size:14px";
-  const style = document.createElement("style");
-  style.textContent =
-    ".relvit-token-slider input:focus-visible{outline:3px solid #0072B2;outline-offset:3px;border-radius:3px}";
-  box.className = "relvit-token-slider";
+  const side = model.get("side"), last = side * side - 1;
+  const input = control("input", { type: "range", min: 0, max: model.get("count") - 1, step: 1,
+    "aria-label": model.get("label"), style: "width:22em;max-width:60%;margin:.3em 0" }, () => choose(Number(input.value)));
+  const value = element("output", { style: "font-variant-numeric:tabular-nums;min-width:9em" });
+  const image = element("img", { style: "display:block;max-width:100%;height:auto;background:#FFFFFF" });
+  const box = element("div", { class: "relvit-token-slider", style: "max-width:100%;font-size:14px" },
+    element("style", {}, STYLE),
+    element("label", { style: "display:flex;align-items:center;gap:.8em;padding:.3em .4em" },
+      `${model.get("label")} `, input, value), image);
   box.dataset.lmSuppressShortcuts = "true"; // else JupyterLab takes the arrow keys: it moves among cells and headings
-  const label = document.createElement("label");
-  label.style.cssText = "display:flex;align-items:center;gap:.8em;padding:.3em .4em";
-  const input = document.createElement("input");
-  input.type = "range";
-  input.min = 0;
-  input.max = model.get("count") - 1;
-  input.step = 1;
-  input.setAttribute("aria-label", model.get("label"));
-  input.style.cssText = "width:22em;max-width:60%;margin:.3em 0";
-  const value = document.createElement("output");
-  value.style.cssText = "font-variant-numeric:tabular-nums;min-width:9em";
-  label.append(`${model.get("label")} `, input, value);
-  const image = document.createElement("img");
-  image.style.cssText = "display:block;max-width:100%;height:auto;background:#FFFFFF";
-  box.append(style, label, image);
   el.append(box);
 
-  const side = model.get("side");
-  const last = side * side - 1;
   function say() {
     const token = model.get("token");
     input.value = token;
@@ -49,7 +38,6 @@ function render({ model, el }) {
     image.src = address;
   }
   const describe = () => (image.alt = model.get("alt"));
-  input.addEventListener("input", () => choose(Number(input.value)));
   // All keys are handled here: JupyterLab keeps some from the input, and up is up in the image, not "more".
   input.addEventListener("keydown", (event) => {
     const token = Number(input.value);
@@ -61,16 +49,13 @@ function render({ model, el }) {
     event.stopPropagation();
     if (to >= 0 && to <= last) choose(to);
   });
-  model.on("change:token", say);
-  model.on("change:picture", show);
-  model.on("change:alt", describe);
-  say();
-  show();
-  describe();
+  const heard = { "change:token": say, "change:picture": show, "change:alt": describe };
+  for (const [event, act] of Object.entries(heard)) {
+    model.on(event, act);
+    act();
+  }
   return () => {
-    model.off("change:token", say);
-    model.off("change:picture", show);
-    model.off("change:alt", describe);
+    for (const [event, act] of Object.entries(heard)) model.off(event, act);
     if (address) URL.revokeObjectURL(address);
   };
 }

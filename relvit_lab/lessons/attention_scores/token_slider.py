@@ -1,12 +1,11 @@
 """A slider over the tokens of an image, with the picture of the token chosen below it."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import traitlets
 
 from relvit_lab.common.errors import RelvitError
-from relvit_lab.show.still import Widget, in_fewer_colours
+from relvit_lab.show.still import Widget, in_fewer_colours, script
 from relvit_lab.show.style import Drawing
 
 
@@ -17,7 +16,7 @@ class TokenSlider(Widget):
     down then move by a row, left and right by a column. Raises RelvitError for a token outside.
     """
 
-    _esm = Path(__file__).with_name("token_slider.js")
+    _esm = script(__file__, "token_slider.js")
 
     count = traitlets.Int().tag(sync=True)
     side = traitlets.Int(1).tag(sync=True)

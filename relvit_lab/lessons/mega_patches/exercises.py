@@ -1,4 +1,4 @@
-"""Exercises and predictions of notebook 02_mega_patches."""
+"""Exercises of notebook 02_mega_patches."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,34 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from relvit_lab.lessons.ask.answers import name_mistake, number, tensor
-from relvit_lab.lessons.ask.base import EXERCISES, Exercise, add_predictions, call
+from relvit_lab.lessons.ask.base import EXERCISES, Exercise, call
 from relvit_lab.lessons.ask.tables import compared
-
-add_predictions(
-    ("02-time",
-     "A small ViT goes forward and backward once, over 25 tokens instead of 196. How much faster is it?",
-     "about 8 times, like the tokens",
-     "Most of a block is matrix products that treat each token alone, 12 N D². What grows with the pairs, 2 N² D, "
-     "is only N / (6 D + N) of the block: about a quarter for D = 96, and 8 % for ViT-S (D = 384)."),
-    ("02-shared",
-     "The released code draws one set of cuts and uses it for the rows and for the columns. "
-     "What is special about the cells on the diagonal then?",
-     "all of them are square",
-     "Cell (k, k) reaches from cut k to cut k + 1 both ways, so it is as high as it is wide, and keeps its shape "
-     "when it is resized, in every image. Cells off the diagonal are mostly distorted."),
-    ("02-match",
-     "Untouched, 88 % of the patches find their right neighbour by comparing the pixels of the borders. "
-     "After the crop (a random 14 x 14 of the 16 x 16 pixels), how many do?",
-     "about half",
-     "The crop takes away up to 2 pixels at each border and shifts the rows, so edges no longer meet. But a "
-     "photograph changes slowly: over a gap of a few pixels colours still agree."),
-    ("02-flat",
-     "If colours are jittered after normalising, as the released code does, how many patches of the flower come out "
-     "as one flat colour?",
-     "more than a third",
-     "Normalised values below the mean are negative, and torchvision clamps to [0, 1] at each step. A patch that is "
-     "darker than the mean in all three channels becomes 0 throughout, and much of this photograph is dark."),
-)  # fmt: skip
 
 
 def _seeded(seed: int) -> torch.Generator:

@@ -36,11 +36,6 @@ const STYLE = `
 .mega-patches .note { color: var(--jp-content-font-color2, #555); }
 `;
 
-const make = (tag, properties = {}, ...children) => {
-  const node = Object.assign(document.createElement(tag), properties);
-  node.append(...children);
-  return node;
-};
 const patches = (count) => `${count} ${count === 1 ? "patch" : "patches"}`;
 
 function render({ model, el }) {
@@ -49,31 +44,28 @@ function render({ model, el }) {
   const unit = SIZE / side; // CSS pixels a patch
   const controls = makeControls();
   const address = URL.createObjectURL(new Blob([picture], { type: "image/png" }));
-  const image = make("img", { src: address, draggable: false, alt: `The image, ${side} by ${side} patches` });
-  const overlay = make("canvas");
-  const left = make("div", { className: "panel" }, image, overlay);
-  const cells = make("canvas", { tabIndex: 0, className: "cells" });
-  cells.setAttribute("role", "application");
-  const right = make("div", { className: "panel" }, cells);
-  const tokens = make("div", { className: "tokens" });
-  const words = make("div", { className: "words" });
-  words.setAttribute("aria-live", "polite");
-  const titles = [make("div", { className: "title" }), make("div", { className: "title" })];
-  const root = make("div", { className: "mega-patches" },
-    make("style", { textContent: STYLE }), ...controls.bars,
-    make("div", { className: "panels" }, make("div", {}, titles[0], left), make("div", {}, titles[1], right)),
+  const image = element("img", { src: address, draggable: false, alt: `The image, ${side} by ${side} patches` });
+  const overlay = element("canvas");
+  const left = element("div", { class: "panel" }, image, overlay);
+  const cells = element("canvas", { tabindex: 0, class: "cells", role: "application" });
+  const right = element("div", { class: "panel" }, cells);
+  const tokens = element("div", { class: "tokens" });
+  const words = element("div", { class: "words", "aria-live": "polite" });
+  const titles = [element("div", { class: "title" }), element("div", { class: "title" })];
+  const root = element("div", { class: "mega-patches" }, element("style", {}, STYLE), ...controls.bars,
+    element("div", { class: "panels" }, element("div", {}, titles[0], left), element("div", {}, titles[1], right)),
     tokens, words);
   root.style.setProperty("--size", `${SIZE}px`);
   root.dataset.lmSuppressShortcuts = "true"; // else JupyterLab takes the arrow keys, on their way down and up
   root.addEventListener("keydown", (event) => event.stopPropagation());
-  if (note) root.append(make("div", { className: "note", textContent: note }));
+  if (note) root.append(element("div", { class: "note" }, note));
   el.append(root);
   titles[0].textContent = `Image: ${side} × ${side} = ${patches(side * side)} of ${patch} × ${patch} pixels`;
 
-  const source = make("canvas"); // the cells as the kernel sent them, M * P pixels a side
+  const source = element("canvas"); // the cells as the kernel sent them, M * P pixels a side
   let inSource = null;
   let lines = []; // of the page: {node, axis, index}
-  let cell = -1; // the one that is looked at
+  let chosen = -1; // the one that is looked at
 
   // What is asked, and what is shown. Until the kernel has answered, lines that it draws stay where they were.
   // What is not sent yet is kept here: the model's own value is overwritten when the kernel echoes an earlier one.
@@ -115,7 +107,7 @@ function render({ model, el }) {
   function moveTo({ axis, index }, to) {
     const now = cuts().map((axisCuts) => [...axisCuts]);
     const around = edges(axis);
-    to = Math.max(around[index] + 1, Math.min(around[index + 2] - 1, to)); // lines never meet
+    to = between(around[index] + 1, to, around[index + 2] - 1); // lines never meet
     if (now[axis][index] === to) return;
     now[axis][index] = to;
     if (asked().shared) now[1 - axis] = [...now[axis]];
@@ -129,7 +121,7 @@ function render({ model, el }) {
       left.append(...lines.map(({ node }) => node));
     }
     root.style.setProperty("--line", m() > 8 ? "2px" : "3px");
-    root.style.setProperty("--knob", `${Math.max(8, Math.min(18, unit - 2))}px`);
+    root.style.setProperty("--knob", `${between(8, unit - 2, 18)}px`);
     for (const { node, axis, index } of lines) {
       const [before, at, after] = edges(axis).slice(index, index + 3);
       node.style[axis ? "left" : "top"] = `${at * unit}px`;
@@ -141,10 +133,9 @@ function render({ model, el }) {
   }
 
   function makeLine(axis, index) {
-    const node = make("div", { className: `cut ${axis ? "column" : "row"}`, tabIndex: 0 });
-    node.setAttribute("role", "slider");
-    node.setAttribute("aria-orientation", axis ? "horizontal" : "vertical");
-    node.setAttribute("aria-label", `${axis ? "Column" : "Row"} cut ${index + 1} of ${m() - 1}`);
+    const node = element("div", { class: `cut ${axis ? "column" : "row"}`, tabindex: 0, role: "slider",
+      "aria-orientation": axis ? "horizontal" : "vertical",
+      "aria-label": `${axis ? "Column" : "Row"} cut ${index + 1} of ${m() - 1}` });
     const line = { node, axis, index };
     node.addEventListener("pointerdown", (event) => {
       node.setPointerCapture(event.pointerId);
@@ -189,7 +180,7 @@ function render({ model, el }) {
       const [y, x] = [Math.floor(i / m), i % m];
       context.drawImage(source, x * patch, y * patch, patch, patch, ...box(y, x));
     }
-    if (cell >= 0 && cell < m * m) frame(context, ...box(Math.floor(cell / m), cell % m));
+    if (chosen >= 0 && chosen < m * m) outline(context, ...box(Math.floor(chosen / m), chosen % m));
     cells.dataset.number = number; // the question that this answers
   }
   const box = (y, x) => [x * pitch(), y * pitch(), pitch() - gap(), pitch() - gap()];
@@ -201,14 +192,14 @@ function render({ model, el }) {
       context.fillRect(k * unit - 0.5, 0, 1, SIZE);
       context.fillRect(0, k * unit - 0.5, SIZE, 1);
     }
-    if (cell < 0 || cell >= m() ** 2) return;
-    const [top, beside, height, width] = rectangle(cell).map((value) => value * unit);
+    if (chosen < 0 || chosen >= m() ** 2) return;
+    const [top, beside, height, width] = rectangle(chosen).map((value) => value * unit);
     context.fillStyle = "rgba(0, 0, 0, .55)"; // the rest in shade
     context.fillRect(0, 0, SIZE, top);
     context.fillRect(0, top + height, SIZE, SIZE - top - height);
     context.fillRect(0, top, beside, height);
     context.fillRect(beside + width, top, SIZE - beside - width, height);
-    frame(context, beside, top, width, height);
+    outline(context, beside, top, width, height);
   }
 
   function rectangle(i) {
@@ -217,7 +208,7 @@ function render({ model, el }) {
     return [rows[y], columns[x], rows[y + 1] - rows[y], columns[x + 1] - columns[x]];
   }
 
-  function frame(context, x, y, width, height) {
+  function outline(context, x, y, width, height) {
     for (const [colour, line] of [["#222", 7], ["#fff", 4], ["#222", 1.5]]) {
       context.strokeStyle = colour;
       context.lineWidth = line;
@@ -226,8 +217,8 @@ function render({ model, el }) {
   }
 
   function look(at) {
-    if (at === cell) return;
-    cell = at;
+    if (at === chosen) return;
+    chosen = at;
     drawOverlay();
     drawCells();
     say();
@@ -236,7 +227,7 @@ function render({ model, el }) {
     const [x, y] = [offsetX, offsetY].map((value) => Math.floor(Math.max(0, value) / pitch()));
     look(Math.min(y, shown().m - 1) * shown().m + Math.min(x, shown().m - 1));
   });
-  cells.addEventListener("focus", () => cell < 0 && look(0));
+  cells.addEventListener("focus", () => chosen < 0 && look(0));
   left.addEventListener("pointermove", (event) => {
     if (event.target !== overlay) return;
     const find = (axis, value) => cuts()[axis].filter((cut) => cut * unit <= value).length;
@@ -247,11 +238,9 @@ function render({ model, el }) {
   }
   cells.addEventListener("blur", () => look(-1));
   cells.addEventListener("keydown", (event) => {
-    const [y, x, last] = [Math.floor(cell / m()), cell % m(), m() - 1];
-    const to = { ArrowUp: [y - 1, x], ArrowDown: [y + 1, x], ArrowLeft: [y, x - 1], ArrowRight: [y, x + 1] }[event.key];
+    const to = led(event, [Math.floor(chosen / m()), chosen % m()], [m(), m()]);
     if (!to) return;
-    const [row, column] = to.map((value) => Math.max(0, Math.min(last, value)));
-    look(row * m() + column);
+    look(to[0] * m() + to[1]);
     event.preventDefault();
   });
 
@@ -271,14 +260,14 @@ function render({ model, el }) {
       tokens.textContent += " Waiting for the kernel: is it busy, or has it stopped?";
     }
     if (shown().error) words.textContent = shown().error;
-    else if (cell < 0 || cell >= all) {
+    else if (chosen < 0 || chosen >= all) {
       words.textContent = "Point at a mega-patch, or go to it with the arrow keys, to see where it comes from. " +
         "Drag the lines, or move a focused line with the arrow keys.";
     } else {
-      const [top, beside, height, width] = rectangle(cell);
+      const [top, beside, height, width] = rectangle(chosen);
       const span = (what, from, count) => (count === 1 ? `${what} ${from}` : `${what}s ${from} to ${from + count - 1}`);
-      const changed = (shown().m === m() && shown().changes[cell]) || "";
-      words.textContent = `Mega-patch ${cell} (row ${Math.floor(cell / m())}, column ${cell % m()}): ` +
+      const changed = (shown().m === m() && shown().changes[chosen]) || "";
+      words.textContent = `Mega-patch ${chosen} (row ${Math.floor(chosen / m())}, column ${chosen % m()}): ` +
         `patch ${span("row", top, height)}, ${span("column", beside, width)}, so ` +
         `${height} × ${width} = ${patches(height * width)}; ${height * patch} × ${width * patch} pixels ` +
         (height * width === 1 ? "stay as they are" : `become ${patch} × ${patch}`) + (changed ? `; ${changed}.` : ".");
@@ -292,20 +281,17 @@ function render({ model, el }) {
 
   function makeControls() {
     const field = (text, properties, act) => {
-      const input = make("input", properties);
-      input.setAttribute("aria-label", text);
-      input.addEventListener("input", () => act(input));
-      return { input, label: make("label", {}, ...(properties.type === "checkbox" ? [input, text] : [text, input])) };
+      const input = control("input", { ...properties, "aria-label": text }, act);
+      return { input, label: element("label", {}, ...(properties.type === "checkbox" ? [input, text] : [text, input])) };
     };
-    const value = make("output");
+    const value = element("output");
     const slider = field("M, mega-patches a side", { type: "range", min: 1, max: side, step: 1 },
       (input) => ask({ m: Number(input.value), cuts: null }));
     slider.label.append(value);
     const seed = field("seed", { type: "number", min: 0, step: 1 }, (input) => {
       if (input.value !== "" && Number.isSafeInteger(Number(input.value))) ask({ seed: Number(input.value), cuts: null });
     });
-    const again = make("button", { type: "button", textContent: "New cuts" });
-    again.addEventListener("click", () => ask({ seed: nextSeed(asked().seed), cuts: null }));
+    const again = button("New cuts", () => ask({ seed: nextSeed(asked().seed), cuts: null }));
     const toggle = (name, text, also = () => ({})) =>
       field(text, { type: "checkbox", name }, ({ checked }) => ask({ [name]: checked, ...also(checked) }));
     const cropped = crop < patch ? `crop to ${crop} × ${crop}, and back to ${patch} × ${patch}` : "crop (none at this P)";
@@ -314,9 +300,9 @@ function render({ model, el }) {
       checked && asked().cuts ? { cuts: [cuts()[0], [...cuts()[0]]] } : {}); // moved by hand: the rows' cuts stay
     return {
       bars: [
-        make("div", { className: "bar" }, slider.label, seed.label, again),
-        make("div", { className: "bar" }, "Patch augmentation:", ...augment.map(({ label }) => label)),
-        make("div", { className: "bar" }, shared.label),
+        element("div", { class: "bar" }, slider.label, seed.label, again),
+        element("div", { class: "bar" }, "Patch augmentation:", ...augment.map(({ label }) => label)),
+        element("div", { class: "bar" }, shared.label),
       ],
       update() {
         slider.input.value = value.textContent = asked().m;

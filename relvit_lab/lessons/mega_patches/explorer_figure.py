@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.patches import Rectangle
 
 from relvit_lab.common.errors import RelvitError
-from relvit_lab.show.style import INK, Drawing, new_drawing, show_picture, styled
+from relvit_lab.show.style import INK, Drawing, frame, new_drawing, show_picture, styled, window
 
 GAP = 0.12  # between cells, in cells
 AUGMENTATIONS = ("crop", "jitter", "grey")
@@ -157,8 +156,9 @@ def mega_patches_figure(image: object = None, patch: int = 16, m: int = 5, seed:
     top, beside, height, width = data.rectangle(largest)
     y, x = divmod(largest, data.m)
     step = 1 + GAP
-    _frame(left, beside - 0.5, top - 0.5, width, height)
-    _frame(right, x * step, y * step, 1, 1)
+    strokes = (INK, 6.5), ("white", 3.8), (INK, 1.4)
+    frame(left, (beside - 0.5, top - 0.5), width, height, *strokes, clip_on=False, zorder=3)
+    frame(right, (x * step, y * step), 1, 1, *strokes, clip_on=False, zorder=3)
     left.set_title(f"{side} x {side} = {counted(side * side, 'patch')} of {data.patch} x {data.patch} pixels")
     right.set_title(f"M = {data.m}: {counted(data.m**2, 'mega-patch')} of {data.patch} x {data.patch} pixels")
     on = [name for name in AUGMENTATIONS if getattr(data, name)]
@@ -205,12 +205,4 @@ def show_cells(ax: Axes, data: MegaPatches) -> None:
         extent = (x * step, x * step + 1, y * step + 1, y * step)
         ax.imshow(pixels.transpose(1, 2, 0), extent=extent, interpolation="nearest")  # (3,P,P) -> (P,P,3)
     end = m * step - GAP
-    ax.set(xlim=(0, end), ylim=(end, 0), xticks=[], yticks=[], aspect="equal")
-    ax.spines[:].set_visible(False)
-
-
-def _frame(ax: Axes, x: float, y: float, width: float, height: float) -> None:
-    for colour, line in ((INK, 6.5), ("white", 3.8), (INK, 1.4)):
-        ax.add_patch(
-            Rectangle((x, y), width, height, fill=False, edgecolor=colour, linewidth=line, clip_on=False, zorder=3)
-        )
+    window(ax, (0, end), (end, 0))

@@ -5,8 +5,7 @@ function answererWithoutKernel(model) {
   const carried = model.get("carried"), seeds = carried.seeds ?? [];
   const sheets = new Map(); // by seed: the picture of all its pre-rendered cells
 
-  const decode = (bytes) => createImageBitmap(new Blob([bytes], { type: "image/png" }));
-  const image = decode(picture);
+  const image = decoded(picture);
 
   /** The cuts of a seed; shared: the rows' cuts both ways. */
   function drawn({ m, seed, shared }) {
@@ -25,7 +24,7 @@ function answererWithoutKernel(model) {
   /** The kernel's own cells, one tile of a sheet: columns are crop, jitter and grey as bits, rows are shared. */
   async function rendered({ m, seed, shared, crop, jitter, grey }) {
     const at = seeds.indexOf(seed), tile = crop + 2 * jitter + 4 * grey, size = m * patch;
-    if (!sheets.has(seed)) sheets.set(seed, decode(carried.sheets[at]));
+    if (!sheets.has(seed)) sheets.set(seed, decoded(carried.sheets[at]));
     const sheet = await sheets.get(seed);
     const cells = pixels(size, (context) =>
       context.drawImage(sheet, tile * size, shared * size, size, size, 0, 0, size, size));

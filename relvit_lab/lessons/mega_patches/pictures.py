@@ -7,7 +7,6 @@ from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.patches import Rectangle
 from matplotlib.ticker import NullFormatter
 
 from relvit_lab.common.errors import RelvitError
@@ -20,11 +19,13 @@ from relvit_lab.show.style import (
     SKY,
     VERMILLION,
     Drawing,
+    frame,
     new_drawing,
     show_picture,
     styled,
     to_array,
     to_picture,
+    window,
 )
 
 HATCH = "///"  # beside the colour, so that bars and frames are told apart in grey
@@ -67,7 +68,7 @@ def layouts(image, cuts: Mapping[str, object], patch: int, mark_squares: bool = 
             height, width = ys[row + 1] - y, xs[column + 1] - x
             squares += height == width
             marked = mark_squares and height == width
-            _frame(ax, (x - 0.5, y - 0.5), width, height, marked)
+            _cell_frame(ax, (x - 0.5, y - 0.5), width, height, marked)
             ax.text(  # its label is all that is seen of a very small cell
                 x - 0.5 + width / 2, y - 0.5 + height / 2, str(number), ha="center", va="center_baseline", fontsize=10,
                 color=BLACK if marked else "white",
@@ -94,21 +95,14 @@ def _edges(cuts, side: int) -> tuple[np.ndarray, np.ndarray]:
     return edges[0], edges[1]
 
 
-def _frame(ax: Axes, corner: tuple[float, float], width: float, height: float, marked: bool) -> None:
+def _cell_frame(ax: Axes, corner: tuple[float, float], width: float, height: float, marked: bool) -> None:
     """A rectangle that is seen on light and on dark; hatched where it is marked."""
-    ax.add_patch(Rectangle(corner, width, height, fill=False, edgecolor="white", linewidth=3.5))
-    ax.add_patch(Rectangle(corner, width, height, fill=False, edgecolor=INK, linewidth=1.2))
+    frame(ax, corner, width, height, ("white", 3.5), (INK, 1.2))
     if marked:
-        ax.add_patch(
-            Rectangle(corner, width, height, fill=False, edgecolor=ORANGE, linewidth=0, hatch="//", alpha=0.95)
-        )
+        frame(ax, corner, width, height, (ORANGE, 0), hatch="//", alpha=0.95)
         inset = 0.16
-        ax.add_patch(
-            Rectangle(
-                (corner[0] + inset, corner[1] + inset), width - 2 * inset, height - 2 * inset,
-                fill=False, edgecolor=ORANGE, linewidth=3,
-            )
-        )  # fmt: skip
+        inner = (corner[0] + inset, corner[1] + inset)
+        frame(ax, inner, width - 2 * inset, height - 2 * inset, (ORANGE, 3))
 
 
 @styled
@@ -204,8 +198,7 @@ def border_pair(pairs: Mapping[str, object]) -> Drawing:
         p = pair.shape[-1]
         for x, patch in zip((0, 1.06), pair):
             above.imshow(to_picture(patch), extent=(x, x + 1, 1, 0), interpolation="nearest")
-        above.set(xlim=(-0.02, 2.08), ylim=(1.02, -0.02), xticks=[], yticks=[], aspect="equal")
-        above.spines[:].set_visible(False)
+        window(above, (-0.02, 2.08), (1.02, -0.02))
         above.set_title(title)
         last, first = pair[0, :, :, -1].mean(0), pair[1, :, :, 0].mean(0)  # (3,P) -> (P,)
         rows = np.arange(p)
@@ -305,8 +298,7 @@ def patch_gallery(pictures: Mapping[str, object], patch: int, marked: Mapping[st
             raise RelvitError(f"marks of {side * side} patches have the shape ({side * side},), not {flags.shape}")
         for place in np.flatnonzero(flags):
             y, x = divmod(int(place), side)
-            ax.add_patch(Rectangle((x - 0.42, y - 0.42), 0.84, 0.84, fill=False, edgecolor="white", linewidth=2.2))
-            ax.add_patch(Rectangle((x - 0.42, y - 0.42), 0.84, 0.84, fill=False, edgecolor=VERMILLION, linewidth=1.1))
+            frame(ax, (x - 0.42, y - 0.42), 0.84, 0.84, ("white", 2.2), (VERMILLION, 1.1))
         said = f"{int(flags.sum())} of {len(flags)} patches flat"
         ax.set_xlabel(said)
         words[-1] += f": {said}"

@@ -1,4 +1,4 @@
-"""Exercises and predictions of notebook 08_your_own_task."""
+"""Exercises of notebook 08_your_own_task."""
 
 import math
 from collections.abc import Callable
@@ -7,34 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from relvit_lab.lessons.ask.answers import name_mistake, number, tensor
-from relvit_lab.lessons.ask.base import EXERCISES, Exercise, Mistake, add_predictions, call
+from relvit_lab.lessons.ask.base import EXERCISES, Exercise, Mistake, call
 from relvit_lab.lessons.ask.difference import Difference
 from relvit_lab.lessons.ask.tables import compared
 from relvit_lab.lessons.own_task import fair_exercises as own_task_fair  # noqa: F401  its exercises belong to this notebook, too
 from relvit_lab.method.heads import PairScores, TokenScores
 from relvit_lab.method.relations import absolute_positions, distances, permuted, spatial_relations
 from relvit_lab.method.tasks import Task, cross_entropy
-
-add_predictions(
-    ("08-same",
-     "A task on pairs, on a grid of 4 x 4: is patch i the same patch as patch j? What does a model score that says "
-     "no every time?",
-     "94 %",
-     "Of 256 pairs 16 are a patch with itself, so no is right for 240 of them: 93.75 %."),
-    ("08-equal",
-     "At equal time, 8 + 8 epochs on digits: where does supervised training alone stand among the pre-trained?",
-     "ahead of all of them",
-     "By 13 points or more over each of the eight tasks that were tried, as a mean of three seeds. Where all images "
-     "have labels and training is short, time spent on labels is worth more than time spent on patches."),
-    ("08-noise",
-     "The model that learnt this task on digits (no PE) is shown pure noise. What does it score?",
-     "as high as on digits",
-     "A patch is like itself, whatever it holds: on noise as on digits. No digit was ever needed, nor any place."),
-    ("08-id",
-     "You rename a variable inside your target function, and run the training cell again. What happens?",
-     "it is trained anew, under another id",
-     "The id is made from the source text of the task's functions. That a change is harmless, text cannot tell."),
-)  # fmt: skip
 
 
 def _rows_columns(grid: int) -> tuple[Tensor, Tensor]:

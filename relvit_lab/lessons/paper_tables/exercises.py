@@ -1,4 +1,4 @@
-"""Exercises and predictions of notebook 07_paper_tables."""
+"""Exercises of notebook 07_paper_tables."""
 
 import math
 import statistics
@@ -7,28 +7,7 @@ from typing import Any
 
 from relvit_lab.common.stats import T_95
 from relvit_lab.lessons.ask.answers import name_mistake, number, numbers
-from relvit_lab.lessons.ask.base import add_predictions
 from relvit_lab.lessons.ask.tables import compared
-
-add_predictions(
-    ("07-paired",
-     "A method has 90.4 ± 0.4 over five seeds, its baseline 90.0 ± 0.4 (sample standard deviations). Can the two be "
-     "told apart?",
-     "it depends on how they go together, seed by seed",
-     "If both rise and fall with the seed, their differences may be 0.4 ± 0.05, far from 0; if they do not, the "
-     "differences may be 0.4 ± 0.6. Two means and two spreads do not say which: the runs do."),
-    ("07-best",
-     "The best epoch's accuracy on the test images, set beside the last epoch's of the same run, is ...",
-     "never lower, often higher",
-     "The best of a hundred numbers is at least the last of them. It was picked by looking at the answers, so it "
-     "says too much; that is why it is never our headline. The paper's were taken so, and are compared so."),
-    ("07-many",
-     "A hundred pairs of methods that do not differ at all are compared, five seeds each, and called different "
-     "where p < 0.05. How many are called different?",
-     "about five",
-     "That is what 0.05 means: one in twenty where nothing is there. A table with forty comparisons has about two "
-     "of them for nothing. A single ≠ in a large table is no finding."),
-)  # fmt: skip
 
 _PRECISION = {"rtol": 2e-3, "atol": 1e-9}
 

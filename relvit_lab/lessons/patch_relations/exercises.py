@@ -1,4 +1,4 @@
-"""Exercises and predictions of notebook 01_patch_relations."""
+"""Exercises of notebook 01_patch_relations."""
 
 import math
 from collections.abc import Callable
@@ -7,49 +7,11 @@ import torch
 from torch import Tensor
 
 from relvit_lab.lessons.ask.answers import name_mistake, number, tensor_or_list
-from relvit_lab.lessons.ask.base import EXERCISES, Exercise, Mistake, add_predictions, call
+from relvit_lab.lessons.ask.base import EXERCISES, Exercise, Mistake, call
 from relvit_lab.lessons.ask.difference import Difference
 from relvit_lab.lessons.ask.tables import compared
 from relvit_lab.method.patches import patchify
 from relvit_lab.method.relations import RELATION_NAMES, distances, permuted, spatial_relations
-
-add_predictions(
-    ("01-strips",
-     "numbers has the shape (1, 6, 6) and holds 0 to 35, row by row. What stands first in "
-     "numbers.reshape(9, 1, 2, 2)?",
-     "0 1 2 3",
-     "reshape never moves a number: it reads on in memory, along the first row. The left top patch is 0 1 6 7."),
-    ("01-tokens",
-     "An image of 32 x 32 pixels, patches of 4 x 4. How many tokens go through the transformer?",
-     "65",
-     "8 x 8 = 64 patches, one token each, and the CLS token."),
-    ("01-zero",
-     "In a fresh model all queries and keys are close to 0, so every score is 0. What does a token take then?",
-     "the mean of all values",
-     "A score of 0 is no share of 0: every power is 1, so all n tokens get the same share, 1/n. Only a score far below "
-     "the others makes a token be passed over."),
-    ("01-view",
-     "On a 3 x 3 grid patch 4 is the centre and patch 0 the left top corner. Where does patch 4 lie, seen from "
-     "patch 0: what is r[4, 0]?",
-     "RB: right bottom",
-     "One stands on j = 0 and looks at i = 4: to the right, and down. r[0, 4] is the other way round, LT."),
-    ("01-majority",
-     "On an 8 x 8 grid somebody always gives the same one of the nine answers, without looking. How many of all "
-     "pairs can they have right at most?",
-     "19 %",
-     "The nine classes are not equally frequent: each diagonal one has 784 of the 4,096 pairs, 19.1 %. So 19.1 %, "
-     "not 11.1 %, is what a model has to beat."),
-    ("01-angle",
-     "On a 3 x 3 grid, patch 0 is the left top corner and patch 8 the right bottom one. Which angle is alpha[0, 8]?",
-     "0 degrees",
-     "Both position vectors point the same way from the origin, one is only longer. The angle of eq. 7 is between "
-     "these vectors, and says nothing about the way from i to j."),
-    ("01-shuffle",
-     "After the shuffle, token t holds patch p[t]. What must the target of the tokens (t, u) be?",
-     "r[p[t], p[u]]",
-     "The target belongs to the patches, so both of its indices go through p: rows and columns."),
-)  # fmt: skip
-
 
 # 01-patchify
 

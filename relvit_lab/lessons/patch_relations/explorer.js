@@ -1,7 +1,7 @@
 // The relations explorer. All data is here already: hovering asks nothing of the kernel.
 // i and j are places of the grid; place t holds patch p[t]; [i, j] says where i lies seen from the anchor j.
-// explorer_canvas.js and explorer_page.js come before it in one module. What stands still (the image, the matrices) is
-// drawn once into layers; a hover lays them down and draws on top.
+// canvas.js, explorer_grid.js and explorer_page.js come before it in one module. What stands still (the image, the
+// matrices) is drawn once into layers; a hover lays them down and draws on top.
 const RIGHT = "#0072B2";
 const HELP = TOUCH ? `The first tap chooses the anchor j (solid frame), the second i (dashed), the third j again. A tap on
 a cell of a matrix lights its two patches.` : `Hover or arrow keys: the anchor j (solid frame) moves. Click or Enter pins it, then i (dashed) moves; with
@@ -42,7 +42,7 @@ function render({ model, el }) {
   const isWrong = (i, j) => Math.abs(said(i, j) - target(i, j)) > task().tolerance;
   const showsModel = () => s.model && Boolean(task().said);
   const lit = () => [ofPlaces() ? s.j : s.i, s.j]; // the pair, or twice the place, that is lit
-  const cell = () => [lit()[0], !ofPlaces() ? s.j : isClass() ? target(s.j) : 0]; // its row and column of the matrix
+  const litCell = () => [lit()[0], !ofPlaces() ? s.j : isClass() ? target(s.j) : 0]; // its row and column of the matrix
   const heat = (value) => {
     const { low, high } = task(), at = 3 * between(0, Math.floor(((value - low) / (high - low)) * 256), 255);
     return [data.heat[at], data.heat[at + 1], data.heat[at + 2]];
@@ -52,21 +52,6 @@ function render({ model, el }) {
 
   // -- the page -----------------------------------------------------------------------------------------------------
   const unique = `relations${Math.random().toString(36).slice(2)}`;
-  function radios(title, choices, chosen, pick) {
-    const set = element("fieldset", {}, element("legend", {}, title));
-    for (const [value, text] of choices) {
-      const input = element("input", { type: "radio", name: unique + title, value });
-      input.checked = value === chosen;
-      input.addEventListener("change", () => pick(value));
-      set.append(element("label", {}, input, text));
-    }
-    return set;
-  }
-  function control(tag, attributes, act, ...children) {
-    const made = element(tag, attributes, ...children);
-    made.addEventListener(tag === "button" ? "click" : "input", () => act(made));
-    return made;
-  }
   function panel(label) {
     const canvas = element("canvas", { tabindex: 0, role: "application", "aria-label": `${label} ${KEYS}` });
     const caption = element("figcaption");
@@ -77,13 +62,13 @@ function render({ model, el }) {
   const guess = panel(`The matrix of the model's answers, ${N} by ${N}.`);
   const matrices = trained ? [truth, guess] : [truth], panels = [image, ...matrices];
   const choices = Object.entries(data.tasks).map(([name, { title }]) => [name, title]);
-  const tasks = radios("Show", choices, s.task, (name) => change({ task: name }));
-  const asks = radios("in the image", [["", "what is true"], ["model", "what the model says"]], "", (value) =>
-    change({ model: value === "model" }));
+  const tasks = radios("Show", `${unique}task`, choices, (name) => change({ task: name }), s.task);
+  const asks = radios("in the image", `${unique}asks`, [["", "what is true"], ["model", "what the model says"]], (value) =>
+    change({ model: value === "model" }), "");
   const seed = control("input", { type: "number", min: 0, max: last, "aria-label": "seed of the shuffle" }, () =>
     change({ shuffle: between(0, Math.round(Number(seed.value) || 0), last) }));
-  const back = control("button", { type: "button" }, () => change({ shuffle: 0 }), "Unshuffle");
-  const shuffle = control("button", { type: "button" }, () => change({ shuffle: (s.shuffle % last) + 1 }), "Shuffle");
+  const back = button("Unshuffle", () => change({ shuffle: 0 }));
+  const shuffle = button("Shuffle", () => change({ shuffle: (s.shuffle % last) + 1 }));
   const range = { type: "range", min: 0, max: 1, step: 0.05, value: s.colour, "aria-label": "colours over the image" };
   const colour = control("input", range, () => change({ colour: Number(colour.value) }));
   const bar = element("div", { class: "bar" }, tasks, ...(trained ? [asks] : []), shuffle,
@@ -92,29 +77,13 @@ function render({ model, el }) {
   const words = element("div", { class: "said", role: "status", "aria-live": "polite" });
   const trouble = element("div", { class: "trouble", role: "alert" });
   const help = element("div", { class: "help" }, `${HELP} ${data.note}`);
-  const root = element("div", { class: "relvit-relations" }, bar,
+  const root = element("div", { class: "relvit-relations relvit-controls" }, bar,
     element("div", { class: "panels" }, ...panels.map((each) => each.box)),
     element("div", { class: "below" }, legend, words), trouble, help);
   for (const each of root.querySelectorAll("input, button, canvas")) each.dataset.lmSuppressShortcuts = "true"; // keys stay
   el.append(root);
 
   // -- layers: drawn once for a task, a shuffle and a size ------------------------------------------------------------
-  const at = (k, size, count) => Math.round((k * size) / count); // where cell k begins, in device pixels
-  function place(t, size) {
-    const [x, y] = [t % side, Math.floor(t / side)];
-    return [at(x, size, side), at(y, size, side), at(x + 1, size, side), at(y + 1, size, side)];
-  }
-
-  const imageLayer = (size) => layer(size, (ctx) => {
-    const c = picture.width / side;
-    ctx.imageSmoothingEnabled = picture.width >= 100; // below, the pixels themselves are to be seen
-    ctx.imageSmoothingQuality = "high";
-    for (let t = 0; t < N; t++) {
-      const [x, y, right, bottom] = place(t, size), from = patchAt(t);
-      ctx.drawImage(picture, (from % side) * c, Math.floor(from / side) * c, c, c, x, y, right - x, bottom - y);
-    }
-  });
-
   /**
    * One block of k x k pixels a cell, scaled to the size; mistakes are pale, and crossed where there is room. Relations
    * have edges on the side that they name, for those who do not tell all nine colours apart; large cells their name.
@@ -176,14 +145,11 @@ function render({ model, el }) {
     for (const each of panels) {
       const size = Math.max(1, Math.round(each.canvas.clientWidth * devicePixelRatio));
       each.canvas.width = each.canvas.height = each.size = size;
-      each.layer = each === image ? imageLayer(size) : each === truth || task().said ? matrixLayer(size, each === guess) : null;
+      if (each !== image) each.layer = each === truth || task().said ? matrixLayer(size, each === guess) : null;
     }
-    image.under = layer(image.size, (ctx) => { // the more colour lies over it, the less it has itself,
-      ctx.filter = `saturate(${1 - s.colour})`;
-      ctx.drawImage(image.layer, 0, 0);
-      ctx.fillStyle = `rgba(255, 255, 255, ${s.colour / 2})`; // and lighter, or it darkens them
-      ctx.fillRect(0, 0, image.size, image.size);
-    });
+    // below 100 pixels, the pixels themselves are to be seen
+    const seen = underlay(picture, side, image.size, s.colour, patchAt, (t) => t, picture.width >= 100);
+    [image.layer, image.under] = [seen.plain, seen.pale];
     const say = (each, title, text) => each.caption.replaceChildren(element("b", {}, title), text);
     say(image, showsModel() ? "The image: what the model says" : "The image",
       s.shuffle ? `shuffle ${s.shuffle}: place t holds patch p[t]` : "every patch in its own place");
@@ -218,7 +184,7 @@ function render({ model, el }) {
     ctx.textBaseline = "middle";
     ctx.lineWidth = 2.5 * ratio;
     for (let t = 0; t < N; t++) {
-      const [x, y, right, bottom] = place(t, size), w = right - x, h = bottom - y;
+      const [x, y, w, h] = cell(t, size, side);
       const cross = showsModel() && isWrong(t, s.j), value = showsModel() ? said(t, s.j) : target(t, s.j);
       if (t === s.j) ctx.drawImage(image.layer, x, y, w, h, x, y, w, h); // the anchor: as it is
       else if (arrows) ctx.drawImage(tile(value, cross, Math.ceil(c)), x, y, w, h);
@@ -238,16 +204,12 @@ function render({ model, el }) {
         ctx.fillText(text, x + c / 2, y + c / 2);
       }
     }
-    ctx.fillStyle = "#FFFFFFCC";
-    for (let k = 1; k < side; k++) {
-      ctx.fillRect(at(k, size, side), 0, ratio, size);
-      ctx.fillRect(0, at(k, size, side), size, ratio);
-    }
+    gridLines(ctx, size, side, ratio, "#FFFFFFCC");
     const other = isKind("places") ? patchAt(s.j) : ofPlaces() ? s.j : s.i;
     for (const [t, thin, dashed] of [[other, 1.8, true], [s.j, 2.6, false]]) {
-      const [x, y, right, bottom] = place(t, size), pad = thin * ratio;
+      const [x, y, w, h] = cell(t, size, side), pad = thin * ratio;
       if (dashed && t === s.j) continue;
-      frame(ctx, x + pad, y + pad, right - x - 2 * pad, bottom - y - 2 * pad, thin * ratio, dashed);
+      frame(ctx, x + pad, y + pad, w - 2 * pad, h - 2 * pad, pad, dashed);
       if (c / ratio < 44 || !task().pairs) continue;
       ctx.font = `italic bold ${16 * ratio}px serif`;
       ctx.lineWidth = 4 * ratio;
@@ -259,7 +221,7 @@ function render({ model, el }) {
   }
 
   function paintMatrix(each, ratio) {
-    const ctx = each.canvas.getContext("2d"), size = each.size, [row, column] = cell();
+    const ctx = each.canvas.getContext("2d"), size = each.size, [row, column] = litCell();
     const [x, y] = [at(column, size, columns()), at(row, size, N)];
     const [w, h] = [at(column + 1, size, columns()) - x, at(row + 1, size, N) - y];
     ctx.drawImage(each.layer, 0, 0);
@@ -396,21 +358,15 @@ function render({ model, el }) {
       tell();
     });
     each.canvas.addEventListener("keydown", (event) => {
-      const { key, shiftKey, ctrlKey } = event, name = s.pinned !== shiftKey && !ofPlaces() ? "i" : "j";
-      let [y, x] = each === image ? [Math.floor(s[name] / side), s[name] % side] : cell();
+      const name = s.pinned !== event.shiftKey && !ofPlaces() ? "i" : "j";
       if (event.altKey || event.metaKey) return;
-      if (key in STEPS) [y, x] = [clip(y + STEPS[key][0], 0), clip(x + STEPS[key][1], 1)];
-      else if (key === "Home") [y, x] = [ctrlKey ? 0 : y, 0];
-      else if (key === "End") [y, x] = [ctrlKey ? counts()[0] - 1 : y, counts()[1] - 1];
-      else if (key === "PageUp") y = 0;
-      else if (key === "PageDown") y = counts()[0] - 1;
-      else if (key === "Enter" || key === " ") s.pinned = !s.pinned;
-      else if (key === "Escape") s.pinned = false;
+      const from = each === image ? [Math.floor(s[name] / side), s[name] % side] : litCell();
+      const to = led(event, from, counts());
+      if (to) go(each, ...to, name);
+      else if (pins(event, s)) paint(), tell();
       else return;
       event.preventDefault();
       event.stopPropagation();
-      if (["Enter", " ", "Escape"].includes(key)) paint(), tell();
-      else go(each, y, x, name);
     });
   }
 
@@ -447,20 +403,18 @@ function render({ model, el }) {
     if (Object.entries(news).some(([name, value]) => s[name] !== value)) Object.assign(s, news), build();
   }
   follow();
-  const fit = () => Math.round(image.canvas.clientWidth * devicePixelRatio) !== image.size && build();
-  const traits = "change:task change:anchor change:shuffle", watcher = new ResizeObserver(fit);
-  window.addEventListener("resize", fit); // a zoom or another screen, too: more pixels in the same space
+  const traits = "change:task change:anchor change:shuffle";
+  let rest = () => {};
   model.on(traits, follow);
-  createImageBitmap(new Blob([data.png], { type: "image/png" })).then((bitmap) => {
+  decoded(data.png).then((bitmap) => {
     picture = bitmap;
     const others = otherImages(page, { png: data.png, size: bitmap.width, use: show, within: root,
       complain: (text) => (trouble.textContent = text) });
     if (others) bar.after(others.root);
-    for (const each of panels) watcher.observe(each.canvas);
+    rest = onResize(panels, build);
   });
   return () => {
-    watcher.disconnect();
-    window.removeEventListener("resize", fit);
+    rest();
     model.off(traits, follow);
   };
 }

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import matplotlib
 import numpy as np
 import traitlets
 
@@ -10,35 +9,21 @@ from relvit_lab.common.errors import RelvitError, nearest
 from relvit_lab.lessons.patch_relations.explorer_data import RelationsData, relations_data
 from relvit_lab.lessons.patch_relations.explorer_figure import draw_relations
 from relvit_lab.show.in_page.pack import carried
-from relvit_lab.show.model_input import SHUFFLES, png
+from relvit_lab.show.model_input import SHUFFLES
 from relvit_lab.show.relations import default_anchors
-from relvit_lab.show.still import FAINTER, HIDE, PAPER, Widget, script
-from relvit_lab.show.style import HEAT, VERMILLION, Drawing
+from relvit_lab.show.still import CONTROLS, HIDE, Widget, script
+from relvit_lab.show.style import Drawing
 from relvit_lab.show.task_panels import class_colours
 from relvit_lab.show.task_views import WORDS
 
-CSS = f"""
-.relvit-relations {{ {PAPER}; font: 14px/1.4 system-ui, sans-serif; padding: 8px;
-  max-width: 1560px; box-sizing: border-box }}
-.relvit-relations .bar {{ display: flex; flex-wrap: wrap; gap: 4px 16px; align-items: center; margin-bottom: 6px }}
-.relvit-relations fieldset {{ border: 0; margin: 0; padding: 0; display: flex; flex-wrap: wrap;
-  gap: 2px 10px; align-items: center }}
-.relvit-relations legend {{ float: left; padding: 0; margin-right: 8px; font-weight: 600 }}
-.relvit-relations label {{ display: inline-flex; gap: 4px; align-items: center; cursor: pointer }}
-.relvit-relations button {{ font: inherit; padding: 2px 10px; cursor: pointer }}
-.relvit-relations input[type="number"] {{ font: inherit; width: 3em }}
-.relvit-relations input[type="range"] {{ width: 90px }}
-.relvit-relations .panels {{ display: flex; flex-wrap: wrap; gap: 12px }}
-.relvit-relations figure {{ flex: 1 1 240px; min-width: 0; max-width: 500px; margin: 0;
-  display: flex; flex-direction: column }}
-.relvit-relations figcaption {{ flex: 1; font-size: 13px; margin-bottom: 2px }}
-.relvit-relations figcaption b {{ display: block; font-size: 14px }}
-.relvit-relations figure canvas {{ width: 100%; aspect-ratio: 1; cursor: crosshair; touch-action: pan-y }}
-.relvit-relations .below {{ display: flex; flex-wrap: wrap; gap: 6px 20px; margin-top: 8px; align-items: center }}
-.relvit-relations .said {{ flex: 1 1 300px; font-size: 16px; min-height: 3em }}
-.relvit-relations .trouble {{ color: var(--jp-error-color1, #A33B00); font-weight: 600 }}
-.relvit-relations .help {{ color: {FAINTER}; font-size: 12.5px; margin-top: 4px }}
-.relvit-relations :focus-visible {{ outline: 3px solid {VERMILLION}; outline-offset: 2px }}
+CSS = """
+.relvit-relations { max-width: 1560px }
+.relvit-relations .panels { display: flex; flex-wrap: wrap; gap: 12px }
+.relvit-relations figure { flex: 1 1 240px; min-width: 0; max-width: 500px; margin: 0;
+  display: flex; flex-direction: column }
+.relvit-relations .below { display: flex; flex-wrap: wrap; gap: 6px 20px; margin-top: 8px; align-items: center }
+.relvit-relations .said { flex: 1 1 300px; font-size: 16px; min-height: 3em }
+.relvit-relations .trouble { color: var(--jp-error-color1, #A33B00); font-weight: 600 }
 """
 
 
@@ -50,8 +35,8 @@ class RelationsExplorer(Widget):
     hold, as the static figure draws them. model: whose answers these have, None for no model.
     """
 
-    _esm = script(__file__, "../explorer_canvas.js", "../explorer_page.js", "explorer.js")
-    _css = HIDE + CSS
+    _esm = script(__file__, "../explorer_grid.js", "../explorer_page.js", "explorer.js")
+    _css = HIDE + CONTROLS + CSS
 
     data = traitlets.Dict().tag(sync=True)
     task = traitlets.Unicode().tag(sync=True)
@@ -115,15 +100,7 @@ def explore_relations(
 
 def _for_the_browser(shown: RelationsData) -> dict:
     """Small things as JSON; the picture, targets and predictions as bytes, little-endian."""
-    heat = matplotlib.colormaps[HEAT](np.arange(256), bytes=True)[:, :3]
-    return {
-        "side": shown.side,
-        "note": shown.note,
-        "png": png(shown.picture),
-        "permutations": shown.permutations.astype("uint8").tobytes(),
-        "tasks": {name: _task(shown, name) for name in shown.tasks},
-        "heat": heat.tobytes(),
-    }
+    return {**shown.for_scripts(), "note": shown.note, "tasks": {name: _task(shown, name) for name in shown.tasks}}
 
 
 def _task(shown: RelationsData, name: str) -> dict:
@@ -132,22 +109,11 @@ def _task(shown: RelationsData, name: str) -> dict:
     packed = np.dtype(number).newbyteorder("<")
     answered = name in shown.predictions
     return {
-        "title": view.title,
-        "kind": view.kind,
-        "pairs": view.of_pairs,
+        **view.for_scripts(),
         "number": number,
         "target": view.target.astype(packed).tobytes(),
         "said": shown.predictions[name].astype(packed).tobytes() if answered else None,
         "verdicts": [shown.verdict(name, s) for s in range(SHUFFLES + 1)] if answered else [],
-        "names": list(view.names),
-        "marks": list(view.marks),
         "colours": list(class_colours(view)),
         "words": list(WORDS) if view.kind == "relations" else [],
-        "low": view.low,
-        "high": view.high,
-        "tolerance": view.tolerance,
-        "asks": view.asks,
-        "sentence": view.sentence,
-        "most": view.most,
-        "digits": view.digits,
     }

@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 
 from relvit_lab.lessons.patch_relations.explorer_data import RelationsData, relations_data
 from relvit_lab.show.relations import _check_anchor, _compass, default_anchors, mark_anchor
-from relvit_lab.show.style import HEAT, INK, Drawing, new_drawing, show_picture, styled
-from relvit_lab.show.task_panels import PANEL, grid, show_field, show_matrix
+from relvit_lab.show.style import HEAT, INK, Drawing, grid, new_drawing, show_picture, styled
+from relvit_lab.show.task_panels import PANEL, show_field, show_matrix
 
 
 def relations_figure(

@@ -31,70 +31,41 @@ const STYLE = `
 .relvit-guess .caption { margin-bottom:4px; }
 `;
 
-function tag(name, className, text) {
-  const made = document.createElement(name);
-  if (className) made.className = className;
-  if (text !== undefined) made.textContent = text;
-  return made;
-}
-
-function canvas(className, pixels, label) {
-  const made = tag("canvas", className);
-  made.width = made.height = pixels;
-  made.setAttribute("role", "img");
-  made.setAttribute("aria-label", label);
-  return made;
-}
-
-async function picture(bytes) {
-  const image = new Image();
-  image.src = URL.createObjectURL(new Blob([bytes], { type: "image/png" }));
-  await image.decode();
-  URL.revokeObjectURL(image.src);
-  return image;
+function canvas(name, pixels, label) {
+  return element("canvas", { class: name, width: pixels, height: pixels, role: "img", "aria-label": label });
 }
 
 async function render({ model, el }) {
   const side = model.get("side");
   const names = model.get("names");
   const words = model.get("words");
-  const sharp = await picture(model.get("png"));
-  const coarse = model.get("coarse_png").byteLength ? await picture(model.get("coarse_png")) : null;
+  const sharp = await decoded(model.get("png"));
+  const coarse = model.get("coarse_png").byteLength ? await decoded(model.get("coarse_png")) : null;
   let at = 0; // the pair that is shown
   let focus = 1; // the compass's cell that Tab reaches
 
-  const root = tag("div", "relvit-guess");
-  root.setAttribute("role", "group");
-  root.setAttribute("aria-label", "Guess the relation of two patches");
+  const score = element("div", { class: "score" });
+  const said = element("div", { class: "said", "aria-live": "polite" });
+  const next = button("Next pair", () => {
+    at = Math.min(at + 1, rounds().length - 1);
+    update();
+    cells[focus].focus();
+  });
+  next.className = "next";
+  const big = canvas("big", 2 * TILE - 8, "patch i"), map = canvas("map", 2.4 * TILE * 2, "");
+  const compass = element("div", { class: "compass", role: "group",
+    "aria-label": "side of patch j; arrow keys move, Enter answers" });
+  const caption = (words) => element("div", { class: "caption" }, words), mapCaption = caption("");
+  const right = element("div", { style: `max-width: ${2.4 * TILE}px` }, mapCaption, map);
+  const row = element("div", { class: "row" },
+    element("div", {}, caption("Patch i. Where does it lie …"), big),
+    element("div", {}, caption("… seen from patch j, in the middle?"), compass), right);
+  const root = element("div", { class: "relvit-guess", role: "group", "aria-label": "Guess the relation of two patches" },
+    element("style", {}, STYLE), score, row, said, next);
   root.dataset.lmSuppressShortcuts = "true"; // else JupyterLab takes arrow keys and Enter for its own
-  root.append(tag("style", "", STYLE));
-  const score = tag("div", "score");
-  const row = tag("div", "row");
-  const said = tag("div", "said");
-  said.setAttribute("aria-live", "polite");
-  const next = tag("button", "next", "Next pair");
-  root.append(score, row, said, next);
-
-  const left = tag("div");
-  const big = canvas("big", 2 * TILE - 8, "patch i");
-  left.append(tag("div", "caption", "Patch i. Where does it lie …"), big);
-  const middle = tag("div");
-  middle.append(tag("div", "caption", "… seen from patch j, in the middle?"));
-  const compass = tag("div", "compass");
-  compass.setAttribute("role", "group");
-  compass.setAttribute("aria-label", "side of patch j; arrow keys move, Enter answers");
-  middle.append(compass);
-  const right = tag("div");
-  right.style.maxWidth = `${2.4 * TILE}px`;
-  const mapCaption = tag("div", "caption");
-  const map = canvas("map", 2.4 * TILE * 2, "");
-  right.append(mapCaption, map);
-  row.append(left, middle, right);
 
   const cells = names.map((name, k) => {
-    const cell = tag("button", k === 4 ? "cell j" : "cell");
-    cell.type = "button";
-    cell.dataset.relation = name;
+    const cell = element("button", { class: k === 4 ? "cell j" : "cell", type: "button", "data-relation": name });
     if (k === 4) {
       cell.disabled = true;
       cell.setAttribute("aria-label", "patch j");
@@ -108,7 +79,7 @@ async function render({ model, el }) {
     return cell;
   });
   compass.addEventListener("keydown", (event) => {
-    const step = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
+    const step = WAYS[event.key];
     if (!step) return;
     event.preventDefault();
     let [y, x] = [Math.floor(focus / 3) + step[0], (focus % 3) + step[1]];
@@ -117,24 +88,15 @@ async function render({ model, el }) {
     cells[3 * y + x].focus();
   });
 
-  const options = tag("div");
-  const level = tag("select");
-  level.setAttribute("aria-label", "which pairs");
-  for (const [value, text] of Object.entries(model.get("levels"))) {
-    const option = tag("option", "", text);
-    option.value = value;
-    level.append(option);
-  }
-  const levelLabel = tag("label", "", "Pairs: ");
-  levelLabel.append(level);
-  options.append(levelLabel);
+  const offered = Object.entries(model.get("levels")).map(([value, text]) => element("option", { value }, text));
+  const level = control("select", { "aria-label": "which pairs" }, () => {
+    model.set("level", level.value);
+    model.save_changes();
+  }, ...offered);
+  const options = element("div", {}, element("label", {}, "Pairs: ", level));
   function choice(text) {
-    const input = tag("input");
-    input.type = "checkbox";
-    const label = tag("label");
-    label.append(input, ` ${text}`);
-    options.append(label);
-    input.addEventListener("change", update);
+    const input = control("input", { type: "checkbox" }, update);
+    options.append(element("label", {}, input, ` ${text}`));
     return input;
   }
   const asModel = choice(`in the model's own pixels (${coarse ? coarse.width / side : "?"} a side)`);
@@ -157,16 +119,6 @@ async function render({ model, el }) {
     (next.disabled ? level : next).focus(); // after the last pair: where other pairs are chosen
   }
 
-  next.addEventListener("click", () => {
-    at = Math.min(at + 1, rounds().length - 1);
-    update();
-    cells[focus].focus();
-  });
-  level.addEventListener("change", () => {
-    model.set("level", level.value);
-    model.save_changes();
-  });
-
   function reach(k) {
     focus = k;
     cells.forEach((cell, c) => (cell.tabIndex = c === focus ? 0 : -1));
@@ -179,7 +131,7 @@ async function render({ model, el }) {
     context.drawImage(image, (k % side) * pixels, Math.floor(k / side) * pixels, pixels, pixels, x, y, size, size);
   }
 
-  function frame(context, x, y, size, colour, name) {
+  function named(context, x, y, size, colour, name) {
     context.lineWidth = 6;
     context.strokeStyle = colour;
     context.strokeRect(x, y, size, size);
@@ -208,7 +160,7 @@ async function render({ model, el }) {
     });
     for (const [k, colour, name] of [[j, J, "j"], [i, I, "i"]]) {
       const t = order.indexOf(k);
-      frame(context, (t % side) * size, Math.floor(t / side) * size, size, colour, name);
+      named(context, (t % side) * size, Math.floor(t / side) * size, size, colour, name);
     }
   }
 
@@ -237,7 +189,7 @@ async function render({ model, el }) {
       if (k === 4) return;
       cell.disabled = Boolean(mine);
       cell.className = "cell";
-      cell.replaceChildren(tag("span", "arrow", ARROWS[k]), names[k]);
+      cell.replaceChildren(element("span", { class: "arrow" }, ARROWS[k]), names[k]);
       if (!mine) return;
       const marks = [];
       if (k === truth) {
@@ -251,7 +203,7 @@ async function render({ model, el }) {
         if (k !== truth) cell.classList.add("wrong");
       }
       if (k === says) marks.push(k === truth ? "model ✓" : "model ✗");
-      if (marks.length) cell.append(tag("span", "mark", marks.join(" ")));
+      if (marks.length) cell.append(element("span", { class: "mark" }, marks.join(" ")));
     });
     if (mine) {
       const parts = [mine.said === truth ? "Right:" : "Not so:", `i lies ${words[truth]} j (${names[truth]}).`];

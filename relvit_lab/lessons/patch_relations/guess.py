@@ -1,22 +1,21 @@
 """A game about eq. 5: two patches of an image, and on which side of j does i lie? You, a trained model, and chance."""
 
-import html
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 import traitlets
 
 from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.table import Table
 from relvit_lab.lessons.patch_relations.pictures import guessed_pairs
 from relvit_lab.method.relations import RELATION_NAMES, spatial_relations
 from relvit_lab.show.model_input import as_trained, png
 from relvit_lab.show.own_image import USUAL, square_image
 from relvit_lab.show.photographs import photograph
-from relvit_lab.show.still import Widget
+from relvit_lab.show.still import Widget, script
 from relvit_lab.show.style import Drawing
 
 LEVELS = {"any": "any two patches", "near": "neighbours"}
@@ -82,12 +81,7 @@ class Score:
         return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(line, wide)).rstrip() for line in lines)
 
     def _repr_html_(self) -> str:
-        def row(cells: Sequence[str], tag: str) -> str:
-            inner = "".join(f"<{tag} style='text-align:left'>{html.escape(cell)}</{tag}>" for cell in cells)
-            return f"<tr>{inner}</tr>"
-
-        body = "".join(row(cells, "td") for cells in self.rows())
-        return f"<table><thead>{row(['who', *LEVELS.values()], 'th')}</thead><tbody>{body}</tbody></table>"
+        return Table(("who", *LEVELS.values()), tuple(map(tuple, self.rows())))._repr_html_()
 
 
 class Guess(Widget):
@@ -96,7 +90,7 @@ class Guess(Widget):
     others were shown, too. level: "any" or "near". shown: the data.
     """
 
-    _esm = Path(__file__).with_name("guess.js")
+    _esm = script(__file__, "guess.js")
 
     png = traitlets.Bytes().tag(sync=True)
     coarse_png = traitlets.Bytes(b"").tag(sync=True)

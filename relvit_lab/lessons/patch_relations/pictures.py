@@ -19,12 +19,15 @@ from relvit_lab.show.style import (
     VERMILLION,
     Drawing,
     bare,
+    frame,
+    grid,
     ink_on,
     new_drawing,
     show_picture,
     styled,
     to_array,
     to_picture,
+    window,
 )
 
 LARGEST = 16  # patches whose N x N numbers can still be read in one picture
@@ -41,7 +44,7 @@ def patches_apart(image, side: int) -> Drawing:
     figure = new_drawing(9.4, 4.6)
     left, right = figure.subplots(1, 2)
     show_picture(left, picture, side)
-    _grid_lines(left, side)
+    grid(left, side, 1.2)
     left.set_title(f"one image, {_pixels(picture)}")
     gap = 1.14
     size = min(11, 70 / side)
@@ -51,8 +54,7 @@ def patches_apart(image, side: int) -> Drawing:
         if size >= 7:
             _tag(right, str(i), x * gap - 0.44, y * gap - 0.42, size)
     end = (side - 1) * gap + 0.5
-    right.set(xlim=(-0.5, end), ylim=(end, -0.5), xticks=[], yticks=[], aspect="equal")
-    right.spines[:].set_visible(False)
+    window(right, (-0.5, end), (end, -0.5))
     right.set_title(f"N = {side} x {side} = {side * side} patches, {_pixels(patches[0])} each")
     figure.alt = (
         f"A photograph, and beside it its {side * side} patches moved apart and numbered row by row, "
@@ -127,8 +129,7 @@ def pair_matrix(target, lit: tuple[int, int] | None = None, title: str = "") -> 
     if lit is not None:
         i, j = lit
         value = RELATION_NAMES[target[i, j]] if names else f"{target[i, j]:.2f}"
-        for colour, width in (("white", 5.5), (INK, 2.6)):
-            right.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, fill=False, edgecolor=colour, linewidth=width))
+        frame(right, (j - 0.5, i - 0.5), 1, 1, ("white", 5.5), (INK, 2.6))
         left.set_xlabel(f"[{i}, {j}] = {value}: patch {i},\nseen from patch {j}")
         words = f" Framed: row {i}, column {j}, which holds {value}."
     figure.alt = f"{title or 'A pair target'} as a matrix of {len(target)} x {len(target)}.{words}"
@@ -160,8 +161,7 @@ def position_vectors(side: int, pairs: Sequence[tuple[int, int]]) -> Drawing:
         ax.add_patch(Arc((0, 0), side * 0.7, side * 0.7, theta1=turns[0], theta2=turns[1], color=INK, linewidth=1.8))
         ax.plot(0, 0, "o", color=INK, markersize=6, clip_on=False)
         ax.text(0.1, -0.14, "origin", fontsize=10, va="bottom")
-        ax.set(xlim=(-0.15, 1.5 * side - 0.4), ylim=(1.5 * side - 0.4, -0.15), xticks=[], yticks=[], aspect="equal")
-        ax.spines[:].set_visible(False)
+        window(ax, (-0.15, 1.5 * side - 0.4), (1.5 * side - 0.4, -0.15))
         ax.set_title(f"i = {i}, j = {j}: {between:.1f}°")
         ax.set_xlabel(f"target {scaled[i, j]:.2f}")
         words.append(f"patches {i} and {j}: {between:.1f} degrees, target {scaled[i, j]:.2f}")
@@ -191,7 +191,7 @@ def shuffled(image, side: int, p) -> Drawing:
             _place(ax, patches[i], x, y)
             _tag(ax, str(i), x - 0.44, y - 0.42, 11)
         bare(ax, side)
-        _grid_lines(ax, side)
+        grid(ax, side, 1.2)
         ax.set_title(title)
     matrices = (target, permuted(target, torch.as_tensor(p)))
     titles = ("their relations", "the relations of its tokens")
@@ -272,12 +272,6 @@ def _tag(ax: Axes, text: str, x: float, y: float, size: float) -> None:
     """A number that is read on any picture."""
     box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "boxstyle": "square,pad=0.12"}
     ax.text(x, y, text, ha="left", va="top", fontsize=size, color=INK, bbox=box, zorder=6)
-
-
-def _grid_lines(ax: Axes, side: int) -> None:
-    lines = np.arange(side - 1) + 0.5
-    ax.hlines(lines, -0.5, side - 0.5, color="white", linewidth=1.2)
-    ax.vlines(lines, -0.5, side - 0.5, color="white", linewidth=1.2)
 
 
 def _numbered(ax: Axes, side: int) -> None:

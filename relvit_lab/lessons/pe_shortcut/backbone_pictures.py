@@ -15,12 +15,14 @@ from relvit_lab.show.style import (
     VERMILLION,
     Drawing,
     bare,
+    frame,
     ink_on,
     new_drawing,
     show_picture,
     styled,
     to_array,
     to_picture,
+    window,
 )
 
 MARGIN = 24  # pixels shown around the image: what the windows find there is zero
@@ -51,9 +53,7 @@ def token_sources(image, places: Sequence[tuple[int, int]] = ((3, 3), (0, 0))) -
             share = np.outer(to_array(shares[y]), to_array(shares[x]))  # (n,side) -> (side) (side) -> (side,side)
             _with_surround(ax, picture, share)
             (top, bottom), (left, right) = reach(steps, side, y), reach(steps, side, x)
-            for colour, width in (("white", 5.0), (VERMILLION, 2.6)):
-                ax.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor=colour,
-                                       linewidth=width))  # fmt: skip
+            frame(ax, (left, top), right - left, bottom - top, ("white", 5.0), (VERMILLION, 2.6))
             outside = 100 * float(zeros(steps, side)[y, x])
             text = f"token ({y}, {x}): {bottom - top} x {right - left} pixels"
             text += f", {outside:.0f} % of it zeros" if outside >= 0.5 else ", none of it zeros"
@@ -82,8 +82,7 @@ def _with_surround(ax: Axes, picture: np.ndarray, share: np.ndarray) -> None:
     for at in range(0, side + 1, side // 7):
         ax.plot([at, at], [0, side], color="#777777", linewidth=0.5, zorder=2)
         ax.plot([0, side], [at, at], color="#777777", linewidth=0.5, zorder=2)
-    ax.set(xlim=edge, ylim=edge[::-1], xticks=[], yticks=[], aspect="equal")
-    ax.spines[:].set_visible(False)
+    window(ax, edge, edge[::-1])
 
 
 @styled
@@ -107,12 +106,10 @@ def swin_windows(image, place: tuple[int, int] = (104, 72)) -> Drawing:
         windows = [_window(place, pixels, 0), *([_window(place, pixels, SHIFT)] if tokens > WINDOW else [])]
         for spans, colour, style in zip(windows, (BLUE, VERMILLION), ("-", (0, (3, 1.5)))):
             (top, bottom), (left, right) = spans
-            for edge, width, look in (("white", 6.0, "-"), (colour, 3.4, style)):
-                ax.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor=edge,
-                                       linewidth=width, linestyle=look))  # fmt: skip
+            frame(ax, (left, top), right - left, bottom - top, ("white", 6.0))
+            frame(ax, (left, top), right - left, bottom - top, (colour, 3.4), linestyle=style)
         ax.add_patch(Rectangle(token[::-1], pixels, pixels, facecolor=INK, edgecolor="white", linewidth=1.2))
-        ax.set(xlim=(-2, 226), ylim=(226, -2), xticks=[], yticks=[], aspect="equal")
-        ax.spines[:].set_visible(False)
+        window(ax, (-2, 226), (226, -2))
         ax.set_title(f"stage {stage}: {tokens} x {tokens} tokens", weight="bold")
         of = (224 // (WINDOW * pixels)) ** 2
         text = f"a token: {pixels} px; {of} windows of {WINDOW * pixels} px" if of > 1 else "a token: 32 px; one window"

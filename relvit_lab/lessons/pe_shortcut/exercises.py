@@ -1,4 +1,4 @@
-"""Exercises and predictions of notebook 05_pe_shortcut."""
+"""Exercises of notebook 05_pe_shortcut."""
 
 from collections.abc import Callable
 from functools import partial
@@ -8,59 +8,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from relvit_lab.lessons.ask.answers import name_mistake, number, tensor
-from relvit_lab.lessons.ask.base import EXERCISES, Exercise, add_predictions, call
+from relvit_lab.lessons.ask.base import EXERCISES, Exercise, call
 from relvit_lab.lessons.ask.difference import Difference
 from relvit_lab.lessons.ask.tables import assigned, compared
 from relvit_lab.lessons.pe_shortcut import faults
-from relvit_lab.lessons.pe_shortcut import lab_exercises as shortcut_lab  # noqa: F401  the lab's own exercise and predictions
+from relvit_lab.lessons.pe_shortcut import lab_exercises as shortcut_lab  # noqa: F401  the lab's own exercise
 from relvit_lab.method.model import pool
 from relvit_lab.method.patches import draw_permutations, patchify, permute, unpatchify
 from relvit_lab.method.relations import RELATION_NAMES, permuted, spatial_relations
-
-add_predictions(
-    ("05-which",
-     "Pre-training on SpRel alone. In which of the four settings can the model reach 100 % without looking at the "
-     "image?",
-     "PE on without shuffle, and in no other",
-     "There token t always holds patch t, so E_pos tells each token the place that the labels speak of. With "
-     "shuffle E_pos says t and the label says p[t]; without PE there is nothing to read."),
-    ("05-noise",
-     "The model that was trained with PE and without shuffle is now shown pure noise in place of digits. "
-     "What does it score on SpRel?",
-     "as on digits: all or nearly all pairs",
-     "Its answer comes from E_pos, which is added whatever the image holds. The image was never needed."),
-    ("05-loss",
-     "A ViT without PE. The patches of each image are shuffled, and the labels with them. What happens to its loss?",
-     "it stays the same",
-     "Attention, MLP and LN treat all tokens alike, so the output tokens are permuted as the patches were. The loss "
-     "is a mean over all pairs, and the order in which they are summed does not matter."),
-    ("05-paper",
-     "The pre-training that reached 100 % is fine-tuned on the classes. What does the paper report about it?",
-     "no better than a random start",
-     "Section 4.3: its accuracy after fine-tuning is comparable to that of a randomly initialised network. What we "
-     "measured, at a much smaller scale, comes next."),
-    ("05-border",
-     "Noise again, and no PE; but a padded crop has left borders of zeros around some images. What can a ViT learn "
-     "about where patches lie?",
-     "something: patches with a border give themselves away",
-     "A patch whose upper rows are zero lies in the top row. Inner patches, and images that were not shifted, still "
-     "say nothing, so it ends well below 100 %."),
-    ("05-joint",
-     "Joint training has PE on and no shuffle. What do SpRel and AbsPos reach on CIFAR-10?",
-     "both are above 90 %",
-     "Both answers can be read off E_pos, while the classes are learnt. The two tasks then ask little of the image."),
-    ("05-backbones",
-     "T2T-ViT-14, untrained, its embeddings set to zero. It is shown plain grey images, so that only the zeros "
-     "around the image are left to tell a place by. How many of its 7 x 7 places can a linear readout name?",
-     "about 9: one for each kind of token",
-     "Four corners, four sides and the middle: tokens of one kind are all alike, so of each kind one place can be "
-     "right, and 9 of 49 is 18 %."),
-    ("05-run-b",
-     "All answers of the healthy run and of run B are counted: a row for each right class, a column for each answer. "
-     "The healthy run's dark cells lie on the diagonal. Where do run B's lie?",
-     "on the other diagonal: LT is called RB",
-     "Run B learnt where j lies, seen from i: a clear answer to the opposite question. Only CC is its own opposite."),
-)  # fmt: skip
 
 
 def _seeded(seed: int) -> torch.Generator:

@@ -1,6 +1,6 @@
 // The shortcut lab. The kernel trains; this page shows its tries and sends it what is asked (start, stop, clear) and the
 // toggles. Without a kernel (a saved page) the recorded tries are shown, and that training needs one.
-const INK = "currentColor";
+const TEXT = "currentColor";
 const W = 980, H = 468, LEFT = 58, RIGHT = 116, TOP = 80, BOTTOM = 46; // of the drawing; the page scales it
 const TOGGLES = [
   ["pos_embed", "positional embeddings (PE)"], ["shuffle", "shuffle"], ["crop", "patch crop"], ["jitter", "jitter"],
@@ -11,13 +11,6 @@ const SHAPES = { // around 0, as wide as 2
   D: "M0-1.2 1.2 0 0 1.2-1.2 0Z", P: "M-.4-1H.4V-.4H1V.4H.4V1H-.4V.4H-1V-.4H-.4Z",
   X: "M0-.5.6-1.1 1.1-.6.5 0 1.1.6.6 1.1 0 .5-.6 1.1-1.1.6-.5 0-1.1-.6-.6-1.1Z",
 };
-
-function element(tag, attributes = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  made.append(...children);
-  return made;
-}
 
 function drawn(tag, attributes = {}, ...children) {
   const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
@@ -38,7 +31,7 @@ function busyWith() {
   return prompt || document.querySelector('.jp-Notebook-ExecutionIndicator[data-status="busy"]') ? "another cell" : "";
 }
 
-const text = (x, y, words, more = {}) => drawn("text", { x, y, fill: INK, "font-size": 15, ...more }, words);
+const text = (x, y, words, more = {}) => drawn("text", { x, y, fill: TEXT, "font-size": 15, ...more }, words);
 
 function render({ model, el }) {
   const about = model.get("about");
@@ -46,23 +39,16 @@ function render({ model, el }) {
 
   // -- the page -----------------------------------------------------------------------------------------------------
   const boxes = TOGGLES.map(([name, words]) => {
-    const input = element("input", { type: "checkbox", name });
-    input.addEventListener("change", () => {
+    const input = control("input", { type: "checkbox", name }, () => {
       model.set(name, input.checked);
       model.save_changes();
     });
     return [name, input, element("label", {}, input, words)];
   });
   const toggles = element("fieldset", {}, element("legend", {}, "Train with"), ...boxes.map(([, , label]) => label));
-  function button(words, act) {
-    const made = element("button", { type: "button" }, words);
-    made.addEventListener("click", act);
-    return made;
-  }
   const start = button("Start", () => ask("start")), stop = button("Stop", () => ask("stop"));
   const clear = button("Clear", () => ask("clear"));
-  const recorded = element("input", { type: "checkbox", name: "recorded" });
-  recorded.addEventListener("change", () => {
+  const recorded = control("input", { type: "checkbox", name: "recorded" }, () => {
     model.set("show_recorded", recorded.checked);
     model.save_changes();
     draw();
@@ -73,7 +59,7 @@ function render({ model, el }) {
   const failed = element("div", { class: "failed", role: "alert" });
   const plot = drawn("svg", { class: "plot", viewBox: `0 0 ${W} ${H}`, role: "img" });
   const names = element("ul", { "aria-label": "the curves" }), note = element("div", { class: "note" });
-  const root = element("div", { class: "relvit-lab" },
+  const root = element("div", { class: "relvit-lab relvit-controls" },
     element("div", { class: "bar" }, toggles),
     element("div", { class: "bar" }, start, stop, clear, element("label", {}, recorded, "Show recorded"), bar, line),
     said, failed, plot, names, note);
@@ -152,14 +138,14 @@ function render({ model, el }) {
     plot.dataset.longest = longest;
     const parts = [text(LEFT - 50, 15, "SpRel on images that the model has not seen, unshuffled, %", { "font-weight": 600 })];
     for (const value of [0, 20, 40, 60, 80, 100])
-      parts.push(drawn("line", { x1: LEFT, x2: W - RIGHT, y1: py(value), y2: py(value), stroke: value ? "#8884" : INK }),
+      parts.push(drawn("line", { x1: LEFT, x2: W - RIGHT, y1: py(value), y2: py(value), stroke: value ? "#8884" : TEXT }),
         text(LEFT - 8, py(value) + 5, `${value}`, { "text-anchor": "end" }));
     const tick = [10, 20, 50, 100, 200, 500, 1000, 2000, 5000].find((each) => longest / each <= 9) ?? 10000;
     for (let step = 0; step <= longest; step += tick)
       parts.push(text(px(step), H - BOTTOM + 19, `${step}`, { "text-anchor": "middle" }));
     parts.push(text((LEFT + W - RIGHT) / 2, H - 6, "step", { "text-anchor": "middle" }));
     for (const [value, words, dy] of [[about.floors.constant, "one constant answer", -5], [about.floors.guessing, "guessing", 16]])
-      parts.push(drawn("line", { x1: LEFT, x2: W - RIGHT, y1: py(value), y2: py(value), stroke: INK, "stroke-width": 1.4,
+      parts.push(drawn("line", { x1: LEFT, x2: W - RIGHT, y1: py(value), y2: py(value), stroke: TEXT, "stroke-width": 1.4,
         "stroke-dasharray": "2 4" }),
       text(W - RIGHT - 4, py(value) + dy, `${words}: ${value.toFixed(1)} %`, { "text-anchor": "end", "font-size": 14 }));
     const marks = curves.flatMap((one) => one.marks.map(([step, what]) => ({ step, words: `${one.key}: ${what}`, one })));

@@ -4,7 +4,6 @@ import asyncio
 import importlib
 import time
 import weakref
-from pathlib import Path
 from typing import Any
 
 import traitlets
@@ -24,8 +23,8 @@ from relvit_lab.lessons.pe_shortcut.live_training import (
     marks,
     recorded,
 )
-from relvit_lab.show.still import FAINTER, HIDE, PAPER, Widget
-from relvit_lab.show.style import VERMILLION, Drawing
+from relvit_lab.show.still import CONTROLS, FAINTER, HIDE, Widget, script
+from relvit_lab.show.style import Drawing
 
 SLOW = ("relvit_lab.method.backbones.vit", "sklearn.datasets")  # modules that take seconds to import, the first time
 PAUSE = 0.005  # seconds between two steps, in which the kernel answers others
@@ -33,15 +32,10 @@ TELL = 0.25  # seconds between two lines on how far it is, at least
 _LABS: "weakref.WeakSet[ShortcutLab]" = weakref.WeakSet()
 
 CSS = f"""
-.relvit-lab {{ {PAPER}; font: 15px/1.4 system-ui, sans-serif; padding: 8px; max-width: 1100px;
-  box-sizing: border-box }}
-.relvit-lab .bar {{ display: flex; flex-wrap: wrap; gap: 6px 18px; align-items: center; margin-bottom: 6px }}
-.relvit-lab fieldset {{ border: 0; margin: 0; padding: 0; display: flex; flex-wrap: wrap; gap: 6px 18px;
-  align-items: center }}
-.relvit-lab legend {{ float: left; padding: 0; margin-right: 4px; font-weight: 600 }}
-.relvit-lab label {{ display: inline-flex; gap: 6px; align-items: center; cursor: pointer }}
+.relvit-lab {{ font-size: 15px; max-width: 1100px }}
+.relvit-lab .bar, .relvit-lab fieldset {{ gap: 6px 18px }}
 .relvit-lab input {{ width: 17px; height: 17px; margin: 0 }}
-.relvit-lab button {{ font: inherit; font-weight: 600; padding: 4px 16px; cursor: pointer }}
+.relvit-lab button {{ font-weight: 600; padding: 4px 16px }}
 .relvit-lab progress {{ width: 180px; height: 16px }}
 .relvit-lab .line {{ font-variant-numeric: tabular-nums; min-height: 1.4em }}
 .relvit-lab .said {{ font-weight: 600; min-height: 1.4em; margin: 2px 0 }}
@@ -50,7 +44,6 @@ CSS = f"""
 .relvit-lab ul {{ list-style: none; margin: 2px 0; padding: 0; display: flex; flex-wrap: wrap; gap: 3px 26px }}
 .relvit-lab li {{ display: inline-flex; gap: 8px; align-items: center }}
 .relvit-lab .note {{ font-size: 13.5px; color: {FAINTER} }}
-.relvit-lab :focus-visible {{ outline: 3px solid {VERMILLION}; outline-offset: 2px }}
 """
 
 
@@ -63,8 +56,8 @@ class ShortcutLab(Widget):
     training.
     """
 
-    _esm = Path(__file__).with_name("lab.js")
-    _css = HIDE + CSS
+    _esm = script(__file__, "lab.js")
+    _css = HIDE + CONTROLS + CSS
 
     pos_embed = traitlets.Bool(True).tag(sync=True)
     shuffle = traitlets.Bool(False).tag(sync=True)

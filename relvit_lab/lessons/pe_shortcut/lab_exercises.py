@@ -1,32 +1,9 @@
-"""The exercise and the predictions of notebook 05 that belong to its shortcut lab; exercises.py loads them."""
+"""The exercise of notebook 05 that belongs to its shortcut lab; exercises.py loads it."""
 
 from typing import Any
 
 from relvit_lab.lessons.ask.answers import number
-from relvit_lab.lessons.ask.base import add_predictions
 from relvit_lab.lessons.ask.tables import compared
-
-add_predictions(
-    ("05-take",
-     "A model is trained with PE, without shuffle, until SpRel is above 95 %. Then PE is taken away, and training "
-     "goes on. What does SpRel do on unseen images?",
-     "it falls at once, and must begin to look",
-     "The weights are the same a moment before and after; only E_pos is missing. What it knew, it knew from E_pos. "
-     "The recorded try fell from 98 to 28 %, and ended a little below one that never had PE."),
-    ("05-give",
-     "The other way round: trained without PE, the model has learnt to look (43 %). Now fresh embeddings are added, "
-     "and nothing is shuffled. What happens next?",
-     "at first nothing, then it climbs to nearly 100 %",
-     "Fresh embeddings are small (0.02), so nothing changes at that moment. But they hold the answer, the gradient "
-     "finds it, and within a hundred steps the model has gone over to cheating. Having learnt to look does not "
-     "protect it."),
-    ("05-bare",
-     "PE off throughout. Patch crop and jitter are switched off as well, so that the patches come as they are. What "
-     "does SpRel do, compared with the usual augmentation?",
-     "it climbs higher: edges go on from patch to patch",
-     "Without the crop, what a patch shows at its border goes on in its neighbour, so neighbours can be matched. "
-     "That is a clue, but a shallow one. Of the two it is the crop that counts; the jitter is worth a few points."),
-)  # fmt: skip
 
 
 def _fall(steps: list[int], sprel: list[float], switch: dict) -> float:

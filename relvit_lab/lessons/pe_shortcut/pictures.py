@@ -20,6 +20,8 @@ from relvit_lab.show.style import (
     VERMILLION,
     Drawing,
     bare,
+    dark,
+    frame,
     new_drawing,
     show_picture,
     styled,
@@ -84,10 +86,9 @@ def _rearranged(picture: np.ndarray, held: np.ndarray, side: int) -> np.ndarray:
 
 
 def _token(ax: Axes, y: int, x: int, said: str, label: str, given: bool) -> None:
-    ax.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, edgecolor="white", linewidth=2.5))
+    frame(ax, (x - 0.5, y - 0.5), 1, 1, ("white", 2.5))
     if given:
-        for colour, width in (("white", 6.5), (VERMILLION, 4.0)):
-            ax.add_patch(Rectangle((x - 0.44, y - 0.44), 0.88, 0.88, fill=False, edgecolor=colour, linewidth=width))
+        frame(ax, (x - 0.44, y - 0.44), 0.88, 0.88, ("white", 6.5), (VERMILLION, 4.0))
     box = {"boxstyle": "round,pad=0.22", "linewidth": 1.0}
     if said:
         ax.text(x - 0.24, y - 0.24, said, ha="center", va="center", fontsize=12, color=INK,
@@ -137,14 +138,8 @@ def _names_at_the_end(ax: Axes, ends: Sequence[tuple[float, str, str]], apart: f
         last = max(at, last + apart)
         ax.annotate(
             text, xy=(1, at), xytext=(1.05, last), xycoords="axes fraction", textcoords="axes fraction", va="center",
-            color=_dark(colour), arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.9, "relpos": (0, 0.5)},
+            color=dark(colour), arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.9, "relpos": (0, 0.5)},
         )  # fmt: skip
-
-
-def _dark(colour: str) -> tuple[float, ...]:
-    from matplotlib.colors import to_rgb
-
-    return tuple(0.72 * part for part in to_rgb(colour))
 
 
 @styled

@@ -1,4 +1,4 @@
-"""Exercises and predictions of notebook 06_task_ablation."""
+"""Exercises of notebook 06_task_ablation."""
 
 import math
 import statistics
@@ -8,36 +8,11 @@ import torch
 from torch import Tensor
 
 from relvit_lab.lessons.ask.answers import name_mistake, number, tensor
-from relvit_lab.lessons.ask.base import add_predictions, call
+from relvit_lab.lessons.ask.base import call
 from relvit_lab.lessons.ask.tables import compared
 from relvit_lab.paper import ablation
 from relvit_lab.paper.ablation import has
 from relvit_lab.paper.numbers import TASK_NAMES
-
-add_predictions(
-    ("06-alone",
-     "Four models, each pre-trained on one task alone. Which is the best after fine-tuning, in the paper's Table 4?",
-     "AbsPos",
-     "AbsPos 89.39, Dist 89.27, SpRel 89.02, Ang 88.75. The text calls SpRel the most performing, for another "
-     "reason: see section 5."),
-    ("06-score",
-     "Eight combinations contain SpRel. Is the one with the best SpRel score also the best after fine-tuning?",
-     "no: it is the worst of the eight",
-     "SpRel + Dist + Ang has the highest SpRel accuracy, 48.98, and the lowest accuracy after fine-tuning, 88.81. "
-     "All eight SpRel scores lie within half a point."),
-    ("06-range",
-     "Fifteen models that are equally good, each trained once. One run scatters by ±0.09 points. "
-     "How far apart are the best and the worst, on average?",
-     "0.31 points",
-     "The best of fifteen lies about 1.7 standard deviations above the mean, the worst as far below it: "
-     "3.47 x 0.09 = 0.31."),
-    ("06-top",
-     "Rank the fifteen combinations at random. How often is there some task (one of the four, whichever) that is in "
-     "all of the best three?",
-     "in 44 % of the rankings",
-     "Each task is in 8 of the 15, so in all of three with probability 8/15 x 7/14 x 6/13 = 12 %. There are four "
-     "tasks, and nobody said beforehand which one to look for."),
-)  # fmt: skip
 
 
 def _on_tables(*tasks: tuple[str, ...]) -> dict[str, tuple]:

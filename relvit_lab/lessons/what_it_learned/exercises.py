@@ -1,4 +1,4 @@
-"""Exercises and predictions of notebook 09_what_it_learned."""
+"""Exercises of notebook 09_what_it_learned."""
 
 from collections.abc import Callable
 
@@ -7,13 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from relvit_lab.lessons.ask.answers import number, numbers
-from relvit_lab.lessons.ask.base import add_predictions
 from relvit_lab.lessons.ask.difference import Difference
 from relvit_lab.lessons.ask.tables import compared
-from relvit_lab.lessons.what_it_learned import (
-    measures,
-    quiz,  # noqa: F401  its predictions
-)
+from relvit_lab.lessons.what_it_learned import measures
 from relvit_lab.method.heads import PairScores
 from relvit_lab.method.relations import spatial_relations
 
@@ -26,35 +22,6 @@ def _tokens(seed: int, images: int, places: int) -> Tensor:
         for shape in ((images, places, 8), (places, 8), (images, 1, 8), (images, places, 1))
     )
     return (z + of_place + of_image + 0.5) * length.exp()
-
-
-add_predictions(
-    ("09-nearest",
-     "Take a patch of one image, and the ten patches of the other images whose tokens are most like its own. In the "
-     "cheat, what do they share with it?",
-     "the place",
-     "Its tokens were told their places, and that is all that the tasks ask about. So a token is like all others at "
-     "its place, whatever they show."),
-    ("09-place",
-     "How much of the variance of RelViT's tokens goes with the place?",
-     "less than a tenth",
-     "Nobody tells it the place: it must see it in the patches, and they differ from image to image."),
-    ("09-probe",
-     "A linear classifier reads the frozen mean of the patch tokens. Which of RelViT and the cheat does it read better "
-     "than the untrained model?",
-     "RelViT, and the cheat does not",
-     "Same images, same tasks, same time. One had to look at the patches to answer; the other was told."),
-    ("09-lens",
-     "In a collage and in noise there is nothing to see. How many relations does the cheat have right there, after its "
-     "last block?",
-     "nearly all on collages, far fewer on noise",
-     "It reads the places off its embeddings, so patches of photographs do as well in any order. Noise is another "
-     "matter: see below."),
-    ("09-curve",
-     "When the cheat has seen each training image once, how much of its last SpRel accuracy does it have?",
-     "more than nine tenths",
-     "The answer stands in the embeddings. It takes few steps to read it."),
-)  # fmt: skip
 
 
 # -- 09-nearest: the most similar tokens of other images -----------------------------------------------------------

@@ -143,9 +143,7 @@ def probed(features: Tensor, labels: Tensor) -> Probed:
     half = len(labels) // 2
     first, second = (features[:half], labels[:half]), (features[half:], labels[half:])
     ways = ((*first, *second), (*second, *first))
-    return Probed(
-        sum(knn_accuracy(*way, KNN) for way in ways) / 2, sum(linear_accuracy(*way) for way in ways) / 2
-    )
+    return Probed(sum(knn_accuracy(*way, KNN) for way in ways) / 2, sum(linear_accuracy(*way) for way in ways) / 2)
 
 
 def lens(layers: Iterable[Tensor], norm: nn.Module, head: nn.Module, target: Tensor) -> list[float]:

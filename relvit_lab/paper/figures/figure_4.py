@@ -5,14 +5,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
 
 from relvit_lab.common.errors import RelvitError, nearest
 from relvit_lab.paper.records import whole
 from relvit_lab.paper.records.comparisons import available, shortcut_series
 from relvit_lab.paper.records.results import Results
 from relvit_lab.paper.records.store import Record, read_records
-from relvit_lab.show.style import BLACK, BLUE, GREEN, ORANGE, VERMILLION, Drawing, new_drawing, styled
+from relvit_lab.show.style import BLACK, BLUE, GREEN, ORANGE, VERMILLION, Drawing, dark, new_drawing, styled
 
 LOOKS = {
     "PE": {"color": VERMILLION, "linestyle": (0, (7, 1.5, 1.5, 1.5)), "marker": "X", "linewidth": 2.4},
@@ -159,11 +158,6 @@ def _apart(heights: np.ndarray, least: float, low: float, high: float) -> np.nda
     moved = np.empty(len(heights))
     moved[order] = rising.clip(low + least / 2, high - least / 2 - steps[-1]) + steps
     return moved
-
-
-def dark(color: str) -> tuple[float, ...]:
-    """The colour, dark enough for text on white."""
-    return tuple(0.72 * part for part in to_rgb(color))
 
 
 def _alt(curves: Mapping[str, Mapping[str, np.ndarray]], scratch: np.ndarray, title: str, note: str) -> str:

@@ -6,12 +6,11 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.axes import Axes
 
-from relvit_lab.paper.figures.figure_4 import dark
 from relvit_lab.paper.records import whole
 from relvit_lab.paper.records.results import WHAT
 from relvit_lab.paper.records.store import Record, read_records
 from relvit_lab.paper.records.whole_report import NOT_YET, WholeReport
-from relvit_lab.show.style import BLUE, VERMILLION, Drawing, new_drawing, styled
+from relvit_lab.show.style import BLUE, VERMILLION, Drawing, dark, new_drawing, styled
 
 LOOK = {"twice": {"color": VERMILLION, "linestyle": "--", "marker": "s"}, "finetuned": {"color": BLUE, "marker": "o"}}
 """The two arms that are compared, each of two stages: colour, line and marker tell them apart."""

@@ -15,9 +15,9 @@ from typing import Any
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.paths import resolve
 from relvit_lab.common.sealed import NUMBER, misfit
-from relvit_lab.common.table import Table, compare
+from relvit_lab.common.table import Column, Table, compare
 from relvit_lab.common.words import plural
-from relvit_lab.data import cifar, flower102, imagenet100, svhn, tiny_imagenet
+from relvit_lab.data import DATASETS
 from relvit_lab.method.backbones import get as get_backbone
 from relvit_lab.paper.numbers import label, title
 from relvit_lab.paper.plan.cells import Cell, jobs
@@ -33,12 +33,6 @@ TIMED = {
 }  # fmt: skip
 TFLOPS = 100.0  # assumed, in TFLOP/s, where nothing was measured
 MEASURABLE = 10.0  # seconds of training from which a run's rate counts: a shorter one measures its start
-IMAGES = {  # training, test, and validation images beside those
-    **{this.name: (*this.images, 0) for this in (cifar.CIFAR_10, cifar.CIFAR_100, svhn.SVHN_DIGITS)},
-    "flower102": tuple(flower102.PUBLISHED[split] for split in ("training", "test", "val")),
-    "tiny_imagenet": (tiny_imagenet.PUBLISHED["training"], tiny_imagenet.PUBLISHED["val"], 0),
-    "imagenet100": (imagenet100.PUBLISHED["training"], imagenet100.PUBLISHED["val"], 0),
-}
 
 
 @dataclass(frozen=True)
@@ -84,6 +78,12 @@ class Tally:
         return {(): None, (True,): "measured", (False,): "assumed"}.get(tuple(measured), "partly assumed")
 
 
+WORK: tuple[Column, ...] = (  # what both tables say of a line's stages
+    ("Stages", lambda t: len(t.works)), ("done", lambda t: t.count("done")), ("begun", lambda t: t.count("begun")),
+    ("missing", lambda t: t.count("missing")), ("GPU hours left", lambda t: t.hours), ("Rate", lambda t: t.rate),
+)  # fmt: skip
+
+
 def plan_table(
     cells: Iterable[Cell],
     run_dirs: Sequence[str | Path] = (),
@@ -111,8 +111,7 @@ def plan_table(
     columns = [
         ("Table", lambda t: t.name), ("Recipe", lambda t: t.recipe), ("Cells", lambda t: len(t.cells)),
         ("with a number", lambda t: sum(any(_is_done(cell, s, works) for s in cell.seeds) for cell in t.cells)),
-        ("Stages", lambda t: len(t.works)), ("done", lambda t: t.count("done")), ("begun", lambda t: t.count("begun")),
-        ("missing", lambda t: t.count("missing")), ("GPU hours left", lambda t: t.hours), ("Rate", lambda t: t.rate),
+        *WORK,
     ]  # fmt: skip
     shared = "Each line counts every stage that it needs; sums count a stage once that several tables share."
     return compare(lines, columns, (shared, *caption))
@@ -132,8 +131,7 @@ def cell_table(
         ("Table", lambda t: _short(t.name)), ("Row", lambda t: label(t.cells[0].row)),
         ("Column", lambda t: label(t.cells[0].column)), ("Recipe", lambda t: t.recipe),
         ("Seeds", lambda t: f"{sum(_is_done(t.cells[0], s, works) for s in t.cells[0].seeds)}/{len(t.cells[0].seeds)}"),
-        ("Stages", lambda t: len(t.works)), ("done", lambda t: t.count("done")), ("begun", lambda t: t.count("begun")),
-        ("missing", lambda t: t.count("missing")), ("GPU hours left", lambda t: t.hours), ("Rate", lambda t: t.rate),
+        *WORK,
     ]  # fmt: skip
     return compare(lines, columns, ("A stage that several cells share is counted in each.", *caption))
 
@@ -198,13 +196,14 @@ def training_flops(stage: Stage) -> float | None:
     """All operations of a stage: its epochs over the training images, and the evaluation after each. None where the
     number of images is not known without reading the data set."""
     e = stage.experiment
-    if e.dataset not in IMAGES:
+    there = DATASETS.get(e.dataset).info.images if e.dataset in DATASETS else {}
+    if not there:
         return None
-    train, test, val = IMAGES[e.dataset]
+    train, *tested = there.values()  # the test images, and validation images beside them or in their place
     if e.train_on == "train+val":
-        train, val = train + val, 0
+        train, tested = train + there["val"], [there["test"]]
     train = min(train, e.train_images or train) * (e.label_fraction if stage.classifies else 1)
-    evaluated = sum(min(images, e.test_images or images) for images in (test, val))
+    evaluated = sum(min(images, e.test_images or images) for images in tested)
     one = stage_flops(stage)
     return e.epochs * (one.train * train + one.evaluate * evaluated)
 

@@ -74,8 +74,7 @@ def _panel(table: PaperTable, columns: tuple[str, ...], start: Path, first: bool
         for source in (("paper", f"{PALE};{EDGE};font-weight:normal"), *((SOURCES[s], "") for s in table.shown(column)))
     ]
     below = "".join(
-        f'<th scope="col" style="{CELL};{SMALL};{style}">{html.escape(text)}</th>'
-        for text, style in sources
+        f'<th scope="col" style="{CELL};{SMALL};{style}">{html.escape(text)}</th>' for text, style in sources
     )
     rows = "".join(_row(table, row, columns, start) for row in table.rows)
     style = "text-align:left;font-weight:bold;padding:.3em 0" if first else "display:none"

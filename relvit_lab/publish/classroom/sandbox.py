@@ -38,7 +38,7 @@ def prepare(home: Path) -> None:
     def is_left_out(path: Path) -> bool:
         if path.parent.name == "__pycache__":  # as its source
             path = path.parent.parent / f"{path.name.split('.')[0]}.py"
-        answers = path.name.endswith("exercises.py") and asking.parent in path.parents
+        answers = path.name.endswith(("exercises.py", "predictions.toml")) and asking.parent in path.parents
         return answers or path == asking or (path.parent == here and path.suffix and path not in allowed)
 
     def left_out(folder: str, names: list[str]) -> list[str]:

@@ -1,7 +1,6 @@
 // The page: it follows the state, and what a person does changes the state.
 
 const page = Object.fromEntries([...document.querySelectorAll("[id]")].map((one) => [one.id, one]));
-const KEYS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 const current = () => STEPS.find(({ id }) => id === s.step);
 let drawing = 0; // counts, so that an answer that comes late is dropped
 const chooser = imageChooser({
@@ -123,8 +122,8 @@ function choose(which, t) {
 const which = (shift = false) => (current().pair && (s.picks === "i") !== shift ? "i" : "j");
 for (const canvas of [page.seen, page.drawn]) {
   const hit = ({ offsetX, offsetY }) => {
-    const { side } = about(), at = (v) => Math.max(0, Math.min(side - 1, Math.floor((v * side) / canvas.clientWidth)));
-    return at(offsetY) * side + at(offsetX);
+    const { side } = about(), part = (v) => between(0, Math.floor((v * side) / canvas.clientWidth), side - 1);
+    return part(offsetY) * side + part(offsetX);
   };
   const chosen = (event) => {
     if (current().fixed || (canvas === page.drawn && current().title === "Cut")) return;
@@ -135,8 +134,8 @@ for (const canvas of [page.seen, page.drawn]) {
 }
 page.seen.addEventListener("keydown", (event) => {
   const { side } = about(), mine = which(event.shiftKey), [y, x] = [Math.floor(s[mine] / side), s[mine] % side];
-  if (current().fixed || !(event.key in KEYS) || event.altKey || event.ctrlKey || event.metaKey) return;
-  const to = [y, x].map((v, k) => Math.max(0, Math.min(side - 1, v + KEYS[event.key][k])));
+  if (current().fixed || !(event.key in WAYS) || event.altKey || event.ctrlKey || event.metaKey) return;
+  const to = led(event, [y, x], [side, side]);
   choose(mine, to[0] * side + to[1]);
   event.preventDefault();
 });

@@ -2,7 +2,7 @@
 
 const HEAT = fromBase64(carried.heat); // 256 colours
 const heat = (share) => {
-  const k = 3 * Math.max(0, Math.min(255, Math.round(255 * share)));
+  const k = 3 * between(0, Math.round(255 * share), 255);
   const hex = (c) => HEAT[k + c].toString(16).padStart(2, "0");
   return `#${hex(0)}${hex(1)}${hex(2)}`;
 };
@@ -35,12 +35,12 @@ function drawAnswers(place, a, task, j, asked = answer) {
   const { kind, low, high, names } = about(a.at).tasks[task], isAnswer = asked === answer;
   const values = Array.from({ length: a.N }, (_, i) => asked(a, task, i, j));
   const colours = values.map((value, i) => kind === "relations" ? carried.colours[value]
-    : kind === "places" ? (isAnswer && isWrong(a, task, i, j) ? "#E69F00" : "#EEEEEE")
+    : kind === "places" ? (isAnswer && isWrong(a, task, i, j) ? WRONG : PLAIN)
     : heat((value - low) / (high - low || 1)));
   drawField(place, a.side, (t) => colours[t]);
   drawLines(place, a.side);
   for (const [t, value] of values.entries()) {
-    const wrong = isAnswer && isWrong(a, task, t, j), ink = inkOn(colours[t]);
+    const wrong = isAnswer && isWrong(a, task, t, j), ink = inkOn(rgb(colours[t]));
     if (kind === "places") drawText(place, a.side, t, String(value), ink);
     else if (kind === "relations" || wrong) drawSign(place, a.side, t, value, wrong, ink);
     else if (kind === "classes") drawText(place, a.side, t, names[value] || String(value), ink);
@@ -63,32 +63,18 @@ function bars(entries, label) {
 
 // -- controls ------------------------------------------------------------------------------------------------------
 
-/** One choice of several: [value, text]. */
-function radios(title, name, choices) {
-  const set = element("fieldset", { class: "radios" }, element("legend", {}, title));
-  for (const [value, text] of choices) {
-    const input = element("input", { type: "radio", name, value });
-    input.checked = String(s[name]) === String(value);
-    input.addEventListener("change", () => change({ [name]: typeof s[name] === "number" ? Number(value) : value }));
-    set.append(element("label", {}, input, element("span", {}, text)));
-  }
-  return set;
-}
+/** One choice of several, [value, text] each, for an entry of the state. */
+const choice = (title, name, choices) => radios(title, name, choices, (value) =>
+  change({ [name]: typeof s[name] === "number" ? Number(value) : value }), s[name]);
 
-function button(text, act) {
-  const made = element("button", { type: "button" }, text);
-  made.addEventListener("click", act);
-  return made;
-}
-
-const blocks = () => radios("Block", "block", Array.from({ length: about().depth }, (_, k) => [k + 1, String(k + 1)]));
+const blocks = () => choice("Block", "block", Array.from({ length: about().depth }, (_, k) => [k + 1, String(k + 1)]));
 /** What each score is called; the nine of eq. 5 with their arrow. */
 const scoreNames = (task) => {
   const { kind, names } = about().tasks[task];
   return kind === "relations" ? names.map((name, k) => `${ARROWS[k]} ${name}`) : names;
 };
-const scores = (task = "sprel") => radios("Score", "k", scoreNames(task).map((name, k) => [k, name]));
-const picks = () => radios("A tap chooses", "picks", [["j", "j, framed"], ["i", "i, dashed"]]);
+const scores = (task = "sprel") => choice("Score", "k", scoreNames(task).map((name, k) => [k, name]));
+const picks = () => choice("A tap chooses", "picks", [["j", "j, framed"], ["i", "i, dashed"]]);
 const shuffles = () => [
   button(s.shuffle ? "Shuffle again" : "Shuffle", () => reorder((s.shuffle % 999) + 1)),
   ...(s.shuffle ? [button("Put them back", () => reorder(0))] : []),
@@ -144,7 +130,7 @@ const STEPS = [
     sentence: (m) =>
       `Each patch becomes a token, ${m.dim} numbers, and ${m.depth} blocks mix into it what the others hold.`,
     todo: "Compare the tokens before the blocks and after them.",
-    controls: () => [radios("Tokens", "after", [[0, "before the blocks"], [1, "after them"]])],
+    controls: () => [choice("Tokens", "after", [[0, "before the blocks"], [1, "after them"]])],
     values(a) {
       const z = s.after ? a.tokens : a.embedded, skip = s.after ? 0 : 1, D = z.columns;
       const of = (t) => z.data.subarray((t + skip) * D, (t + skip + 1) * D);
@@ -263,7 +249,7 @@ const STEPS = [
     sentence: () =>
       "A model with positional embeddings is told each place, and can give the right answers without looking.",
     todo: "Put noise in place of the image, and see whose answers stay right.",
-    controls: () => [radios("Both models see", "noise", [[0, "the image"], [1, "noise"]])],
+    controls: () => [choice("Both models see", "noise", [[0, "the image"], [1, "noise"]])],
     on: () => CHEAT[0],
     planes: () => look(s.noise ? "noise" : s.image, about(CHEAT[0]).size),
     async html() {
@@ -300,9 +286,9 @@ const STEPS = [
     pair: true,
     controls: () => [
       picks(),
-      ...(carried.models.length > 1 ? [radios("Model", "model", carried.models.map((m, k) => [k, m.name]))] : []),
-      radios("Task", "task", Object.entries(about().tasks).map(([name, { title }]) => [name, title])),
-      radios("Show", "show", SHOWN),
+      ...(carried.models.length > 1 ? [choice("Model", "model", carried.models.map((m, k) => [k, m.name]))] : []),
+      choice("Task", "task", Object.entries(about().tasks).map(([name, { title }]) => [name, title])),
+      choice("Show", "show", SHOWN),
       ...(s.show === "attention" ? [blocks()] : []),
       ...(s.show === "score" && about().tasks[s.task].kind === "relations" ? [scores(s.task)] : []),
       element("div", { class: "radios" }, ...shuffles()),

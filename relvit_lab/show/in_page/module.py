@@ -12,7 +12,9 @@ from relvit_lab.show.model_input import png
 from relvit_lab.show.photographs import SQUARES, photograph
 from relvit_lab.train import assets
 
-FILES = ("transformer.js", "quick_product.js", "deep_grey.js", "pixels.js", "draw.js", "chooser.js")  # one module
+FILES = (  # one module
+    "canvas.js", "transformer.js", "quick_product.js", "deep_grey.js", "pixels.js", "draw.js", "chooser.js",
+)  # fmt: skip
 SAMPLES = 8  # test images of CIFAR-10, and of the digits
 
 

@@ -82,12 +82,8 @@ def _tasks(trained) -> dict[str, dict]:
         outputs = head.outputs if isinstance(head, PairScores) else head.fc.out_features
         if not view.is_class and outputs != 1:
             continue
-        tasks[task.name] = {
-            "form": form, "outputs": outputs, "title": view.title, "kind": view.kind, "pairs": view.of_pairs,
-            "asks": view.asks, "names": list(view.names), "low": view.low, "high": view.high,
-            "tolerance": view.tolerance, "most": view.most, "digits": view.digits,
-            "target": base64.b64encode(view.target.astype("<f4").tobytes()).decode(),
-        }  # fmt: skip
+        target = base64.b64encode(view.target.astype("<f4").tobytes()).decode()
+        tasks[task.name] = {**view.for_scripts(), "form": form, "outputs": outputs, "target": target}
     return tasks
 
 
