@@ -3,7 +3,6 @@
 import json
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import anywidget
 import pytest
@@ -257,11 +256,10 @@ def test_on_a_page_without_a_kernel_the_recorded_tries_are_shown(opened, tmp_pat
     fresh, base = module.shortcut_lab(), anywidget.AnyWidget.class_trait_names(sync=True)
     own = {name: getattr(fresh, name) for name in fresh.trait_names(sync=True) if name not in base}
     state = json.dumps({**{k: v for k, v in own.items() if not k.startswith("_")}, "_no_kernel": marked})
-    script = Path(module.__file__).with_name("lab.js").read_text(encoding="utf-8")
     file = tmp_path / "page.html"
     file.write_text(
         f"<meta charset=utf-8><style>{module.CSS}</style><div id=here></div><script type=module>"
-        f"{script.replace('export default { render };', '')}\nconst s = {state}, nothing = () => {{}};"
+        f"{fresh._esm.replace('export default { render };', '')}\nconst s = {state}, nothing = () => {{}};"
         "const model = { get: n => s[n], set: (n, v) => { s[n] = v; }, save_changes: nothing, send: nothing, "
         "on: nothing, off: nothing }; render({ model, el: document.getElementById('here') });</script>",
         encoding="utf-8",

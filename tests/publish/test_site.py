@@ -89,7 +89,7 @@ def test_markdown_keeps_folds_tables_code_and_headings():
 
 
 def test_a_link_to_a_heading_with_an_equation_has_a_name():
-    words = "## Why\n\n### $1/\\sqrt{D}$\n\n### Is $a < \"b\"$ *so*?"
+    words = '## Why\n\n### $1/\\sqrt{D}$\n\n### Is $a < "b"$ *so*?'
     contents, _ = contents_and_cells(v4.new_notebook(cells=[v4.new_markdown_cell(words)]))
     names = re.findall('aria-label="(.*?)"', contents.partition("<ul>")[2])
     assert names == ["1/ sqrt D", "Is a &lt; &quot;b&quot; so?"]

@@ -27,7 +27,7 @@ const STYLE = `
 .relvit-guess .map { width:${2.4 * TILE}px; height:${2.4 * TILE}px; display:block; border:1px solid #8A8A8A; }
 .relvit-guess .said { min-height:1.5em; margin:10px 0; font-weight:600; }
 .relvit-guess .next { font:inherit; padding:6px 18px; }
-.relvit-guess label { display:block; margin-top:4px; }
+.relvit-guess label:not([hidden]) { display:block; margin-top:4px; }
 .relvit-guess .caption { margin-bottom:4px; }
 `;
 
