@@ -76,6 +76,15 @@ def faults(page: Page) -> list[str]:
     ]
 
 
+def until(page: Page, expression: str, arg: Any = None, seconds: float = 180) -> None:
+    """Wait until an expression, or a function of arg, is true in a page. Playwright's own wait asks again from within
+    the page, which the policy of our pages forbids."""
+    end = time.monotonic() + seconds
+    while not page.evaluate(expression, arg):
+        assert time.monotonic() < end, f"not within {seconds} s: {expression}"
+        page.wait_for_timeout(50)
+
+
 def free_port() -> int:
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))

@@ -97,7 +97,7 @@ def page(browser, file: Path) -> Iterator[Page]:
     shown.on("pageerror", lambda error: complaints.append(str(error)))
     shown.on("request", lambda request: requests.append(request.url))
     shown.goto(file.as_uri())
-    shown.wait_for_function("document.querySelectorAll('.widget[data-drawn] .pick img').length > 40")
+    lab.until(shown, "document.querySelectorAll('.widget[data-drawn] .pick img').length > 40")
     yield shown
     assert shown.evaluate("document.documentElement.scrollWidth") <= shown.viewport_size["width"]
     context.close()
@@ -113,7 +113,7 @@ def bring(page: Page, cell: str, image: Path) -> Locator:
     """Give an explorer a file, and wait until it shows it."""
     explorer = root(page, cell)
     explorer.locator("input[type=file]").set_input_files(image)
-    page.wait_for_function("([at, name]) => at.dataset.image === name", arg=[explorer.element_handle(), image.name])
+    lab.until(page, "([at, name]) => at.dataset.image === name", arg=[explorer.element_handle(), image.name])
     return explorer
 
 
@@ -193,7 +193,7 @@ def test_without_a_model_only_the_picture_changes_and_comes_back(page, noise):
     assert look()[0] != image and look()[1] == matrix and explorer.locator(".said").inner_text() == words
     assert "noise.png: its middle" in explorer.locator(".help").inner_text()
     explorer.locator(".pick input").first.check()
-    page.wait_for_function("at => at.dataset.image === ''", arg=explorer.element_handle())
+    lab.until(page, "at => at.dataset.image === ''", arg=explorer.element_handle())
     assert look() == [image, matrix] and "noise.png" not in explorer.locator(".help").inner_text()
 
 
@@ -202,7 +202,7 @@ def test_an_explorers_own_image_has_every_shuffle_and_comes_back(page, noise):
     score = lambda: float(explorer.locator("section").first.get_attribute("data-score"))  # noqa: E731
     first = score()
     explorer.locator("input[type=number]").fill("9")  # carried along by no page of this size
-    page.wait_for_function("at => at.dataset.shuffle === '9'", arg=explorer.element_handle())
+    lab.until(page, "at => at.dataset.shuffle === '9'", arg=explorer.element_handle())
     j, i = (int(explorer.get_attribute(f"data-{name}")) for name in ("token", "other"))
     k = int(explorer.get_attribute("data-score"))
     scores = data.answers(9).scores["sprel"]
@@ -212,7 +212,7 @@ def test_an_explorers_own_image_has_every_shuffle_and_comes_back(page, noise):
     bring(page, "scores", noise)
     assert score() != first
     explorer.locator(".pick input").first.check()
-    page.wait_for_function("at => at.dataset.image === ''", arg=explorer.element_handle())
+    lab.until(page, "at => at.dataset.image === ''", arg=explorer.element_handle())
     assert score() == pytest.approx(first, abs=1e-3)
 
 
@@ -228,14 +228,14 @@ def test_images_are_chosen_with_the_keyboard_pasted_and_dropped(page, noise, tmp
     for _ in range(3):
         before = name()
         page.keyboard.press("ArrowRight")
-        page.wait_for_function("([at, was]) => at.dataset.image !== (was ?? undefined)",
+        lab.until(page, "([at, was]) => at.dataset.image !== (was ?? undefined)",
                                arg=[explorer.element_handle(), before])  # fmt: skip
         seen.append(name())
         assert page.evaluate("document.activeElement.matches('.pick input:checked')")  # what has the focus keeps it
     assert len(set(seen)) == 3 and seen[2].startswith("CIFAR-10 test image")
     for kind, given in (("paste", "The pasted image"), ("drop", "mine.png")):
         explorer.evaluate(GIVE, [kind, "mine.png", list(noise.read_bytes())])
-        page.wait_for_function("([at, name]) => at.dataset.image === name", arg=[explorer.element_handle(), given])
+        lab.until(page, "([at, name]) => at.dataset.image === name", arg=[explorer.element_handle(), given])
     (tmp_path / "words.png").write_text("words")
     explorer.locator("input[type=file]").set_input_files(tmp_path / "words.png")
     explorer.get_by_text("words.png is no image that this browser can read").wait_for()

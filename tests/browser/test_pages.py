@@ -27,7 +27,7 @@ def test_a_notebooks_page_has_no_serious_fault(stem, chromium, tmp_path, tmp_pat
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("request", lambda request: requests.append(request.url))
         page.goto(file.as_uri())
-        page.wait_for_function("document.querySelectorAll('.widget:not([data-drawn])').length === 0")
+        lab.until(page, "document.querySelectorAll('.widget:not([data-drawn])').length === 0")
         page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
         for width in (1280, 390):
             page.set_viewport_size({"width": width, "height": 800})

@@ -78,7 +78,7 @@ def page(browser, site: Path) -> Iterator[Page]:
     shown.on("pageerror", lambda error: complaints.append(str(error)))
     shown.on("request", lambda request: requests.append(request.url))
     shown.goto((site / "01_page.html").as_uri())
-    shown.wait_for_function("document.querySelectorAll('.widget:not([data-drawn])').length === 0")
+    lab.until(shown, "document.querySelectorAll('.widget:not([data-drawn])').length === 0")
     yield shown
     assert complaints == []
     assert [url for url in requests if not url.startswith(("file:", "data:", "blob:"))] == []
@@ -144,7 +144,7 @@ def test_nothing_sticks_out(page, width):
 def test_on_a_phone_the_explorers_fit(page):
     page.set_viewport_size({"width": 390, "height": 800})
     page.reload()
-    page.wait_for_function("document.querySelectorAll('.widget:not([data-drawn])').length === 0")
+    lab.until(page, "document.querySelectorAll('.widget:not([data-drawn])').length === 0")
     for canvas in page.locator(".widget canvas").all():
         if canvas.is_visible():
             box = canvas.bounding_box()
@@ -192,7 +192,7 @@ def test_by_touch_the_first_tap_is_j_and_the_second_i(browser, site):
     context = browser.new_context(viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True, offline=True)
     page = context.new_page()
     page.goto((site / "01_page.html").as_uri())
-    page.wait_for_function("document.querySelectorAll('.widget:not([data-drawn])').length === 0")
+    lab.until(page, "document.querySelectorAll('.widget:not([data-drawn])').length === 0")
     root = at(page, "relations").locator(".relvit-relations")
     state = lambda: (root.get_attribute("data-anchor"), root.get_attribute("data-other"))  # noqa: E731
     image = root.locator("figure canvas").first
@@ -218,8 +218,8 @@ class MegaPatches:
         """Do something, and wait for the cells that answer it."""
         before = self.root.locator("canvas.cells").get_attribute("data-number")
         act()
-        self.page.wait_for_function(
-            "([root, before]) => root.querySelector('canvas.cells').dataset.number !== before",
+        lab.until(
+            self.page, "([root, before]) => root.querySelector('canvas.cells').dataset.number !== before",
             arg=[self.root.element_handle(), before],
         )
         self.page.wait_for_timeout(150)
@@ -360,4 +360,4 @@ def test_the_token_slider_has_all_its_pictures(page):
         before = image.get_attribute("src")
         page.keyboard.press(key)
         assert image.get_attribute("alt") == f"token {token}" and image.get_attribute("src") != before
-        page.wait_for_function("image => image.complete && image.naturalWidth > 0", arg=image.element_handle())
+        lab.until(page, "image => image.complete && image.naturalWidth > 0", arg=image.element_handle())

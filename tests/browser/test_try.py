@@ -95,7 +95,7 @@ def page(browser, file: Path) -> Iterator[Page]:
     shown.on("pageerror", lambda error: complaints.append(str(error)))
     shown.on("request", lambda request: requests.append(request.url))
     shown.goto(file.as_uri())
-    shown.wait_for_function("document.body.dataset.ready")
+    lab.until(shown, "document.body.dataset.ready")
     yield shown
     context.close()
     assert complaints == []
@@ -106,7 +106,7 @@ def after(page: Page, act) -> str:
     """Do something, wait for the picture that answers it, and give what is said."""
     before = page.evaluate("document.body.dataset.drawn")
     act()
-    page.wait_for_function("before => document.body.dataset.drawn !== before", arg=before)
+    lab.until(page, "before => document.body.dataset.drawn !== before", arg=before)
     return page.locator("#said").inner_text()
 
 
@@ -171,7 +171,7 @@ def test_paste_drop_and_camera(page, files):
         seen.add(page.evaluate("window.relvit.answers().then(a => a.planes.join())"))
     page.get_by_role("button", name="Camera").click()
     page.get_by_role("button", name="Take the picture").wait_for()
-    page.wait_for_function("document.getElementById('video').videoWidth > 0")
+    lab.until(page, "document.getElementById('video').videoWidth > 0")
     after(page, lambda: page.get_by_role("button", name="Take the picture").click())
     seen.add(page.evaluate("window.relvit.answers().then(a => a.planes.join())"))
     assert len(seen) == 3 and not page.locator("#video").is_visible()
@@ -203,7 +203,7 @@ def test_the_tour_by_keyboard_alone(page):
     assert page.locator("#title").inner_text() == "Your turn" and page.url.partition("#")[2].startswith("play")
     assert page.locator("#images").is_visible()
     page.go_back()
-    page.wait_for_function("document.body.dataset.step === 'step-8'")
+    lab.until(page, "document.body.dataset.step === 'step-8'")
 
 
 def test_the_game_by_keyboard(page):
@@ -251,7 +251,7 @@ def test_the_link_holds_the_step_and_the_state(page, browser, file):
     assert "#step-4" in link and "j=56" in link and "k=8" in link
     other = browser.new_page()
     other.goto(link)
-    other.wait_for_function("document.body.dataset.ready")
+    lab.until(other, "document.body.dataset.ready")
     assert other.locator("#said").inner_text() == said
     other.close()
 

@@ -61,7 +61,7 @@ def read(book: NotebookNode) -> NotebookNode:
 
 def opened(page: Page, address: str) -> None:
     page.goto(address)
-    page.wait_for_function("document.querySelectorAll('.widget:not([data-drawn])').length === 0")
+    lab.until(page, "document.querySelectorAll('.widget:not([data-drawn])').length === 0")
 
 
 @pytest.mark.parametrize("stem", NOTEBOOKS)
