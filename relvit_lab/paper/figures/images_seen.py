@@ -28,7 +28,7 @@ def images_seen_figure(records: Mapping[str, Record] | None = None) -> Drawing:
     ax = drawing.subplots()
     said = [f"{WHAT[name]}: {_draw(ax, report, name)}" for name in LOOK]
     total = report.images_seen("twice") / 1e6
-    ax.set_xlim(0, total * 1.01)
+    ax.set_xlim(0, total * 1.05)  # room for the last numbers
     ax.axvline(total / 2, color="0.7", linewidth=1, zorder=0)
     ax.set_xlabel("training images seen, millions (both stages)", fontsize=13)
     ax.set_ylabel("class accuracy (%)", fontsize=13)
@@ -66,7 +66,7 @@ def _draw(ax: Axes, report: WholeReport, name: str) -> str:
             ax.fill_between(images, values.min(0), values.max(0), color=look["color"], alpha=0.18, linewidth=0)
         label = WHAT[name] if stage == "last" or not report.there(name) else None
         ax.plot(images, mean, label=label, linewidth=2.2, markersize=5, markevery=3, **look)
-        ax.annotate(f"{mean[-1]:.1f}", (images[-1], mean[-1]), xytext=(-4, 6), textcoords="offset points", ha="right",
+        ax.annotate(f"{mean[-1]:.1f}", (images[-1], mean[-1]), xytext=(6, 0), textcoords="offset points", va="center",
                     color=dark(look["color"]), fontsize=12)  # fmt: skip
         ends.append(f"{mean[-1]:.1f} % after stage {number + 1} ({_seeds(len(values))})")
     return ", ".join(ends) or NOT_YET
