@@ -27,7 +27,7 @@ demo: $(STAMP)  ## train on handwritten digits and compare three scenarios (at m
 lab: $(STAMP)  ## open the notebooks in JupyterLab, on this machine only
 	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(RUN) -m jupyterlab --ip=127.0.0.1 $(if $(filter 0,$(shell id -u)),--allow-root) notebooks
 
-test: $(STAMP)  ## run the tests, without the slow ones, those in a browser and the long ones (4 to 5 minutes on two cores, offline)
+test: $(STAMP)  ## run the tests, without the slow ones, those in a browser and the long ones (4 to 7 minutes on two cores, offline)
 	$(RUN) -m pytest $(WORKERS) -m "not slow and not long and not browser"
 
 test-all: $(STAMP)  ## run all tests (not measured as one command; over half an hour)
