@@ -15,7 +15,7 @@ from typing import Any
 
 import nbformat
 from nbformat import v4
-from playwright.sync_api import ConsoleMessage, Locator, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, sync_playwright
 
 FLAGS = (
     "--no-sandbox",  # with its sandbox Chromium does not start as root
@@ -23,6 +23,7 @@ FLAGS = (
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # offline, as everything else here
 )
 VIEWPORT = {"width": 1280, "height": 900}
+DRAWN = "document.querySelectorAll('.widget:not([data-drawn])').length === 0"  # all widgets of a page of the site
 # What JupyterLab itself says on the browser's console as an error where nothing is wrong: pairs of a part of the place
 # and a part of the text. Nothing at all with version 4.6.
 NOISE: tuple[tuple[str, str], ...] = ()
@@ -74,6 +75,34 @@ def faults(page: Page) -> list[str]:
         if one["impact"] in ("serious", "critical")
         for node in one["nodes"]
     ]
+
+
+@contextmanager
+def offline(chromium: str, *flags: str) -> Iterator[Browser]:
+    """A browser for pages from disk. Start it after what keeps a loop of its own: Playwright's runs until the end."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=[*FLAGS, *flags])
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def page_of(browser: Browser, file: Path, ready: str) -> Iterator[Page]:
+    """A file opened with the network off, once `ready` is true in it. Afterwards no complaint on the console, and no
+    request but for pages in the file's folder."""
+    context = browser.new_context(viewport=VIEWPORT, offline=True)
+    page, complaints, requests = context.new_page(), [], []
+    page.set_default_timeout(120_000)  # a busy machine
+    page.on("console", lambda message: message.type == "error" and complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto(file.as_uri())
+    until(page, ready)
+    yield page
+    context.close()
+    assert complaints == []
+    inside = (f"{file.parent.as_uri()}/", "data:", "blob:")
+    assert [url for url in requests if not url.startswith(inside)] == []
 
 
 def until(page: Page, expression: str, arg: Any = None, seconds: float = 180) -> None:

@@ -14,7 +14,7 @@ pytest.importorskip("playwright")
 from browser import lab
 from ipywidgets.embed import embed_data
 from PIL import Image
-from playwright.sync_api import Locator, Page, sync_playwright
+from playwright.sync_api import Locator, Page
 
 from relvit_lab.lessons.attention_scores.explorer import explore_scores
 from relvit_lab.lessons.attention_scores.explorer_data import scores_data
@@ -82,27 +82,16 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def browser(chromium: str, file: Path) -> Iterator:
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=chromium, args=list(lab.FLAGS))
+    with lab.offline(chromium) as opened:
         yield opened
-        opened.close()
 
 
 @pytest.fixture
 def page(browser, file: Path) -> Iterator[Page]:
     """The page, all explorers drawn; afterwards no complaint, and no request but for the file."""
-    context = browser.new_context(viewport=lab.VIEWPORT, offline=True)
-    shown, complaints, requests = context.new_page(), [], []
-    shown.on("console", lambda message: message.type == "error" and complaints.append(message.text))
-    shown.on("pageerror", lambda error: complaints.append(str(error)))
-    shown.on("request", lambda request: requests.append(request.url))
-    shown.goto(file.as_uri())
-    lab.until(shown, "document.querySelectorAll('.widget[data-drawn] .pick img').length > 40")
-    yield shown
-    assert shown.evaluate("document.documentElement.scrollWidth") <= shown.viewport_size["width"]
-    context.close()
-    assert complaints == []
-    assert [url for url in requests if not url.startswith(("data:", "blob:"))] == [file.as_uri()]
+    with lab.page_of(browser, file, "document.querySelectorAll('.widget[data-drawn] .pick img').length > 40") as shown:
+        yield shown
+        assert shown.evaluate("document.documentElement.scrollWidth") <= shown.viewport_size["width"]
 
 
 def root(page: Page, cell: str) -> Locator:

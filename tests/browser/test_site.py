@@ -11,7 +11,7 @@ pytest.importorskip("playwright")
 
 from browser import lab
 from nbformat import v4
-from playwright.sync_api import Locator, Page, sync_playwright
+from playwright.sync_api import Locator, Page
 
 from relvit_lab.publish.site.build import build_site
 
@@ -63,27 +63,15 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def browser(chromium: str, site: Path) -> Iterator:  # the site first: Playwright keeps a loop running
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=chromium, args=list(lab.FLAGS))
+    with lab.offline(chromium) as opened:
         yield opened
-        opened.close()
 
 
 @pytest.fixture
 def page(browser, site: Path) -> Iterator[Page]:
     """Page 01 with its widgets drawn, the network off; afterwards no complaint and no request but for files."""
-    context = browser.new_context(viewport=lab.VIEWPORT, offline=True)
-    shown, complaints, requests = context.new_page(), [], []
-    shown.on("console", lambda message: message.type == "error" and complaints.append(message.text))
-    shown.on("pageerror", lambda error: complaints.append(str(error)))
-    shown.on("request", lambda request: requests.append(request.url))
-    shown.goto((site / "01_page.html").as_uri())
-    lab.until(shown, "document.querySelectorAll('.widget:not([data-drawn])').length === 0")
-    yield shown
-    assert complaints == []
-    assert [url for url in requests if not url.startswith(("file:", "data:", "blob:"))] == []
-    assert all(url.startswith(site.as_uri()) for url in requests if url.startswith("file:"))
-    context.close()
+    with lab.page_of(browser, site / "01_page.html", lab.DRAWN) as shown:
+        yield shown
 
 
 def at(page: Page, cell: str) -> Locator:
@@ -144,7 +132,7 @@ def test_nothing_sticks_out(page, width):
 def test_on_a_phone_the_explorers_fit(page):
     page.set_viewport_size({"width": 390, "height": 800})
     page.reload()
-    lab.until(page, "document.querySelectorAll('.widget:not([data-drawn])').length === 0")
+    lab.until(page, lab.DRAWN)
     for canvas in page.locator(".widget canvas").all():
         if canvas.is_visible():
             box = canvas.bounding_box()
@@ -192,7 +180,7 @@ def test_by_touch_the_first_tap_is_j_and_the_second_i(browser, site):
     context = browser.new_context(viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True, offline=True)
     page = context.new_page()
     page.goto((site / "01_page.html").as_uri())
-    lab.until(page, "document.querySelectorAll('.widget:not([data-drawn])').length === 0")
+    lab.until(page, lab.DRAWN)
     root = at(page, "relations").locator(".relvit-relations")
     state = lambda: (root.get_attribute("data-anchor"), root.get_attribute("data-other"))  # noqa: E731
     image = root.locator("figure canvas").first

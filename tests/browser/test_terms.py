@@ -1,14 +1,11 @@
 """A term of the glossary on a page: seen on hover, on focus and at a tap, within the window, and not on paper."""
 
-from pathlib import Path
-
 import pytest
 
 pytest.importorskip("playwright")
 
 from browser import lab
 from nbformat import v4
-from playwright.sync_api import sync_playwright
 
 from relvit_lab.publish.site.page import notebook_body, notebook_page
 
@@ -21,10 +18,9 @@ def test_a_term_explains_itself(chromium, tmp_path, width):
     words = "# Title\n\nSome words " + "that fill a line " * 9 + "and **a floor** at its end. " + "More. " * 60
     body = notebook_body(v4.new_notebook(cells=[v4.new_markdown_cell(words, id="words")]), MEANING)
     (tmp_path / "page.html").write_text(notebook_page(body, "Title", None, None), encoding="utf-8")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=list(lab.FLAGS))
+    with lab.offline(chromium) as browser:
         page = browser.new_context(viewport={"width": width, "height": 800}, has_touch=True).new_page()
-        page.goto((Path(tmp_path) / "page.html").as_uri())
+        page.goto((tmp_path / "page.html").as_uri())
         term, meaning = page.get_by_role("button", name="floor"), page.locator("[role=tooltip]")
         assert not meaning.is_visible()
         for show in (term.hover, term.focus, term.tap):
@@ -42,4 +38,3 @@ def test_a_term_explains_itself(chromium, tmp_path, width):
         assert lab.faults(page) == []
         page.emulate_media(media="print")
         assert not meaning.is_visible()
-        browser.close()

@@ -13,7 +13,7 @@ pytest.importorskip("playwright")
 
 from browser import lab
 from PIL import Image
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
 import relvit_lab
 from relvit_lab.lessons.attention_scores.explorer_data import scores_data
@@ -79,27 +79,15 @@ def file(tmp_path_factory: pytest.TempPathFactory, models) -> Path:
 
 @pytest.fixture(scope="module")
 def browser(chromium: str, file: Path) -> Iterator:
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=chromium, args=[*lab.FLAGS, *CAMERA])
+    with lab.offline(chromium, *CAMERA) as opened:
         yield opened
-        opened.close()
 
 
 @pytest.fixture
 def page(browser, file: Path) -> Iterator[Page]:
     """The page at its start; afterwards no complaint, and no request but for the file."""
-    context = browser.new_context(viewport=lab.VIEWPORT, offline=True)
-    shown, complaints, requests = context.new_page(), [], []
-    shown.set_default_timeout(120_000)
-    shown.on("console", lambda message: message.type == "error" and complaints.append(message.text))
-    shown.on("pageerror", lambda error: complaints.append(str(error)))
-    shown.on("request", lambda request: requests.append(request.url))
-    shown.goto(file.as_uri())
-    lab.until(shown, "document.body.dataset.ready")
-    yield shown
-    context.close()
-    assert complaints == []
-    assert [url for url in requests if not url.startswith(("data:", "blob:"))] == [file.as_uri()]
+    with lab.page_of(browser, file, "document.body.dataset.ready") as shown:
+        yield shown
 
 
 def after(page: Page, act) -> str:

@@ -13,7 +13,7 @@ from browser import lab
 from browser.veil import BOOKS, SMALL, expected, seen
 from executed import NOTEBOOKS
 from nbformat import NotebookNode, v4
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 from veiled import as_run, asked
 
 from relvit_lab.publish.site.build import write_pages
@@ -36,10 +36,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def browser(chromium: str, pages: Path) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=chromium, args=list(lab.FLAGS))
+    with lab.offline(chromium) as opened:
         yield opened
-        opened.close()
 
 
 @pytest.fixture
@@ -61,7 +59,7 @@ def read(book: NotebookNode) -> NotebookNode:
 
 def opened(page: Page, address: str) -> None:
     page.goto(address)
-    lab.until(page, "document.querySelectorAll('.widget:not([data-drawn])').length === 0")
+    lab.until(page, lab.DRAWN)
 
 
 @pytest.mark.parametrize("stem", NOTEBOOKS)

@@ -24,8 +24,8 @@ class CellsExporter(HTMLExporter):
     """Cells and outputs as HTML, without the frame of a page.
 
     models: the ids of the widgets that the page draws; another one leaves its text, and a word why. meanings: of the
-    terms that explain themselves. page: after an
-    export, with the headings that it has. Raises RelvitError, with the cell's id, for what can't be converted.
+    terms that explain themselves. page: after an export, with the headings that it has. Raises RelvitError, with the
+    cell's id, for what can't be converted.
     """
 
     def __init__(self, models: Container[str] = (), meanings: Mapping[str, str] | None = None, **options: object):

@@ -58,8 +58,7 @@ def title_of(book: NotebookNode, otherwise: str) -> str:
 
 def notebook_body(book: NotebookNode, meanings: Mapping[str, str] | None = None) -> str:
     """An executed notebook -> what stands between header and footer. meanings: of the terms that explain themselves
-    (terms.py). Raises RelvitError, with the cell's id, for what
-    can't be converted."""
+    (terms.py). Raises RelvitError, with the cell's id, for what can't be converted."""
     book = deepcopy(book)
     for_readers(book)
     models = live_models(book)
