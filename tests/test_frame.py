@@ -76,6 +76,13 @@ def test_import_takes_hardly_longer_than_torchs():
 # What is declared
 
 
+def test_the_tests_of_a_file_go_to_one_worker(request):
+    """pytest-xdist writes the group behind the name; without it each worker makes every fixture of a module."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        pytest.skip("one process")
+    assert request.node.nodeid.endswith("@tests/test_frame.py")
+
+
 def test_constraints_pin_all_that_is_declared():
     versions = pinned()
     for name, requirement in declared().items():

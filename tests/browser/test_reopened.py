@@ -10,7 +10,7 @@ pytest.importorskip("playwright")
 
 from browser import lab
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.long]
 
 CELLS = {
     "relations": "from relvit_lab.lessons.patch_relations.explorer import explore_relations\nexplore_relations()",

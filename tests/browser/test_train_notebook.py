@@ -101,6 +101,7 @@ def test_run_all_shows_bar_plot_table_and_pictures(opened, tmp_path):
     assert all(path.read_bytes() == before for path, before in results.items())
 
 
+@pytest.mark.long
 def test_interrupted_it_says_how_to_go_on_and_goes_on(opened, tmp_path):
     book = opened(preset="smoke", scenario="supervised", epochs=100_000)
 
