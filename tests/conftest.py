@@ -28,6 +28,7 @@ hypothesis.settings.load_profile("fixed")
 
 def pytest_configure(config: pytest.Config) -> None:
     """The environment of the whole session, which the processes that tests start inherit."""
+    config.option.loadscopereorder = False  # pytest-xdist's order by number of tests has the browser's, long ones, last
     home = Path(tempfile.mkdtemp(prefix="relvit-tests-"))
     config.add_cleanup(lambda: shutil.rmtree(home, ignore_errors=True))
     os.environ["RELVIT_HOME"] = str(home)  # for fixtures of a module or session; each test has its own, below
