@@ -19,7 +19,8 @@ def test_a_notebooks_page_has_no_serious_fault(stem, chromium, tmp_path, tmp_pat
     assert failures == [] and file.stem == stem and file.stat().st_size < SMALL
     with lab.offline(chromium) as browser, lab.page_of(browser, file, lab.DRAWN) as page:
         page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
-        for width in (1280, 390):
+        for width, scheme in ((1280, "light"), (390, "dark")):
             page.set_viewport_size({"width": width, "height": 800})
-            assert lab.faults(page) == [], width
+            page.emulate_media(color_scheme=scheme)
+            assert lab.faults(page) == [], (width, scheme)
             assert page.evaluate("document.documentElement.scrollWidth") <= width

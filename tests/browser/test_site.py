@@ -110,9 +110,12 @@ def test_a_widget_of_ipywidgets_says_that_it_needs_a_kernel(page):
     assert page.locator(".widget").count() == 8
 
 
-@pytest.mark.parametrize("width", [390, 1280])
-def test_axe_finds_no_serious_fault(page, site, width):
+@pytest.mark.parametrize("width, scheme", [(390, "dark"), (1280, "light")])
+def test_axe_finds_no_serious_fault(page, site, width, scheme):
     page.set_viewport_size({"width": width, "height": 800})
+    page.emulate_media(color_scheme=scheme)
+    paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert paper == ("rgb(255, 255, 255)" if scheme == "light" else "rgb(20, 23, 27)")
     page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
     assert page.locator(".highlight .c1").first.is_visible()  # a comment, which was too pale once
     assert lab.faults(page) == []

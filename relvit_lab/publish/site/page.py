@@ -19,7 +19,8 @@ from relvit_lab.publish.site.readers import for_readers
 from relvit_lab.publish.site.widgets import live_models, widgets_html
 
 STYLE = Path(__file__).with_name("style.css")
-COLOURS = "xcode"  # of code, by Pygments' name: each is read on the paper of style.css, 4.5:1 at least
+# Of code, by Pygments' names: each is read on the paper of style.css, 4.5:1 at least.
+CODE_COLOURS = ("xcode", "github-dark")  # in the light and in the dark
 # Nothing is fetched, whatever stands in a page; made in the page itself are the widgets' modules (blob:) and the
 # function that multiplies a model's matrices (wasm).
 POLICY = (
@@ -85,7 +86,8 @@ def notebook_page(body: str, title: str, before: Link | None, after: Link | None
 
 def document(title: str, body: str, policy: str = POLICY) -> str:
     """A whole file around the body, in the site's style."""
-    style = STYLE.read_text(encoding="utf-8") + HtmlFormatter(style=COLOURS).get_style_defs(".highlight")
+    light, dark = (HtmlFormatter(style=name, nobackground=True).get_style_defs(".highlight") for name in CODE_COLOURS)
+    style = f"{STYLE.read_text(encoding='utf-8')}{light}\n@media screen and (prefers-color-scheme: dark) {{\n{dark}\n}}"
     return html_document(title, body, style, policy)
 
 
