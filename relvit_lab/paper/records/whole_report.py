@@ -63,7 +63,19 @@ class WholeReport(Results):
     def answer(self) -> str:
         """Two sentences: pre-training and fine-tuning, then joint training, each with an equal budget. Where a pair has
         not been run at this size, what the small runs say instead, and that it is those."""
-        return f"{self._sentence('finetuned', 'twice')} {self._sentence('joint', 'supervised')}"
+        joint = self._sentence("joint", "supervised").removesuffix(".")
+        return f"{self._sentence('finetuned', 'twice')} {joint}{self._shares_of_joint()}."
+
+    def _shares_of_joint(self) -> str:
+        """What of joint training's difference is the patch augmentation's, and what the tasks', once its control has
+        been run with the same seeds."""
+        if not (self.both("joint", "control") and self.both("control", "supervised")):
+            return ""
+        augmentation, tasks = self.gaps("control", "supervised"), self.gaps("joint", "control")
+        if not len(self.gaps("joint", "supervised")) == len(augmentation) == len(tasks):
+            return ""
+        parts = (plus_minus(gaps, sign=True) for gaps in (augmentation, tasks))
+        return "; of these, {} are the patch augmentation's and {} the tasks'".format(*parts)
 
     def _sentence(self, one: str, other: str) -> str:
         at, report = "on all of CIFAR-10", self
