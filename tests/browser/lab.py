@@ -155,13 +155,13 @@ def notebook(chromium: str, address: str, path: str) -> "Iterator[Notebook]":
 
 
 @contextmanager
-def with_cells(chromium: str, folder: Path, cells: Mapping[str, str]) -> "Iterator[Notebook]":
-    """A notebook of these cells, {id: code}, made in `folder` (which is made too), open in a JupyterLab of its own."""
-    folder.mkdir()
+def with_cells(chromium: str, jupyter: tuple[Path, str], cells: Mapping[str, str]) -> "Iterator[Notebook]":
+    """A notebook of these cells, {id: code}, open in the JupyterLab of conftest.py, in the kernel of those before."""
+    folder, address = jupyter
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}  # else JupyterLab asks which
     made = [v4.new_code_cell(source, id=name) for name, source in cells.items()]
     nbformat.write(v4.new_notebook(cells=made, metadata={"kernelspec": kernel}), folder / "cells.ipynb")
-    with server(folder) as address, notebook(chromium, address, "cells.ipynb") as opened:
+    with notebook(chromium, address, "cells.ipynb") as opened:
         yield opened
 
 

@@ -1,7 +1,6 @@
 """The game "guess the relation" in a real JupyterLab: by mouse and by keyboard, and its score back in Python."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -22,8 +21,8 @@ NAMES = ("LT", "CT", "RT", "LC", "CC", "RC", "LB", "CB", "RB")
 
 
 @pytest.fixture
-def book(chromium: str, tmp_path: Path) -> Iterator[lab.Notebook]:
-    with lab.with_cells(chromium, tmp_path / "notebooks", CELLS) as opened:
+def book(chromium: str, jupyter: tuple) -> Iterator[lab.Notebook]:
+    with lab.with_cells(chromium, jupyter, CELLS) as opened:
         yield opened
 
 

@@ -23,9 +23,9 @@ SIDE = 14  # of the photograph, in patches
 
 
 @pytest.fixture(scope="module")
-def opened(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[lab.Notebook]:
+def opened(chromium: str, jupyter: tuple) -> Iterator[lab.Notebook]:
     """One notebook for all tests here, its first cell run."""
-    with lab.with_cells(chromium, tmp_path_factory.mktemp("mega") / "notebooks", CELLS) as book:
+    with lab.with_cells(chromium, jupyter, CELLS) as book:
         yield book
 
 

@@ -1,7 +1,6 @@
 """A prediction in JupyterLab: nothing is given away under Run All, the keyboard works, and the first choice stays."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -21,8 +20,8 @@ CELLS = {
 
 
 @pytest.fixture
-def book(chromium: str, tmp_path: Path) -> Iterator[lab.Notebook]:
-    with lab.with_cells(chromium, tmp_path / "notebooks", CELLS) as opened:
+def book(chromium: str, jupyter: tuple) -> Iterator[lab.Notebook]:
+    with lab.with_cells(chromium, jupyter, CELLS) as opened:
         yield opened
 
 

@@ -56,9 +56,9 @@ IMAGE, TARGETS, ANSWERS = 0, 1, 2  # the canvases
 
 
 @pytest.fixture(scope="module")
-def opened(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[lab.Notebook]:
+def opened(chromium: str, jupyter: tuple) -> Iterator[lab.Notebook]:
     """One notebook for all tests here."""
-    with lab.with_cells(chromium, tmp_path_factory.mktemp("relations") / "notebooks", CELLS) as book:
+    with lab.with_cells(chromium, jupyter, CELLS) as book:
         book.run_cell("large")
         book.wait_until_done("large", seconds=180)  # it imports torch
         yield book

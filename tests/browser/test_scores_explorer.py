@@ -31,9 +31,9 @@ SAYS, MAP, ALL, LOOK = 0, 1, 2, 3  # the canvases of a model
 
 
 @pytest.fixture(scope="module")
-def opened(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[lab.Notebook]:
+def opened(chromium: str, jupyter: tuple) -> Iterator[lab.Notebook]:
     """One notebook for all tests here."""
-    with lab.with_cells(chromium, tmp_path_factory.mktemp("scores") / "notebooks", CELLS) as book:
+    with lab.with_cells(chromium, jupyter, CELLS) as book:
         book.run_cell("two")
         book.wait_until_done("two", seconds=180)  # it imports torch
         yield book

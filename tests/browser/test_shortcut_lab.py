@@ -50,9 +50,9 @@ PLOT = """plot => {  // what is drawn, back in steps and %
 
 
 @pytest.fixture(scope="module")
-def opened(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[lab.Notebook]:
+def opened(chromium: str, jupyter: tuple) -> Iterator[lab.Notebook]:
     """One notebook for all tests here."""
-    with lab.with_cells(chromium, tmp_path_factory.mktemp("shortcut") / "notebooks", CELLS) as book:
+    with lab.with_cells(chromium, jupyter, CELLS) as book:
         yield book
 
 

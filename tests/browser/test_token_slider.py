@@ -1,7 +1,6 @@
 """The slider over tokens in a real JupyterLab: by keyboard and by mouse, the picture drawn anew by the kernel."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -23,8 +22,8 @@ slider
 
 
 @pytest.fixture
-def book(chromium: str, tmp_path: Path) -> Iterator[lab.Notebook]:
-    with lab.with_cells(chromium, tmp_path / "notebooks", {"it": SOURCE, "token": "print(slider.token)"}) as opened:
+def book(chromium: str, jupyter: tuple) -> Iterator[lab.Notebook]:
+    with lab.with_cells(chromium, jupyter, {"it": SOURCE, "token": "print(slider.token)"}) as opened:
         yield opened
 
 
