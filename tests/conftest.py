@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,6 +63,16 @@ def repeatable() -> None:
 
     torch.set_num_threads(THREADS)
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def as_in_a_terminal() -> Iterator[None]:
+    """Ctrl-C and the terminal's end are heard, even where these tests run in the background or under nohup."""
+    heard = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in heard.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture

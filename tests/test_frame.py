@@ -220,6 +220,7 @@ def test_make_setup_installs_once(project: Path, tool: str):
     assert len(asked) == 1 and "install" in asked[0]
 
 
+@pytest.mark.usefixtures("as_in_a_terminal")
 @pytest.mark.parametrize("tool", ["uv", "pip"])
 @pytest.mark.parametrize("install", ["kill -9 $PPID; sleep 0.2", "kill -INT $PPID; exit 1"])
 def test_make_setup_starts_anew_after_an_interruption(project: Path, tool: str, install: str):

@@ -340,6 +340,7 @@ def test_memory_that_is_not_there_for_real():
 # -- signals -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("as_in_a_terminal")
 @pytest.mark.parametrize("number", signals.ENDING)
 def test_ending_signals_leave_a_checkpoint(monkeypatch, number):
     monkeypatch.setattr(clock, "SHOW_EVERY", 0.0)
