@@ -95,9 +95,9 @@ def test_with_some_records_the_numbers_are_theirs_and_the_rest_is_named():
 
 def test_what_joint_training_gains_or_loses_is_split_once_its_control_is_there():
     records = LAPTOP | made("twice", 0, 70.0) | made("joint", 0, 61.0)
-    assert "of these" not in WholeReport(records).answer()
+    assert "by the tasks" not in WholeReport(records).answer()
     said = WholeReport(records | made("control", 0, 55.5)).answer()
-    assert said.endswith("; of these, -14.5 are the patch augmentation's and +5.5 the tasks'.") and "9.0 points" in said
+    assert said.endswith(": -14.5 by the patch augmentation, +5.5 by the tasks.") and "9.0 points" in said
 
 
 def test_with_all_records_each_row_is_the_mean_and_spread_of_its_seeds():

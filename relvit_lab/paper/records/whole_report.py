@@ -75,7 +75,7 @@ class WholeReport(Results):
         if not len(self.gaps("joint", "supervised")) == len(augmentation) == len(tasks):
             return ""
         parts = (plus_minus(gaps, sign=True) for gaps in (augmentation, tasks))
-        return "; of these, {} are the patch augmentation's and {} the tasks'".format(*parts)
+        return ": {} by the patch augmentation, {} by the tasks".format(*parts)
 
     def _sentence(self, one: str, other: str) -> str:
         at, report = "on all of CIFAR-10", self

@@ -20,7 +20,10 @@ from relvit_lab.publish.site.widgets import live_models, widgets_html
 
 STYLE = Path(__file__).with_name("style.css")
 # Of code, by Pygments' names: each is read on the paper of style.css, 4.5:1 at least.
-CODE_COLOURS = ("xcode", "github-dark")  # in the light and in the dark
+CODE_COLOURS = {
+    "print, (prefers-color-scheme: light)": "xcode",
+    "screen and (prefers-color-scheme: dark)": "github-dark",
+}
 # Nothing is fetched, whatever stands in a page; made in the page itself are the widgets' modules (blob:) and the
 # function that multiplies a model's matrices (wasm).
 POLICY = (
@@ -86,8 +89,11 @@ def notebook_page(body: str, title: str, before: Link | None, after: Link | None
 
 def document(title: str, body: str, policy: str = POLICY) -> str:
     """A whole file around the body, in the site's style."""
-    light, dark = (HtmlFormatter(style=name, nobackground=True).get_style_defs(".highlight") for name in CODE_COLOURS)
-    style = f"{STYLE.read_text(encoding='utf-8')}{light}\n@media screen and (prefers-color-scheme: dark) {{\n{dark}\n}}"
+    colours = (
+        f"@media {where} {{\n{HtmlFormatter(style=name, nobackground=True).get_style_defs('.highlight')}\n}}"
+        for where, name in CODE_COLOURS.items()
+    )
+    style = "\n".join([STYLE.read_text(encoding="utf-8"), *colours])
     return html_document(title, body, style, policy)
 
 
