@@ -114,6 +114,16 @@ def until(page: Page, expression: str, arg: Any = None, seconds: float = 180) ->
         page.wait_for_timeout(50)
 
 
+def away(page: Page, gone: Locator, seconds: float = 20) -> None:
+    """Move the pointer away until `gone` is hidden. Once is not enough: the pointer that a browser makes of a tap may
+    come after the move."""
+    end = time.monotonic() + seconds
+    while gone.is_visible():
+        assert time.monotonic() < end, f"seen for {seconds} s after the pointer left"
+        page.mouse.move(2, 2 + page.evaluate("performance.now() % 5"))
+        page.wait_for_timeout(50)
+
+
 def free_port() -> int:
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))

@@ -6,6 +6,7 @@ pytest.importorskip("playwright")
 
 from browser import lab
 from nbformat import v4
+from playwright.sync_api import expect
 
 from relvit_lab.publish.site.page import notebook_body, notebook_page
 
@@ -25,16 +26,16 @@ def test_a_term_explains_itself(chromium, tmp_path, width):
         assert not meaning.is_visible()
         for show in (term.hover, term.focus, term.tap):
             show()
-            assert meaning.is_visible() and meaning.evaluate("one => getComputedStyle(one).fontWeight") == "400"
+            expect(meaning).to_be_visible()
+            assert meaning.evaluate("one => getComputedStyle(one).fontWeight") == "400"
             box, line = meaning.bounding_box(), term.bounding_box()
             assert box["x"] >= 0 and box["x"] + box["width"] <= width and box["y"] >= line["y"] + line["height"] - 2
-            page.mouse.move(2, 2)
             page.evaluate("document.activeElement.blur()")
-            assert not meaning.is_visible()
+            lab.away(page, meaning)
         term.focus()
         assert "constant answer" in page.evaluate(
             "document.getElementById(document.activeElement.getAttribute('aria-describedby')).textContent"
         )
         assert lab.faults(page) == []
         page.emulate_media(media="print")
-        assert not meaning.is_visible()
+        expect(meaning).to_be_hidden()
