@@ -125,12 +125,17 @@ def runs(words: Sequence[str]) -> None:
     options, ids = split(words, ("run_dir",))
     folder = resolve(options.get("run_dir", "runs"))
     problems: list[str] = []
-    found = [run for run in find_runs(folder, problems) if not ids or any(run["id"].startswith(name) for name in ids)]
+    there = find_runs(folder, problems)
     for problem in problems:
-        print(f"left out: {problem}")
-    if not found:
-        print(f"no runs {' '.join(ids)} in {folder}: `python -m relvit_lab train` makes one")
+        print(f"left out: {printable(problem)}")
+    if not folder.is_dir() and "run_dir" in options:
+        raise RelvitError(f"there is no folder {folder}: name another with --run-dir")
+    if not there:
+        print(f"no runs in {folder}: `python -m relvit_lab train` makes one")
         return
+    found = [run for run in there if not ids or any(run["id"].startswith(name) for name in ids)]
+    if not found:
+        raise RelvitError(f"no run '{ids[0]}' in {folder}: {nearest(ids[0], [run['id'] for run in there])}")
     rows = [run["about"] | {"id": run["id"], "lines": run["metrics"]} | (run["result"] or {}) for run in found]
     own = {task for row in rows for task in _tasks(row) or ()} - {"sprel", "dist", "ang", "abspos"}
     columns = [
@@ -244,9 +249,7 @@ def hold_back(words: Sequence[str]) -> None:
     options, names = split(words, ("images", "data_dir"))
     if len(names) != 1 or "images" not in options:
         raise RelvitError("hold_back takes a data set and a number: hold_back cifar10 --images 5000")
-    if not options["images"].isdigit():
-        raise RelvitError(f"--images takes a whole number, not '{options['images']}'")
-    print(hold_back(names[0], int(options.pop("images")), **options))
+    print(hold_back(names[0], _count("images", options.pop("images")), **options))
 
 
 def record(words: Sequence[str]) -> None:
@@ -340,8 +343,10 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def _run(words: list[str]) -> int:
     try:
+        if words and words[0] == "help" and words[1:]:
+            words = [words[1], "--help"]
         if not words or words[0] in ("-h", "--help", "help"):
-            print(help_of(words[1]) if words[1:] and words[1] in COMMANDS else usage())
+            print(usage())
             return 0
         if words[0] in ("-V", "--version", "version"):
             print(f"relvit_lab {__version__}")
@@ -356,7 +361,7 @@ def _run(words: list[str]) -> int:
         with shortages_explained():
             return COMMANDS[words[0]](words[1:]) or 0
     except RelvitError as error:
-        _say(f"error: {printable(error)}")
+        _say(f"error: {error.shown}")
         return 1
     except OSError as error:
         _say(f"error: {printable(explain(error))}")

@@ -9,11 +9,20 @@ from relvit_lab.common.printable import printable
 
 
 class RelvitError(Exception):
-    """A mistake that the user can mend. Its text is the whole message; commands end with exit code 1."""
+    """A mistake that the user can mend. Its text is the whole message, each argument a line of it; commands end with
+    exit code 1."""
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.args))
+
+    @property
+    def shown(self) -> str:
+        """As a terminal may show it: a name in it makes no line of its own."""
+        return "\n".join(map(printable, self.args))
 
     def _render_traceback_(self) -> list[str]:
         """IPython and papermill show this in place of a traceback: the message is what helps here."""
-        return [f"{type(self).__name__}: {printable(self)}"]
+        return [f"{type(self).__name__}: {self.shown}"]
 
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

@@ -1,7 +1,5 @@
-"""JSON files that show whether they are whole: each value holds the sha256 of its own content.
-
-One without is of an earlier version: of that the shape is checked.
-"""
+"""JSON files that show whether they are whole: each value has the shape that is expected, and holds the sha256 of its
+own content. One without a sha256 is of an earlier version."""
 
 import hashlib
 import json
@@ -40,7 +38,7 @@ def read(file: Path, shape: object = dict, advice: str = "delete it, or bring a 
     the file may not be read."""
     try:
         text = read_regular(file)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         if error.errno is None:  # a pipe, a device, a file without end
@@ -63,7 +61,6 @@ def parse(text: bytes, shape: object = dict) -> Any:
     if isinstance(value, dict) and is_sealed(value):
         if any(place.get(SEAL) != digest for place, digest in _seals(value)):
             raise ValueError("it has changed since it was written: its sha256 is another")
-        return value
     wrong = misfit(value, shape)
     if wrong:
         raise ValueError(wrong)

@@ -3,6 +3,7 @@
 import ast
 import json
 import math
+import numbers
 import re
 import types
 import typing
@@ -30,7 +31,13 @@ class Setting:
     words: str = ""
 
 
+def is_whole(value: object) -> bool:
+    """Whether it is a whole number, NumPy's among them; True and False are none."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
 PLAIN = Setting()
+NUMBER = r"[+-]?\d*\.?\d+e[+-]?\d+"
 
 
 def nearest_field(name: str, fields: Mapping[str, Setting]) -> str:
@@ -69,8 +76,8 @@ def coerce(name: str, value: typing.Any, hint: typing.Any, setting: Setting = PL
             if not math.isfinite(number):
                 raise ValueError
             return number
-        if isinstance(value, (str, Path)):
-            return str(value).strip()
+        if isinstance(value, (str, Path)) and (text := str(value).strip()):
+            return text
         raise ValueError
     except (ValueError, TypeError, OverflowError):
         kinds = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
@@ -104,6 +111,8 @@ def _items(value: object) -> list:
     if not isinstance(value, str):
         raise ValueError
     text = value.strip()
+    if re.fullmatch(NUMBER, text):  # 1e+1 is no list of 1e and 1
+        return [text]
     if text.startswith("["):
         try:
             return list(json.loads(text))
@@ -124,5 +133,5 @@ def check(name: str, value: typing.Any, setting: Setting) -> None:
     if setting.choices and value is not None and value not in setting.choices:
         raise RelvitError(f"unknown {name} '{value}': {nearest(value, setting.choices)}")
     if setting.range and value is not None and not setting.range[0] <= value <= setting.range[1]:
-        low, high = setting.range
-        raise RelvitError(f"{name} is {value}, but must be from {low:g} to {high:g}")
+        low, high = (f"{end:,}" if isinstance(end, int) else f"{end:g}" for end in setting.range)
+        raise RelvitError(f"{name} is {value}, but must be from {low} to {high}")

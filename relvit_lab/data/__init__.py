@@ -9,6 +9,7 @@ from pathlib import Path
 
 from relvit_lab.common.errors import RelvitError, nearest
 from relvit_lab.common.paths import resolve
+from relvit_lab.common.values import is_whole
 from relvit_lab.data import folder, npz, packed
 from relvit_lab.data.base import Dataset, Files, FileSet, Info, Source, Split, make_dataset
 from relvit_lab.data.catalog import DATASETS, find, identity, of_files, spelling, stamp
@@ -41,7 +42,7 @@ def load(
     nothing else is decoded. Relative paths are looked for in the working directory, the project root, then data_dir.
     Raises RelvitError.
     """
-    if image_size is not None and (isinstance(image_size, bool) or int(image_size) != image_size or image_size < 1):
+    if image_size is not None and (not is_whole(image_size) or image_size < 1):
         raise RelvitError(f"image_size is {image_size!r}, but must be a whole number of pixels, 1 or more")
     for what, value, known in (("source", source, ("packed", "files")), ("train_on", train_on, ("train", "train+val"))):
         if value not in known:

@@ -1,12 +1,13 @@
 """§4 (data sets): which data set a name or a path means, the one name that it goes by, and whether it has changed."""
 
 import hashlib
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
 
 from relvit_lab.common.errors import RelvitError, nearest
-from relvit_lab.common.paths import places, project_root, resolve
+from relvit_lab.common.paths import expanded, places, project_root, resolve
 from relvit_lab.common.registry import Registry
 from relvit_lab.data import cifar, digits, flower102, folder, imagenet100, packed, svhn, tiny_imagenet
 from relvit_lab.data.base import FileSet, Source
@@ -37,7 +38,7 @@ def find(name: str | Path, data_dir: str | Path = "data") -> Source | Path:
     for path in tried:
         if _is_data(path):
             return path.resolve()
-        if path.exists():
+        if os.path.exists(path):
             raise RelvitError(f"{path} is no data set: a folder of images or an .npz is needed")
     message = f"unknown data set '{name}': {nearest(name, DATASETS.names())}"
     raise RelvitError(
@@ -109,11 +110,11 @@ def _plain(name: str | Path) -> str:
 
 
 def _is_data(path: Path) -> bool:
-    return path.is_dir() or (path.suffix.lower() == NPZ and path.is_file())
+    return os.path.isdir(path) or (path.suffix.lower() == NPZ and os.path.isfile(path))  # False for what is no name
 
 
 def _in(data_dir: str | Path, name: str | Path) -> Path:
-    return resolve(data_dir) / Path(name).expanduser()
+    return resolve(data_dir) / expanded(name)
 
 
 def _short(path: Path, data_dir: str | Path) -> str:

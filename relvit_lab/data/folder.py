@@ -59,7 +59,8 @@ def _list_images(root: Path) -> Listing:
         raise RelvitError(f"{root} holds no folders of images: {LAYOUT} is needed")
     found = splits(root, folders)
     if found:
-        return _given_splits(root, found, [name for name in folders if name not in found.values()])
+        others = [name for name in folders if name not in found.values()]
+        return _given_splits(root, {split: _down(root, name) for split, name in found.items()}, others)
     inner = {name: class_folders(root / name) for name in folders}
     deeper = [name for name in folders if "train" in kinds_of(inner[name]).values()]
     if len(deeper) > 1:
@@ -69,6 +70,13 @@ def _list_images(root: Path) -> Listing:
     if deeper:
         raise RelvitError(f"{root}: the data set seems to be a level further down: take {root / deeper[0]}")
     return _hashed_splits(root)
+
+
+def _down(root: Path, name: str) -> str:
+    """A split's folder, or the one in it that holds its classes: unpacked archives hold seg_train/seg_train/<class>."""
+    inner = class_folders(root / name)
+    again = len(inner) == 1 and list(kinds_of(inner).values()) == list(kinds_of([name]).values()) != []
+    return f"{name}/{inner[0]}" if again and class_folders(root / name / inner[0]) else name
 
 
 def _given_splits(root: Path, found: dict[str, str], others: list[str]) -> Listing:

@@ -6,6 +6,7 @@ import numpy as np
 
 from relvit_lab import data
 from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.files import write_whole
 from relvit_lab.common.paths import resolve
 
 
@@ -23,5 +24,11 @@ def hold_back(name: str, images: int, data_dir: str | Path = "data") -> Path:
         raise RelvitError(f"{info.name} has {len(train):,} training images: hold back 1 to {len(train) - 1:,} of them")
     path = resolve(data_dir) / f"{Path(info.name).stem}_held_back.npz"
     x, y = train.images.numpy(), train.labels.numpy()
-    np.savez(path, x_train=x[:-images], y_train=y[:-images], x_test=x[-images:], y_test=y[-images:])
+
+    def save(partial: Path) -> None:
+        with partial.open("wb") as file:  # to a name savez adds .npz
+            np.savez(file, x_train=x[:-images], y_train=y[:-images], x_test=x[-images:], y_test=y[-images:])
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, save)
     return path

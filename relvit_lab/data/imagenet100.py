@@ -41,14 +41,14 @@ def list_files(root: Path) -> FileSet:
     """From train.X1, train.X2, ... and val.X as on Kaggle, or from train and val as in ImageNet; nothing is opened."""
     train, val = _folders(root, "train"), _folders(root, "val")
     if not train and not val:
-        raise RelvitError(instructions(root))
+        raise RelvitError(*instructions(root))
     path, names = _classes(root)
     wnids = tuple(names)
     check_wnids(wnids, path)
     try:
         parts = {"training": _split(root, wnids, train, "training"), "val": _split(root, wnids, val, "val")}
     except RelvitError as error:
-        raise RelvitError(f"{error}. The classes are those of {path}. {instructions(root)}") from None
+        raise RelvitError(f"{error}. The classes are those of {path}.", *instructions(root)) from None
     counts = {split: len(part) for split, part in parts.items()}
     notes = count_note(INFO.name, {"classes": len(wnids), **counts}, {"classes": CLASSES, **INFO.images})
     for split, part in parts.items():
@@ -61,8 +61,8 @@ def list_files(root: Path) -> FileSet:
     )  # fmt: skip
 
 
-def instructions(root: Path) -> str:
-    """What to fetch from where, and where to put it."""
+def instructions(root: Path) -> list[str]:
+    """What to fetch from where, and where to put it, line by line."""
     return f"""{root} is to hold ImageNet-100, which takes an account to download. Either
 1. Kaggle's {KAGGLE} (www.kaggle.com/datasets/{KAGGLE}), unpacked so that {root} holds
    train.X1, train.X2, train.X3, train.X4, val.X and Labels.json:
@@ -73,7 +73,7 @@ def instructions(root: Path) -> str:
    those that {root / "imagenet100.txt"} lists, a line each (<wnid> <name>):
      mkdir -p {root}
      ln -s /where/imagenet/is/train /where/imagenet/is/val {root}
-and check it: python -m relvit_lab fetch {INFO.name} --data-dir {root.parent}"""
+and check it: python -m relvit_lab fetch {INFO.name} --data-dir {root.parent}""".split("\n")
 
 
 def _folders(root: Path, split: str) -> list[str]:

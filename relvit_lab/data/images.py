@@ -72,7 +72,8 @@ def upright_size(source: "Source") -> tuple[int, int]:
     """(width, height) as a person sees the image; of a file only the head is read. Raises as decode_image."""
     with _opened(source) as image:
         width, height = image.size
-        return (height, width) if image.getexif().get(0x0112) in (5, 6, 7, 8) else (width, height)
+        turned = image.getexif().get(0x0112) in (5, 6, 7, 8) and image.format != "TIFF"  # Pillow turns those itself
+        return (height, width) if turned else (width, height)
 
 
 @contextmanager

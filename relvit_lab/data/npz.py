@@ -18,6 +18,7 @@ NAMES = {  # what people call them, in lower case; the second is MedMNIST's
     "x": ("x_{0}", "{0}_images", "{0}_x", "images_{0}", "x{0}"),
     "y": ("y_{0}", "{0}_labels", "{0}_y", "labels_{0}", "y{0}"),
 }
+VALIDATION = ("val", "valid", "validation", "dev")
 FORM = "images as (n, H, W), (n, H, W, 1 or 3) or (n, 1 or 3, H, W)"
 
 
@@ -41,7 +42,7 @@ def read(path: Path, name: str) -> Dataset:
     grey = images["x_train"].shape[1] == 1
     notes: tuple[str, ...] = (f"{path.name}: grey images, so none is flipped",) if grey else ()
     with _opened(path) as archive:
-        if val := _member(archive, "x_val") or _member(archive, "x_valid"):
+        if val := next(filter(None, (_member(archive, f"x_{split}") for split in VALIDATION)), None):
             notes += (f"{path.name}: the numbers are on {_member(archive, 'x_test')}; {val} is left aside",)
     return make_dataset(name, *splits, classes, notes=notes)
 

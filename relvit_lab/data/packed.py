@@ -144,7 +144,7 @@ def _listing(root: Path, splits: dict[str, Files], times: bool = True) -> tuple[
             lines.append(f"{name} {about.st_size} {about.st_mtime_ns if times else ''}")
             state.update(f"{lines[-1]}\n".encode("utf-8", "surrogateescape"))
     if missing:
-        raise RelvitError("these images of the data set cannot be read:\n" + "\n".join(missing[:MANY_BROKEN]))
+        raise RelvitError("these images of the data set cannot be read:", *missing[:MANY_BROKEN])
     return tuple(lines), state.hexdigest()
 
 

@@ -103,9 +103,8 @@ def pack(job: Job, index: dict, progress: bool | None, workers: int | None = Non
     finally:
         pool.shutdown(cancel_futures=True)
     if broken:
-        more = "\n(there may be more)" if len(broken) >= MANY_BROKEN else ""
-        named = "\n".join(broken[:MANY_BROKEN])
-        raise RelvitError(f"cannot read these images; mend or remove them:\n{named}{more}")
+        more = ["(there may be more)"] if len(broken) >= MANY_BROKEN else []
+        raise RelvitError("cannot read these images; mend or remove them:", *broken[:MANY_BROKEN], *more)
     _sync(job.images_file)
     sums = np.sum([record["sums"] for record in records], axis=0).tolist()  # (k,2,3) -> (2,3)
     index = index | {"digest": combined([record["sha256"] for record in records]), "sums": sums}

@@ -12,6 +12,8 @@ WORDS = {
     **dict.fromkeys(("val", "valid", "validation", "validate", "dev", "eval", "evaluation", "valset"), "val"),
     **dict.fromkeys(("test", "testing", "testset", "testdata", "tst"), "test"),
 }
+SHORT = {"tr": "train", "va": "val", "te": "test"}
+TOGETHER = ("trainval", "trainvalid", "trainvalidation")
 AROUND = {  # that stand before or after such a word, and mean nothing
     "set", "sets", "data", "dataset", "image", "images", "img", "imgs", "picture", "pictures", "photo", "photos",
     "split", "splits", "seg", "folder", "dir", "files", "the", "my", "final", "subset",
@@ -40,6 +42,8 @@ def splits(root: Path, folders: Sequence[str]) -> dict[str, str]:
             )
     names = {kind: alike[0] for kind, alike in found.items()}
     if "train" not in names:
+        if both := [name for name in classes if "".join(_words(name)) in TOGETHER]:
+            raise RelvitError(f"{root}: {both[0]} seems to hold training and validation images together: name it train")
         beside = f" beside {', '.join(classes[:3])}" if classes else ""
         raise RelvitError(
             f"{root} has {' and '.join(names.values())}{beside} but no train: {LAYOUT} is needed. (If "
@@ -59,6 +63,8 @@ def kinds_of(folders: Sequence[str]) -> dict[str, str]:
 
     "Training_Set", "seg_test" and "val2017" are; "birds-train" is where there is "birds-test"; "bullet_train" is not.
     """
+    if {"tr", "te"} <= {name.lower() for name in folders} <= SHORT.keys():  # alone: "te" and "tr" are languages, too
+        return {name: SHORT[name.lower()] for name in folders}
     found: dict[str, str] = {}
     parts: dict[tuple[str, ...], dict[str, str]] = {}
     for name in folders:

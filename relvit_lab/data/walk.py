@@ -18,7 +18,8 @@ LAYOUT = "train/<class>/<image> with val/ or test/ beside train/, or <class>/<im
 SYSTEM = {  # folders that file systems, network drives and archivers make
     "__macosx", "__pycache__", "lost+found", "system volume information", "$recycle.bin", "$extend", "recycler",
     "recycled", "found.000", "#recycle", "#snapshot", "@eadir", "@tmp", "@recycle", "@recently-snapshot", "@sharebin",
-    "@appstore", "@database", "@sharesnap", "~snapshot", "temporary items", "network trash folder",
+    "@appstore", "@database", "@sharesnap", "@synoeastream", "@synoresource", "~snapshot", "temporary items",
+    "network trash folder",
 }  # fmt: skip
 UNSAID = ("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r")  # files of such: nobody misses them
 

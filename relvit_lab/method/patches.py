@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.values import is_whole
 from relvit_lab.method.resample import axis_weights, resample, to_device
 
 
@@ -42,7 +43,7 @@ def grid_side(images: Tensor, patch: int) -> int:
     height, width = images.shape[-2:]
     if height != width:
         raise RelvitError(f"images are square here; these are {height} x {width}: crop or resize them first")
-    if not isinstance(patch, int) or patch < 1 or height % patch:
+    if not is_whole(patch) or patch < 1 or height % patch:
         fitting = [p for p in range(1, height + 1) if height % p == 0]
         near = min(fitting, key=lambda p: abs(p - patch))
         raise RelvitError(f"images of {height} x {height} pixels do not divide into patches of {patch}: try {near}")
@@ -66,7 +67,8 @@ def permute(images_or_patches: Tensor, p: Tensor) -> Tensor:
 
     images_or_patches: patches (B, N, C, P, P), or images (B, C, H, W), whose patch side follows from N.
     p: (N,), the same for all, or (B, N), int64, a permutation each, on any device.
-    Returns the input's shape and dtype. Raises RelvitError where the numbers of patches or images differ.
+    Returns the input's shape and dtype. Raises RelvitError where the numbers of patches or images differ,
+    and for a p on the CPU that is no permutation.
     """
     if images_or_patches.dim() == 4:
         height, side = images_or_patches.shape[-2], math.isqrt(p.shape[-1])
@@ -79,6 +81,8 @@ def permute(images_or_patches: Tensor, p: Tensor) -> Tensor:
     b, n = images_or_patches.shape[:2]
     if p.shape not in ((n,), (b, n)):
         raise RelvitError(f"{b} images of {n} patches need p of shape ({n},) or ({b}, {n}), not {tuple(p.shape)}")
+    if p.device.type == "cpu" and (p.sort().values != torch.arange(n)).any():  # elsewhere looking would wait for it
+        raise RelvitError(f"p is no permutation of {n} patches: each of 0 to {n - 1} stands in it once")
     p = to_device(p, images_or_patches.device)
     rows = p + n * torch.arange(b, device=p.device)[:, None]  # (B,N): where each is among all B * N patches
     return images_or_patches.flatten(0, 1).index_select(0, rows.flatten()).view_as(images_or_patches)
@@ -92,7 +96,7 @@ def draw_cuts(
     Returns (B, 2, M - 1) int64 in patches, sorted, distinct, in 1..side - 1; [:, 0] cuts the rows, [:, 1] the columns,
     independently, or alike with shared_cuts. Raises RelvitError for m outside 1..side.
     """
-    if not isinstance(m, int) or not 1 <= m <= side:
+    if not is_whole(m) or not 1 <= m <= side:
         raise RelvitError(f"{m} x {m} mega-patches do not fit: M is at most image side / P = {side}, and at least 1")
     drawn_on = "cpu" if generator is None else generator.device
     keys = torch.rand(batch, 1 if shared_cuts else 2, side - 1, generator=generator, device=drawn_on)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.values import is_whole
 
 RELATION_NAMES = ("LT", "CT", "RT", "LC", "CC", "RC", "LB", "CB", "RB")
 """The nine classes of eq. 5: left, centre or right, then top, centre or bottom."""
@@ -16,7 +17,7 @@ EPSILON = 1e-4  # in the denominator of eq. 7
 
 def _rows_columns(side: int) -> tuple[Tensor, Tensor]:
     """The row y and the column x of each patch: two (N,) int64."""
-    if not isinstance(side, int) or side < 1:
+    if not is_whole(side) or side < 1:
         raise RelvitError(f"the side of a grid is a whole number of at least 1, not {side!r}")
     index = torch.arange(side * side)
     return index // side, index % side

@@ -7,9 +7,11 @@ further task is one entry: TASKS.add(Task("quadrant", make_head=..., target=...)
 import hashlib
 import inspect
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from types import CodeType
 from typing import Any
 
 import torch
@@ -71,6 +73,7 @@ def predict_and_compare(
     return compare(head(tokens), targets)
 
 
+ADDRESS = re.compile(r" at 0x[0-9a-f]+")  # in an object's repr: another in each process
 BY_TARGET: Any = None  # the default of a field that Task.__post_init__ fills in, by the kind of the target
 
 
@@ -144,14 +147,24 @@ class Task:
 
 
 def _source(function: Callable) -> str:
-    """Source text where there is some, else the name. A partial counts with its function."""
+    """Source text where there is some, else the compiled code. A partial counts with its function, an object that can
+    be called with its class and what it holds."""
     if isinstance(function, partial):
         given = repr([getattr(a, "__qualname__", a) for a in function.args])
         return _source(function.func) + given + (repr(sorted(function.keywords.items())) if function.keywords else "")
     try:
         return inspect.getsource(function)
     except (OSError, TypeError):
-        return getattr(function, "__qualname__", repr(function))
+        if hasattr(function, "__code__"):  # typed into an interpreter
+            return _compiled(function.__code__)
+        if hasattr(function, "__qualname__") or not hasattr(function, "__dict__"):  # built in
+            return getattr(function, "__qualname__", repr(function))
+        return _source(type(function)) + ADDRESS.sub("", repr(sorted(vars(function).items())))
+
+
+def _compiled(code: CodeType) -> str:
+    inner = [_compiled(part) if isinstance(part, CodeType) else repr(part) for part in code.co_consts]
+    return repr((code.co_code.hex(), code.co_names, inner))
 
 
 RELVIT = (

@@ -101,10 +101,13 @@ def load_start(model: RelViT, stage: Stage) -> str:
         file = stage.parent.folder / "model.safetensors"
     else:
         return ""
-    try:
-        weights = RunFolder(file.parent).weights() if file.name == "model.safetensors" else read_weights(file)
-    except RelvitError as error:
-        raise RelvitError(f"{error}; fresh=True trains the stage that it belongs to anew") from None
+    if file.name != "model.safetensors":
+        weights = read_weights(file)
+    else:
+        try:
+            weights = RunFolder(file.parent).weights()
+        except RelvitError as error:
+            raise RelvitError(f"{error}; fresh=True trains the stage that it belongs to anew") from None
     if stage.name == "supervised2":
         model.load_state_dict(weights)
         return ""

@@ -100,6 +100,8 @@ def one_device(name: str, precision: str) -> Device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
+        if device.type == "cpu" and device.index:
+            raise ValueError("there is one CPU: its cores work together")
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError, ValueError) as error:
         reason = (str(error).splitlines() or [""])[0][:120]

@@ -8,6 +8,7 @@ import ast
 import dataclasses
 import hashlib
 import json
+import os
 import re
 import typing
 from collections.abc import Iterable, Mapping
@@ -18,7 +19,7 @@ from typing import Any
 
 from relvit_lab import data
 from relvit_lab.common.errors import RelvitError, nearest
-from relvit_lab.common.paths import resolve
+from relvit_lab.common.paths import places, resolve
 from relvit_lab.common.values import Setting, check, coerce, nearest_field
 from relvit_lab.method import backbones
 from relvit_lab.method.tasks import BUILT_IN, TASKS
@@ -160,6 +161,8 @@ class Experiment:
             object.__setattr__(self, name, value)
         if len(set(self.tasks)) != len(self.tasks):
             raise RelvitError(f"tasks names a task twice: {', '.join(self.tasks)}")
+        if self.task_weights is not None and min(self.task_weights, default=0) < 0:
+            raise RelvitError("task_weights are 0 or more: below 0 a task would be trained away from its answers")
         if self.task_weights is not None and len(self.task_weights) != len(self.tasks):
             raise RelvitError(f"task_weights has {len(self.task_weights)} numbers for {len(self.tasks)} tasks")
 
@@ -375,10 +378,12 @@ else:
 def _find_weights(e: Experiment) -> Path:
     """The file that init_from names: a stage's id, its folder, or a .safetensors file."""
     named = str(e.init_from)
-    tried = (e.run_folder() / named, resolve(named))
+    tried = dict.fromkeys((e.run_folder() / named, *places(named)))
     for path in tried:
-        file = path / "model.safetensors" if path.is_dir() else path
-        if file.is_file():
+        file = path / "model.safetensors" if os.path.isdir(path) else path  # False for what is no name
+        if os.path.isfile(path / "experiment.json") and not os.path.isfile(path / "result.json"):
+            raise RelvitError(f"init_from '{named}' has not ended: run its experiment to the end first")
+        if os.path.isfile(file):
             return file
     raise RelvitError(
         f"init_from '{e.init_from}' is no finished stage and no file of weights: tried {' and '.join(map(str, tried))}"

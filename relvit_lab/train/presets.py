@@ -77,9 +77,18 @@ def notes(given: Mapping[str, Any], resolved: Mapping[str, Any]) -> tuple[str, .
             f"the authors' code has no settings for {resolved['dataset']} at {resolved['image_size']} px and cannot "
             "start there: what recipe released does on it is inferred from the other data sets"
         )
+    if idle := _without_effect(resolved):
+        said.append(f"scenario {resolved['scenario']} takes no notice of {' and '.join(idle)}")
     if resolved["scenario"] == "pretrain_finetune" and not spec.is_vit:
         said.append(f"pre-training {spec.label} on patch relations is outside the paper, which trains it jointly only")
     return tuple(said)
+
+
+def _without_effect(resolved: Mapping[str, Any]) -> list[str]:
+    """Fields that were set, and that this scenario has no use for."""
+    if resolved["scenario"] != "supervised":
+        return ["supervised_stages"] if resolved["supervised_stages"] == 2 else []
+    return [name for name in ("mega_patches", "shuffle") if resolved[name]]
 
 
 def is_inferred(dataset: str, image_size: int, recipe: str) -> bool:
@@ -125,6 +134,8 @@ def _order(
 def _check(e: Mapping[str, Any], spec: backbones.Backbone) -> None:
     if e["scenario"] != "supervised" and not e["tasks"]:
         raise RelvitError(f"scenario {e['scenario']} needs at least one task: {', '.join(TASKS.names())}")
+    if e["scenario"] == "pretrain_finetune" and not e["init_from"] and not any(e["task_weights"]):
+        raise RelvitError("task_weights are all 0: pre-training would learn nothing; give one of them a weight")
     if not spec.is_vit:
         for name, what in (("mega_patches", "mega-patches"), ("shuffle", "shuffled patches")):
             if e[name]:

@@ -185,7 +185,7 @@ class RunFolder:
         file = self.path / "metrics.jsonl"
         try:
             lines = [parse(line, LINE) for line in read_regular(file).split(b"\n") if line]
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             lines = []
         except ValueError as error:
             raise Damaged(file, str(error), AGAIN) from None
@@ -223,7 +223,7 @@ class RunFolder:
         file = self.path / "checkpoint.pt"
         try:
             state = load_state(file)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             reason = error.strerror or error

@@ -11,7 +11,9 @@ from torch import Tensor
 
 from relvit_lab import data
 from relvit_lab.common.errors import RelvitError, nearest
+from relvit_lab.common.files import write_whole
 from relvit_lab.common.paths import resolve
+from relvit_lab.common.shortages import write_explained
 from relvit_lab.data import given_image
 from relvit_lab.method.backbones.weights import read_weights
 from relvit_lab.method.model import RelViT
@@ -50,8 +52,14 @@ class Trained:
         uint8 (B, C, H, W) or (C, H, W), C 1 or 3. A file gives what the same file gives in a data set: upright, its
         middle square, resized. With mega-patches the cuts are fixed by the place in the batch. Raises RelvitError.
         """
-        batch = torch.cat([self._stored(one) for one in _each(images)])
-        return self.pipeline.evaluate(batch, torch.zeros(len(batch), dtype=torch.int64)).images
+        parts = [self._stored(one) for one in _each(images)]
+        if len({part.shape[1:] for part in parts}) == 1:
+            parts = [torch.cat(parts)]
+        made, first = [], 0
+        for part in parts:
+            made.append(self.pipeline.evaluate(part, torch.zeros(len(part), dtype=torch.int64), first).images)
+            first += len(part)
+        return torch.cat(made)
 
     def _stored(self, image: object) -> Tensor:
         """(B, C, S, S) uint8 as data.load would hold it; of a tensor in another size, the pipeline resizes it."""
@@ -86,8 +94,9 @@ def load(run: str | Path, run_dir: str | Path = "runs") -> Trained:
 
     run: a stage's id (or the start of it), the path of its folder, or the name of an asset. Raises RelvitError.
     """
+    run = str(run)
     asset = assets.FOLDER / f"{run}.json"
-    if str(run) in assets.names() and not (resolve(run_dir) / run).exists():
+    if run in assets.names() and not (resolve(run_dir) / run).exists():
         about = json.loads(asset.read_text(encoding="utf-8"))
         return _build(about, about["stored"]["metrics"], read_weights(asset.with_suffix(".safetensors")), asset.parent)
     folder = _find(run, run_dir)
@@ -133,9 +142,11 @@ def export_timm(run: str | Path, file: str | Path | None = None, run_dir: str | 
         head = getattr(trained.model.backbone, "timm_head", "head")
         weights |= {f"{head}.{name}": value for name, value in trained.model.classifier.state_dict().items()}
     if file is not None:
-        from safetensors.torch import save_file
+        from safetensors.torch import save
 
-        save_file({name: value.contiguous() for name, value in weights.items()}, resolve(file))
+        path = resolve(file)
+        with write_explained(path):
+            write_whole(path, save({name: value.contiguous() for name, value in weights.items()}))
     return weights
 
 

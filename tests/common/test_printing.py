@@ -10,6 +10,8 @@ import pytest
 
 from relvit_lab.__main__ import COMMANDS, HELP, main
 from relvit_lab.common import printing
+from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.processes import processes
 from relvit_lab.show.follow import follow
 from relvit_lab.train.events import Note
 
@@ -95,6 +97,25 @@ def test_a_process_whose_output_is_cut_off(tmp_path):
     assert shown.stdout == b"* caf\\xe9\n" and shown.returncode == 0
 
 
+def test_a_message_of_several_lines_stays_one(monkeypatch, capsys):
+    """Lines that are meant; a name with a line break in it makes none."""
+
+    def fails(words):
+        raise RelvitError("two\x1b[31m things:", "the first, a\nb", "the second")
+
+    monkeypatch.setitem(COMMANDS, "runs", fails)
+    assert main(["runs"]) == 1
+    assert capsys.readouterr().err == "error: two\\x1b[31m things:\nthe first, a\\nb\nthe second\n"
+
+
+def test_ranks_that_are_none_are_not_torchruns(monkeypatch):
+    for name, value in {"RANK": "x", "WORLD_SIZE": "4", "MASTER_ADDR": "a", "MASTER_PORT": "1"}.items():
+        monkeypatch.setenv(name, value)
+    assert processes() == (0, 1)
+    monkeypatch.setenv("RANK", "3")
+    assert processes() == (3, 4)
+
+
 def test_every_command_has_help(capsys):
     assert set(HELP) == set(COMMANDS)
     for command in COMMANDS:
@@ -140,7 +161,6 @@ def test_folders_that_cannot_be_made(tmp_path, monkeypatch, capsys, words):
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES])
 def test_fetch_blames_the_disk_for_what_the_disk_does(tmp_path, number):
-    from relvit_lab.common.errors import RelvitError
     from relvit_lab.data.download import download_once
 
     def get(folder):

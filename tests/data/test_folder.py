@@ -8,7 +8,7 @@ from PIL import Image
 from relvit_lab import data
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.data.folder import list_images
-from relvit_lab.data.images import decode_image
+from relvit_lab.data.images import decode_image, upright, upright_size
 
 
 def photo(width=20, height=16, seed=0):
@@ -104,6 +104,16 @@ def test_modes(tmp_path, name):
     picture.save(tmp_path / name)
     found = decode_image(tmp_path / name, 8).astype(int)
     assert np.abs(found - np.asarray(expected).transpose(2, 0, 1)).max() <= tolerance
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg", "webp", "tif"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_size_of_a_turned_image(tmp_path, orientation, ending):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    photo(10, 8).save(tmp_path / f"a.{ending}", exif=exif)
+    with upright(tmp_path / f"a.{ending}") as turned:
+        assert upright_size(tmp_path / f"a.{ending}") == turned.size
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -226,6 +236,7 @@ def test_progress_bar(given, capsys):
         ("TRAINING", "Validate", "val"), ("train-set", "eval", "val"), ("Training Images", "Testing Images", "test"),
         ("train2017", "val2017", "val"), ("birdsTrain", "birdsTest", "test"), ("01_train", "02_dev", "val"),
         ("traindata", "testset", "test"), ("my-Train", "my-Evaluation", "val"), ("trn", "tst", "test"),
+        ("tr", "TE", "test"),
     ],
 )  # fmt: skip
 def test_splits_are_known_by_all_their_names(given, train, test, split):
@@ -235,6 +246,22 @@ def test_splits_are_known_by_all_their_names(given, train, test, split):
     mine = data.load(given, image_size=8, progress=False)
     assert (mine.classes, mine.test_split, mine.notes) == (("ant", "cat"), split, ())
     assert torch.equal(mine.train.images, expected.train.images) and torch.equal(mine.test.images, expected.test.images)
+
+
+def test_a_split_in_a_folder_of_its_own_name(given):
+    """As archives unpack: seg_train/seg_train/<class>."""
+    expected = data.load(given, image_size=8, progress=False)
+    for split in ("train", "test"):
+        (given / split).rename(given / "moved")
+        (given / f"seg_{split}").mkdir()
+        (given / "moved").rename(given / f"seg_{split}" / f"seg_{split}")
+    mine = data.load(given, image_size=8, progress=False)
+    assert mine.classes == expected.classes and torch.equal(mine.train.images, expected.train.images)
+
+
+def test_tr_and_te_beside_others_are_classes(tmp_path):
+    root = tree(tmp_path / "languages", [f"{name}/{n}.png" for name in ("de", "te", "tr") for n in range(3)])
+    assert data.load(root, image_size=8, progress=False).classes == ("de", "te", "tr")
 
 
 @pytest.mark.parametrize("other", ["Valid", "validation", "dev_set", "eval"])
@@ -250,6 +277,8 @@ def test_validation_images_beside_test_images_are_named(given, other):
         (("Train", "training", "Test"), ["Train, training", "all look like the train split"]),
         (("cat_train", "cat_test", "dog_train", "dog_test"), ["all look like"]),
         (("Testing", "validation"), ["Testing", "no train"]),
+        (("train_val", "test"), ["train_val seems to hold training and validation images", "name it train"]),
+        (("trainval", "test"), ["name it train"]),
         (("ant", "bee", "test"), ["test beside ant, bee", "no train"]),
         (("TRAIN_SET",), ["neither val nor test"]),
         (("a/Training", "a/Eval"), ["take", "further down"]),

@@ -242,6 +242,12 @@ def test_other_names_of_the_arrays(tmp_path, form):
     assert data.describe(path).image_size == 8
 
 
+@pytest.mark.parametrize("split", ["val", "valid", "validation", "dev"])
+def test_validation_images_are_left_aside_with_a_word(tmp_path, split):
+    (note,) = data.load(save(tmp_path, **{f"x_{split}": X_TEST})).notes
+    assert f"x_{split} is left aside" in note
+
+
 @pytest.mark.parametrize("scale", [0, 1 / 255**2])
 def test_images_without_content_are_noted(tmp_path, scale):
     notes = data.load(save(tmp_path, x_train=X * scale, x_test=X_TEST * scale)).notes

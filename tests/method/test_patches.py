@@ -4,6 +4,7 @@ import itertools
 import math
 from collections import Counter
 
+import numpy as np
 import pytest
 import torch
 import torchvision.transforms.v2.functional as F
@@ -21,6 +22,7 @@ from relvit_lab.method.patches import (
     permute,
     unpatchify,
 )
+from relvit_lab.method.relations import spatial_relations
 
 
 @given(b=st.integers(0, 3), c=st.sampled_from([1, 3]), side=st.integers(1, 6), p=st.integers(1, 5))
@@ -152,6 +154,19 @@ def test_errors_say_what_would_do():
     for n in (60, 49, 0):
         with pytest.raises(RelvitError, match=f"a permutation of {n} patches does not fit images of 32 x 32"):
             permute(images, torch.arange(n))
+
+
+def test_whole_numbers_of_numpy_are_whole_numbers():
+    images, two = torch.rand(1, 3, 8, 8), np.int64(2)
+    assert torch.equal(patchify(images, two), patchify(images, 2))
+    assert mega_patches(images, two, two)[0].shape == (1, 3, 4, 4)
+    assert torch.equal(spatial_relations(two), spatial_relations(2))
+
+
+@pytest.mark.parametrize("p", [[[0, 1, 2, 5], [0, 1, 2, 3]], [[0, 1, 2, 3], [-1, 1, 2, 3]], [0, 0, 1, 2], [1, 2, 3, 9]])
+def test_what_is_no_permutation_mixes_no_images(p):
+    with pytest.raises(RelvitError, match="no permutation of 4 patches"):
+        permute(torch.rand(2, 4, 1, 2, 2), torch.tensor(p))
 
 
 @pytest.mark.parametrize("m", [9, 0, -1, 2.5])

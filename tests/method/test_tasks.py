@@ -1,6 +1,8 @@
 """Losses and metrics against loops over pairs, and a task of one's own."""
 
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -196,6 +198,28 @@ def test_what_counts_in_the_fingerprint():
     heads = [partial(TokenScores, outputs=outputs) for outputs in (4, 4, 5)]
     digests = [Task("quadrant", head, target=quadrant).fingerprint() for head in heads]
     assert digests[0] == digests[1] != digests[2]
+
+
+OBJECT = """
+import torch
+from relvit_lab.method.tasks import Task, TokenScores
+class Halves:
+    def __init__(self, parts): self.parts, self.of = parts, torch.nn.ReLU()
+    def __call__(self, grid): return torch.arange(grid * grid) // {by} % self.parts
+print(Task("halves", lambda dim, grid: TokenScores(dim, 2), target={target}).fingerprint())
+"""
+
+
+def test_code_without_a_file_and_objects_have_a_fingerprint_that_lasts():
+    """Two processes agree, where nothing differs; typed into an interpreter, code has no source."""
+
+    def printed(by: int, target: str) -> str:
+        code = OBJECT.format(by=by, target=target)
+        done = subprocess.run([sys.executable, "-"], input=code, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    assert printed(2, "Halves(2)") == printed(2, "Halves(2)") != printed(2, "Halves(3)")
+    assert printed(2, "Halves(2).__call__") != printed(3, "Halves(2).__call__")
 
 
 @pytest.mark.parametrize(

@@ -234,7 +234,7 @@ def test_no_setting_sees_the_search_and_the_search_no_test_image(capsys):
 
 
 def test_images_held_back_are_training_images_and_no_test_images(tmp_path):
-    path = hold_back("digits", 97, tmp_path)
+    path = hold_back("digits", 97, tmp_path / "new")  # a folder that is not there yet
     whole_set, cut = data.load("digits"), data.load(str(path))
     assert len(cut.train) == 1200 and len(cut.test) == 97
     both = np.concatenate([cut.train.images.numpy(), cut.test.images.numpy()])
@@ -246,7 +246,8 @@ def test_images_held_back_are_training_images_and_no_test_images(tmp_path):
     "words, says",
     [
         (["digits", "--images", "1297"], "hold back 1 to 1,296"),
-        (["digits", "--images", "0"], "hold back 1 to 1,296"),
+        (["digits", "--images", "0"], "a whole number from 1 on"),
+        (["digits", "--images", "²"], "a whole number"),
         (["digits", "--images", "many"], "a whole number"),
         (["digits"], "hold_back takes a data set and a number"),
         (["flower102", "--images", "5"], "stored as arrays"),

@@ -7,6 +7,7 @@ import pytest
 
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.method.tasks import TASKS, Task
+from relvit_lab.train.build import load_start
 from relvit_lab.train.experiment import OTHER_NAMES, PLACES, Experiment, Stage
 
 
@@ -55,6 +56,10 @@ def test_numbers_from_strings():
         ({"tasks": "sprel,sprel"}, "twice"),
         ({"tasks": {"sprel": 1}}, "list"),
         ({"task_weights": "1"}, "1 numbers for 2 tasks"),
+        ({"task_weights": "1,-1"}, "0 or more"),
+        ({"seed": 2**31}, "from 0 to 2,147,483,647"),
+        ({"run_dir": " "}, "run_dir is ' '"),
+        ({"dataset": ""}, "dataset is ''"),
     ],
 )
 def test_values_are_checked_when_made(fields, says):
@@ -76,6 +81,9 @@ def test_values_are_checked_when_made(fields, says):
         ({"stop_after": "joint"}, "no stage here"),
         ({"init_from": "nowhere"}, "no finished stage"),
         ({"tasks": []}, "at least one task"),
+        ({"task_weights": "0,0"}, "would learn nothing"),
+        ({"dataset": "a" * 300}, "unknown data set"),
+        ({"dataset": "~nobody-of-that-name/x"}, "no such user"),
     ],
 )
 def test_names_are_checked_when_resolved(fields, says):
@@ -180,6 +188,9 @@ def test_notes_say_what_a_person_may_not_expect():
     nano, outside = Experiment(dataset="cifar10", backbone="swin_t", preset="smoke").notes()
     assert "swin_nano" in nano and "outside the paper" in outside
     assert Experiment(dataset="cifar10", backbone="t2t_vit_14", scenario="supervised").notes() == ()
+    (idle,) = Experiment(scenario="supervised", mega_patches=3, shuffle=True).notes()
+    assert idle == "scenario supervised takes no notice of mega_patches and shuffle"
+    assert "supervised_stages" in Experiment(supervised_stages=2).notes()[0]
 
 
 @pytest.mark.parametrize("dataset, size", [("svhn", 32), ("flower102", 224), ("svhn", 224), ("cifar10", 32)])
@@ -283,3 +294,25 @@ def test_other_names_stand_for_fields_and_none_is_a_field_itself():
     lines = OTHER_NAMES.read_text(encoding="utf-8").splitlines()
     assert [line.split(": ")[0] for line in lines] == [name for name in named if named[name]]
     assert not set(named) & {word for words in named.values() for word in words}
+
+
+def test_a_weight_with_an_exponent_is_one_number():
+    assert Experiment(tasks="sprel", task_weights="1e+1").task_weights == (10.0,)
+    assert Experiment(tasks="sprel+dist", task_weights="1e-1+2").task_weights == (0.1, 2.0)
+
+
+def test_weights_are_sought_where_one_stands_and_of_an_ended_stage_only(tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "mine.pt").write_bytes(b"no weights")
+    monkeypatch.chdir(tmp_path / "here")
+    (stage,) = Experiment(init_from="mine.pt").stages()
+    assert stage.init == tmp_path / "here" / "mine.pt"
+    with pytest.raises(RelvitError) as refused:
+        load_start(None, stage)
+    assert "fresh" not in str(refused.value)  # nobody can train that file anew
+    begun = tmp_path / "here" / "digits-pretrain-0123456789"
+    begun.mkdir()
+    for name in ("experiment.json", "model.safetensors"):
+        (begun / name).touch()
+    with pytest.raises(RelvitError, match="has not ended"):
+        Experiment(init_from=str(begun)).stages()

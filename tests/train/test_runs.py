@@ -291,7 +291,30 @@ def test_find_runs_leaves_out_what_is_broken(stage, smoke):
     broken = stage.folder.parent / "broken"
     broken.mkdir()
     (broken / "experiment.json").write_text("{")
-    assert [found["id"] for found in find_runs(stage.folder.parent)] == [stage.id]
+    (stage.folder.parent / "notes.txt").touch()  # a file is no stage, and nothing is wrong with it
+    problems = []
+    assert [found["id"] for found in find_runs(stage.folder.parent, problems)] == [stage.id]
+    assert len(problems) == 1 and "broken" in problems[0]
+
+
+def test_runs_names_the_nearest(smoke, capsys):
+    smoke.finished(**TINY)
+    capsys.readouterr()
+    assert cli.main(["runs", "digits-superwised"]) == 1
+    assert "did you mean 'digits-supervised-" in capsys.readouterr().err
+
+
+def test_images_of_different_sizes_and_channels_go_together(stage, smoke):
+    smoke.finished(**TINY)
+    trained = load(stage.folder)
+    several = [torch.randint(256, (c, s, s), dtype=torch.uint8) for c, s in ((1, 8), (3, 12), (1, 8))]
+    assert torch.equal(trained.transform(several), torch.cat([trained.transform(one) for one in several]))
+
+
+def test_exported_weights_that_cannot_be_written(stage, smoke):
+    smoke.finished(**TINY)
+    with pytest.raises(RelvitError, match="not/there"):
+        export_timm(stage.folder, "not/there/b.safetensors")
 
 
 # -- the command line ----------------------------------------------------------------------------------------------
@@ -321,6 +344,11 @@ def test_train_runs_and_compares(capsys):
         (["train", "--tasks", "sprel,distance"], "did you mean 'dist'"),
         (["fetch", "cifar11"], "did you mean 'cifar10'"),
         (["fetch"], "takes one data set"),
+        (["help", "trian"], "did you mean 'train'"),
+        (["runs", "--run-dir", "not/there"], "there is no folder"),
+        (["runs", "--run-dir", "~nobody-of-that-name/runs"], "no such user"),
+        (["app", "--port", "99999"], "1 to 65535"),
+        (["train", "--device", "cpu:7", "--preset", "smoke"], "there is one CPU"),
     ],
 )
 def test_mistakes_end_with_one_message_and_code_1(words, says, capsys):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.files import write_whole
+from relvit_lab.common.paths import expanded
 from relvit_lab.lessons.ask import journal
 from relvit_lab.lessons.ask.base import EXERCISES, PREDICTIONS, Exercise
 
@@ -157,7 +158,7 @@ class Progress:
         path: relative to the working directory, which is where the notebook lies. name: yours, if you want it in the
         file; otherwise the file's name has to tell whose it is. Raises RelvitError where it cannot be written.
         """
-        path = Path(path).expanduser().absolute()
+        path = expanded(path).absolute()
         whole = {"format": FORMAT, "name": name, "lines": self.lines}
         try:
             write_whole(path, json.dumps(whole, indent=1, ensure_ascii=False) + "\n")

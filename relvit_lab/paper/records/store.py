@@ -178,6 +178,6 @@ def get_record(records: Mapping[str, Record], name: str) -> Record:
     """A record by its id or the start of it. Raises RelvitError, naming the nearest."""
     found = [record for key, record in records.items() if key.startswith(name)]
     if len(found) != 1:
-        problem = f"{len(found)} records begin with" if found else "no record"
+        problem = f"{len(found)} records begin with" if found else "results/ holds no record"
         raise RelvitError(f"{problem} '{name}': {nearest(name, [r['id'] for r in found] or records)}")
     return found[0]

@@ -37,6 +37,8 @@ def main(words: Sequence[str]) -> None:
     parser.add_argument("--no-browser", action="store_true", help="print the address, open nothing")
     parser.error = _refuse
     given = parser.parse_args(words)
+    if not 1 <= given.port <= 65535:
+        _refuse(f"--port is from 1 to 65535, not {given.port}")
     if importlib.util.find_spec("voila") is None:
         raise RelvitError("the app needs Voila: pip install 'relvit-lab[app]', or make setup")
     from relvit_lab.publish.app.server import FewKernels, Server  # late: a second

@@ -13,6 +13,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from relvit_lab.common.errors import RelvitError, nearest
+from relvit_lab.common.paths import expanded
 from relvit_lab.publish.classroom import cells
 
 NOTEBOOKS = Path(__file__).resolve().parents[3] / "notebooks"
@@ -79,7 +80,7 @@ def write_class(
     left, and nothing at all is written, unless `force`. Each file is put in place at once. Raises RelvitError, with the
     names of such files, or where the folder cannot be written.
     """
-    folder = Path(folder).expanduser().absolute()
+    folder = expanded(folder).absolute()
     sources = choose(notebooks)
     kinds: dict[str, Callable[[NotebookNode], NotebookNode]] = {
         "student": lambda book: student_copy(book, hints), "teacher": teacher_copy,

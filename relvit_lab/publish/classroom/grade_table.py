@@ -6,6 +6,7 @@ from pathlib import Path
 
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.files import write_whole
+from relvit_lab.common.paths import expanded
 from relvit_lab.common.printable import printable
 from relvit_lab.common.table import Table
 from relvit_lab.lessons.ask import EXERCISES
@@ -48,7 +49,7 @@ def text(results: Results) -> str:
 def write_csv(results: Results, path: str | Path) -> Path:
     """A line for each student: points, then by exercise "right", "mistake: which" or "not yet" ("" where nothing was
     handed in), and last what could not be read. Raises RelvitError where it cannot be written."""
-    path = Path(path).expanduser().absolute()
+    path = expanded(path).absolute()
     text = io.StringIO()
     lines = csv.writer(text)
     lines.writerow(["student", "points", "of", *results.exercises, "problems"])

@@ -11,6 +11,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.paths import expanded
 from relvit_lab.common.regular import read_regular
 from relvit_lab.lessons.ask import journal
 from relvit_lab.lessons.ask.progress_view import FORMAT
@@ -36,7 +37,7 @@ def find(places: Sequence[str | Path]) -> list[Submission]:
     """
     found = []
     for place in map(Path, places):
-        place = place.expanduser().absolute()
+        place = expanded(place).absolute()
         if place.is_dir():
             files = sorted(path for path in place.rglob("*") if _is_work(path.relative_to(place)) and path.is_file())
             found += [Submission(_student(path, place), path) for path in files]
