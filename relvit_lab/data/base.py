@@ -217,9 +217,9 @@ def bar(items: Iterable[Item], total: int | None, what: str, progress: bool | No
 
 @contextmanager
 def counter(total: int, what: str) -> Iterator[Callable[[int], None]]:
-    """A progress bar after two seconds, for work that says itself how many images are done."""
+    """A progress bar after two seconds, for work that says itself how many more images are done."""
     with _tqdm(total, what) as shown:
-        yield lambda done: shown.update(done - shown.n)
+        yield shown.update
 
 
 def _tqdm(total: int | None, what: str, progress: bool | None = None, items: Iterable | None = None) -> Any:

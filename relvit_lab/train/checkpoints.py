@@ -1,5 +1,6 @@
 """The file of a checkpoint: written so that a full disk shows, checked to the last byte before it is read."""
 
+import io
 import zipfile
 from pathlib import Path
 
@@ -16,32 +17,11 @@ class DamagedCheckpoint(Damaged):
         self.args = (f"the checkpoint {file} is corrupt ({why}): {ANEW}",)
 
 
-class _Remembering:
-    """A file that goes on taking what is written after the system has refused some: torch's writer would report an
-    error of its own. The first refusal is kept."""
-
-    def __init__(self, file):
-        self.file, self.refused = file, None
-
-    def write(self, data: bytes) -> int:
-        if self.refused is None:
-            try:
-                self.file.write(data)
-            except OSError as error:
-                self.refused = error
-        return len(data)
-
-    def flush(self) -> None:
-        """Asked for by torch; the file is flushed where it is closed."""
-
-
 def save_state(state: dict, path: Path) -> None:
-    """torch.save. Raises OSError as the system reports it."""
-    with path.open("wb") as file:
-        out = _Remembering(file)
-        torch.save(state, out)  # type: ignore[arg-type]  # it only writes and flushes
-        if out.refused is not None:
-            raise out.refused
+    """torch.save. Raises OSError as the system reports it: torch's own writer to a file would hide it."""
+    out = io.BytesIO()
+    torch.save(state, out)
+    path.write_bytes(out.getbuffer())
 
 
 def load_state(file: Path) -> dict:

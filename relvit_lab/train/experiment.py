@@ -24,6 +24,7 @@ from relvit_lab.common.values import Setting, check, coerce, nearest_field
 from relvit_lab.method import backbones
 from relvit_lab.method.tasks import BUILT_IN, TASKS
 from relvit_lab.train import presets
+from relvit_lab.train.stage_folder import sha256
 
 OTHER_NAMES = Path(__file__).with_name("other_names.txt")  # what people type for a field's name, field by field
 
@@ -240,7 +241,7 @@ class Experiment:
         """Hash of the resolved scientific fields: the same run on another machine or in another folder has it too."""
         e = self.resolved()
         fields = {name: value for name, value in e.as_dict().items() if name not in PLACES}
-        fields["init_from"] = _digest(_find_weights(e)) if e.init_from else None
+        fields["init_from"] = sha256(_find_weights(e))[:16] if e.init_from else None
         fields["dataset"] = data.identity(e.dataset, e.data_dir)
         return f"{_slug(fields['dataset'])}-{e.scenario}-{_hash(fields)}"
 
@@ -335,7 +336,7 @@ class Stage:
         if self.parent is not None:
             fields["from"] = self.parent.id
         if self.init is not None:
-            fields["from"] = _digest(self.init)
+            fields["from"] = sha256(self.init)[:16]
         own = [name for name in self.tasks if TASKS.get(name) not in BUILT_IN]
         if own:
             fields["task_code"] = {name: TASKS.get(name).fingerprint() for name in own}
@@ -388,11 +389,6 @@ def _find_weights(e: Experiment) -> Path:
     raise RelvitError(
         f"init_from '{e.init_from}' is no finished stage and no file of weights: tried {' and '.join(map(str, tried))}"
     )
-
-
-def _digest(file: Path) -> str:
-    with file.open("rb") as f:
-        return hashlib.file_digest(f, "sha256").hexdigest()[:16]
 
 
 def _hash(fields: dict) -> str:

@@ -28,9 +28,6 @@ TEMPERATURE = 0.07  # of the neighbours' votes: Wu et al., CVPR 2018
 BLOCK = 2**24  # similarities held at a time (64 MiB)
 MAX_ITERATIONS = 1000
 
-Report = Callable[[int, int], None]  # images seen, of how many
-
-
 def probe(
     model: RelViT,
     pipeline: Pipeline,
@@ -40,25 +37,15 @@ def probe(
     linear: bool = False,
     batch_size: int = 256,
     autocast=nullcontext,
-    report: Report | None = None,
 ) -> dict[str, float]:
     """Accuracies in % on the test images of what is asked for: "knn" (k neighbours) and "linear_probe".
 
-    The model's weights and mode stay as they are. Training images are seen without augmentation. report(seen, all) is
-    called after each batch of the one or the other; an exception that it raises ends the probe.
-    Raises RelvitError for k below 1 and for a training split without images.
+    The model's weights and mode stay as they are. Training images are seen without augmentation. Raises RelvitError for
+    k below 1 and for a training split without images.
     """
     if k is None and not linear:
         return {}
-    seen, images = 0, len(train) + len(test)
-
-    def count(done: int, _: int) -> None:
-        if report is not None:
-            report(seen + done, images)
-
-    train_features = features(model, pipeline, train, batch_size, autocast, count)
-    seen = len(train)
-    test_features = features(model, pipeline, test, batch_size, autocast, count)
+    train_features, test_features = (features(model, pipeline, s, batch_size, autocast) for s in (train, test))
     both = (train_features, train.labels, test_features, test.labels)
     accuracies = {} if k is None else {"knn": knn_accuracy(*both, k)}
     return accuracies | ({"linear_probe": linear_accuracy(*both)} if linear else {})
@@ -66,31 +53,24 @@ def probe(
 
 @torch.no_grad()
 def features(
-    model: RelViT,
-    pipeline: Pipeline,
-    split: Split | Feed,
-    batch_size: int = 256,
-    autocast=nullcontext,
-    report: Report | None = None,
+    model: RelViT, pipeline: Pipeline, split: Split | Feed, batch_size: int = 256, autocast=nullcontext
 ) -> Tensor:
     """The backbone's feature of each image of a split or a feed, in eval mode and with no augmentation.
 
-    (n, D) float32, on the model's device. report(seen, all) is called after each batch."""
+    (n, D) float32, on the model's device. A progress bar shows after two seconds."""
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
     parts = [torch.empty(0, model.backbone.dim, device=device)]
     try:
         feed = split if isinstance(split, Feed) else SplitFeed(split, device)
-        with closing(feed.batches(None, batch_size)) as batches:
+        with closing(feed.batches(None, batch_size)) as batches, counter(len(split), "frozen features") as count:
             for number, (images, labels) in enumerate(batches):
-                first = number * batch_size
-                batch = pipeline.evaluate(images, labels, first)
+                batch = pipeline.evaluate(images, labels, number * batch_size)
                 with autocast():
                     feature, _ = model.backbone(batch.images)
                 parts.append(feature.float())
-                if report is not None:
-                    report(min(first + batch_size, len(split)), len(split))
+                count(len(images))
     finally:
         model.train(was_training)
     return torch.cat(parts)
@@ -175,10 +155,7 @@ def add_probes(stage: Stage, folder: RunFolder, device: Device, dataset: Callabl
     model.load_state_dict(folder.weights())
     model.to(device.torch)
     pipeline = build_pipeline(stage, whole)
-    with counter(len(train) + len(test), "frozen features") as count:
-        found = probe(
-            model, pipeline, train, test, k, linear, e.batch_size, device.autocast, lambda seen, _: count(seen)
-        )
+    found = probe(model, pipeline, train, test, k, linear, e.batch_size, device.autocast)
     if "knn" in found:
         found[f"knn_{k}"] = found.pop("knn")
     result["metrics"] |= found

@@ -1,5 +1,5 @@
 """Real runs at laptop scale, as data: what results/README.md reports, by name. `python -m relvit_lab small` lists the
-commands; with OMP_NUM_THREADS=1 a stage takes two to three minutes on one CPU core.
+commands; with OMP_NUM_THREADS=1 a stage takes three to six minutes on one CPU core.
 
 The real CIFAR-10, cut down by preset demo to a fixed 4,000 training and 2,000 test images, and the small ViT vit_nano;
 and a few short runs of Swin-T and T2T-ViT-14 at 224 px (FULL_SIZE).

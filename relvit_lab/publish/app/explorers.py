@@ -70,7 +70,7 @@ TABS = (
     Tab("Are you better?", "On which side of j does i lie? You, a trained model, and chance. Notebook 01.", _guess),
     Tab(
         "Shortcut lab",
-        "Train on SpRel, here and now, and take the positional embeddings away in the midst of it (§4.3). Notebook 05.",
+        "Train on SpRel, here and now, and take the positional embeddings away halfway (§4.3). Notebook 05.",
         _shortcut,
         takes_image=False,
     ),
