@@ -130,6 +130,8 @@ def test_a_choice_for_each_letter():
         (["x", "y"], "a dictionary is asked for, one entry for each letter, not list"),
         ({"A": "x", "B": "w"}, "run B: 'w' is none of these: x; y; z"),
         ({"A": "z", "B": "y"}, "1 of 2 right. Run A is not 'z': not z"),
+        ({"a": "x", "b": "y"}, "the keys are A, B, not 'a'"),
+        ({"A": "x", 2: "y"}, "the keys are A, B, not 2"),
         ({"A": "z", "B": []}, r"run B: '\[\]' is none of these"),
     ):
         with pytest.raises(Mistake, match=said):
