@@ -135,4 +135,4 @@ def test_what_is_said_of_a_claim_that_is_called_fair_is_true_of_its_rows():
             continue
         said = check("08-fair", {**reference, name: "fair"}).text
         differ = {key for key in own if own[key] != other[key]} - {"trained"}
-        assert ("differs in more than the task" in said) == bool(differ), name
+        assert ("differ in more than the task" in said) == bool(differ), name
