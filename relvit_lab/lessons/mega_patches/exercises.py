@@ -26,8 +26,8 @@ def _cuts(m: int, side: int, generator: torch.Generator) -> Tensor:
 
 DRAWS = 2000
 FURTHEST = 0.085
-"""How far a share of fair draws may lie from its probability. By Hoeffding's inequality a share is further off by chance
-in less than 2 exp(-2 * 2000 * 0.085²) = 1e-12 of all cases, and any of the 136 looked at in less than 2e-10."""
+"""How far a share of fair draws may lie from its probability. By Hoeffding's inequality one is further off in less than
+2 exp(-2 * 2000 * 0.085²) = 6e-13 of all cases, and any of the 136 that are looked at in less than 1e-10."""
 
 
 def _cut_here(drawn: Tensor) -> Tensor:
