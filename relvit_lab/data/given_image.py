@@ -142,8 +142,10 @@ def _pixels(image: object) -> Tensor:
             f"not {tuple(values.shape)}" + (": take one image of the batch, images[0]" if values.ndim == 4 else "")
         )
     if np.issubdtype(values.dtype, np.floating):
+        if np.isnan(values).any():
+            raise RelvitError("a float image lies in [0, 1]; this one holds nan (not a number)")
         low, high = float(values.min()), float(values.max())
-        if not (low >= -0.01 and high <= 1.01):  # not numbers fail too
+        if not (low >= -0.01 and high <= 1.01):
             to_do = "divide by 255" if 0 <= low and 1.01 < high <= 255 else "give it as it was before it was normalised"
             raise RelvitError(f"a float image lies in [0, 1], not [{low:.2f}, {high:.2f}]: {to_do}")
         values = values.clip(0, 1).astype(np.float32)

@@ -189,8 +189,9 @@ def test_it_shows_each_exercise_with_all_that_is_asked():
     assert f"1 of {len(shown.exercises('03'))} exercises right" in text
     assert page.count("<tr>") == 2 + len(shown.exercises("03")) and "K is missing" in page
     assert "Notebook 01" not in text and "Notebook 01" in repr(exercises.progress())
-    with pytest.raises(RelvitError, match="no notebook 77"):
-        exercises.progress(77)
+    for unknown, said in ((77, "no notebook 77 has"), ("shuffle", "no notebook 'shuffle' has")):
+        with pytest.raises(RelvitError, match=said):
+            exercises.progress(unknown)
 
 
 def test_where_nothing_was_tried_it_takes_a_line():
@@ -206,6 +207,14 @@ def test_where_nothing_was_tried_it_takes_a_line():
     assert shown._repr_html_().count("<tr>") == 3 + len(shown.exercises("03"))
     predict("03-zero", [PREDICTIONS["03-zero"].answer, "0"]).chosen = "0"
     assert exercises.progress("03").touched("03") and not exercises.progress("01").touched("01")
+
+
+def test_what_a_notebook_does_not_have_is_not_counted_and_one_is_one():
+    (name,) = (name for name in PREDICTIONS.names() if name.startswith("04"))
+    assert repr(exercises.progress(4)) == "Nothing tried yet of 1 prediction"
+    predict(name, [PREDICTIONS[name].answer]).chosen = PREDICTIONS[name].answer
+    first, *_ = repr(exercises.progress(4)).splitlines()
+    assert first == "1 of 1 prediction made, 1 of them right"
 
 
 @pytest.mark.parametrize("path", WITH_EXERCISES, ids=lambda path: path.stem)

@@ -1,5 +1,6 @@
 """Exercises as tables: which wrong answer is named, what is said where none fits, and what a table must hold."""
 
+import itertools
 import math
 
 import pytest
@@ -9,6 +10,7 @@ from relvit_lab.lessons.ask import EXERCISES, Mistake, NotYet, check
 from relvit_lab.lessons.ask import checking as ask
 from relvit_lab.lessons.ask.answers import name_mistake, number, numbers, tensor, tensor_or_list
 from relvit_lab.lessons.ask.tables import assigned, compared
+from relvit_lab.lessons.mega_patches import exercises as mega_patches
 
 ask.load_all()
 FUNCTIONS = [each.name for each in EXERCISES if callable(each.reference)]
@@ -128,6 +130,8 @@ def test_a_choice_for_each_letter():
         (["x", "y"], "a dictionary is asked for, one entry for each letter, not list"),
         ({"A": "x", "B": "w"}, "run B: 'w' is none of these: x; y; z"),
         ({"A": "z", "B": "y"}, "1 of 2 right. Run A is not 'z': not z"),
+        ({"a": "x", "b": "y"}, "the keys are A, B, not 'a'"),
+        ({"A": "x", 2: "y"}, "the keys are A, B, not 2"),
         ({"A": "z", "B": []}, r"run B: '\[\]' is none of these"),
     ):
         with pytest.raises(Mistake, match=said):
@@ -135,6 +139,51 @@ def test_a_choice_for_each_letter():
     for unfinished in ({}, {"A": "x"}, {"A": "x", "B": ...}, {"A": "", "B": "y"}):
         with pytest.raises(NotYet):
             judge(unfinished)
+
+
+def cuts_by_keys(m, side, generator):
+    return torch.rand(2, side - 1, generator=generator).argsort(1)[:, : m - 1].sort().values + 1
+
+
+def cuts_by_number(m, side, generator):
+    """One of all sets, each way."""
+    sets = list(itertools.combinations(range(1, side), m - 1))
+    return torch.tensor([sets[k] for k in torch.randint(len(sets), (2,), generator=generator)]).long()
+
+
+def effect_in_float32(values, task):
+    with_it, without = (
+        torch.tensor([v for row, v in values.items() if (task in row.split("+")) == there]) for there in (True, False)
+    )
+    return with_it.mean() - without.mean()
+
+
+def interaction_in_float32(values, one, other):
+    def mean(*there):
+        rows = [row for row in values if (one in row.split("+"), other in row.split("+")) == there]
+        return torch.tensor([values[row] for row in rows]).mean()
+
+    return (mean(True, True) - mean(False, True)) - (mean(True, False) - mean(False, False))
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [
+        ("02-cuts", cuts_by_keys),
+        ("02-cuts", cuts_by_number),
+        ("06-effect", effect_in_float32),
+        ("06-interaction", interaction_in_float32),
+        ("07-gaps", lambda ours, base: {seed: ours[seed] - base[seed] for seed in ours if seed in base}),
+    ],
+)
+def test_other_right_ways_pass(name, answer):
+    assert check(name, answer).status == "right", check(name, answer)
+
+
+def test_fair_cuts_pass_whatever_the_seed():
+    for seed in range(10):
+        draws = torch.Generator().manual_seed(seed)
+        mega_patches._name_unlike(torch.stack([cuts_by_keys(4, 9, draws) for _ in range(mega_patches.DRAWS)]))
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

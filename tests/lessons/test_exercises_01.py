@@ -6,14 +6,24 @@ import numpy as np
 import pytest
 import torch
 
-from relvit_lab.lessons.ask import check
+from relvit_lab.lessons.ask import EXERCISES, check
 from relvit_lab.method.patches import patchify
 from relvit_lab.method.relations import distances, permuted, spatial_relations
 
 
 def patches_by_loop(image, patch):
-    rows = range(0, image.shape[1], patch)
-    return [image[:, y : y + patch, x : x + patch].tolist() for y in rows for x in rows]
+    rows, columns = (range(0, size, patch) for size in image.shape[1:])
+    return [image[:, y : y + patch, x : x + patch].tolist() for y in rows for x in columns]
+
+
+def patches_by_one_range(image, patch):
+    both = range(0, image.shape[1], patch)
+    return torch.stack([image[:, y : y + patch, x : x + patch] for y in both for x in both])
+
+
+def patches_by_unfolding(image, patch):
+    windows = image.unfold(1, patch, patch).unfold(2, patch, patch)  # (C,H,W) -> (C,rows,columns,P,P)
+    return windows.permute(1, 2, 0, 3, 4).flatten(0, 1).float()
 
 
 def relation_by_comparing(i, j, side):
@@ -42,6 +52,11 @@ def angle(i, j, side, epsilon=1e-4):
     return torch.rad2deg(torch.acos(p @ q / (p.norm() * q.norm() + epsilon)))
 
 
+def angle_by_python(i, j, side, shift):
+    (x, y), (u, v) = ((k % side + shift, k // side + shift) for k in (i, j))
+    return math.degrees(math.acos((x * u + y * v) / (math.sqrt(x * x + y * y) * math.sqrt(u * u + v * v))))
+
+
 def attend_by_loop(query, keys, values):
     powers = [math.exp(sum(float(a * b) for a, b in zip(query, key)) / math.sqrt(len(query))) for key in keys]
     return [sum(p / sum(powers) * float(v) for p, v in zip(powers, column)) for column in values.T]
@@ -59,7 +74,7 @@ def shuffled_by_loop(target, p):
     "name, answer",
     [
         ("01-patchify", patches_by_loop),
-        ("01-patchify", lambda image, patch: patchify(image[None], patch)[0].float()),
+        ("01-patchify", patches_by_unfolding),
         ("01-attend", attend_by_loop),
         ("01-attend", lambda q, k, v: torch.nn.functional.scaled_dot_product_attention(q[None], k, v)[0]),
         ("01-attend", lambda q, k, v: (shares(q, k)[:, None] * v.double()).sum(0)),
@@ -76,11 +91,17 @@ def test_other_right_ways_pass(name, answer):
     assert check(name, answer).status == "right", check(name, answer)
 
 
+def test_the_reference_of_patchify_is_the_librarys():
+    image = torch.rand(3, 12, 12)
+    assert torch.equal(EXERCISES.get("01-patchify").reference(image, 4), patchify(image[None], 4)[0])
+
+
 @pytest.mark.parametrize(
     "name, answer, says",
     [
         ("01-patchify", lambda image, patch: patchify(image[None], patch), "no batch"),
         ("01-patchify", lambda image, patch: patchify(image[None], patch)[0].flip(0), "patch 0 should hold 0 1 6 7"),
+        ("01-patchify", patches_by_one_range, "need not be a square"),
         ("01-patchify", lambda image, patch: "patches", "should give a tensor, got str"),
         ("01-attend", lambda q, k, v: shares(q, k)[None] @ v, "should have the shape (m,) = (2,), got (1, 2)"),
         ("01-attend", lambda q, k, v: (shares(q, k) @ v).sum(), "should have the shape (m,) = (2,), got one number"),
@@ -95,7 +116,10 @@ def test_other_right_ways_pass(name, answer):
         ("01-distance", lambda side: distances(3), "shape (N, N) = (16, 16), got (9, 9)"),
         ("01-distance", lambda side: -distances(side), "[0, 0] should be -1.0000, got 1.0000"),
         ("01-angle", lambda i, j, side: math.nan if i == j else angle(i, j, side, 0), "epsilon of eq. 7"),
-        ("01-angle", lambda i, j, side: math.acos(1.0000001), "math domain error"),
+        ("01-angle", lambda i, j, side: math.acos(1.0000001), "epsilon of eq. 7 prevents that"),
+        ("01-angle", lambda i, j, side: angle_by_python(i, j, side, 0), "The shift is missing"),
+        ("01-angle", lambda i, j, side: angle_by_python(i, j, side, side / 2), "epsilon of eq. 7 prevents that"),
+        ("01-angle", lambda i, j, side: int("far"), "stopped with ValueError: invalid literal"),
         ("01-angle", lambda i, j, side: 10.0, "[0, 8] on 3 x 3 should be 0.0 degrees, got 10.0"),
         ("01-angle", lambda i, j, side: "ten", "should be a number"),
         ("01-shuffle", lambda target, p: permuted(target, p)[:3], "target's shape (9, 9), got (3, 9)"),

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -53,6 +54,7 @@ def verdict_by_share(images, noise, shuffled):
         ("08-manhattan", manhattan_by_loop),
         ("08-quadrant", quadrant_by_loop),
         ("08-follows", follows_by_predictions),
+        ("08-follows", lambda *a: np.bool_(follows_by_predictions(*a))),
         ("08-floor", lambda target: torch.tensor(floor_of(target))),
         ("08-verdict", verdict_by_share),
     ],
@@ -65,6 +67,11 @@ def test_other_right_ways_pass(name, answer):
     ("name", "answer", "says"),
     [
         ("08-manhattan", lambda grid: manhattan(grid) / 2, "[0, 0] is -1.000, not -0.500"),
+        (
+            "08-manhattan",
+            lambda grid: torch.zeros(grid * grid, grid * grid) - torch.eye(grid * grid),
+            "patch 0 is 1 step from patch 1, of at most 4",
+        ),
         ("08-manhattan", lambda grid: manhattan(3), "(16, 16), got (9, 9)"),
         ("08-manhattan", lambda grid: 1 / 0, "ZeroDivisionError"),
         ("08-quadrant", lambda grid: quadrant(4)[: grid * grid], "patch 3 (row 1, column 0) is of class 0, not 1"),
@@ -128,4 +135,4 @@ def test_what_is_said_of_a_claim_that_is_called_fair_is_true_of_its_rows():
             continue
         said = check("08-fair", {**reference, name: "fair"}).text
         differ = {key for key in own if own[key] != other[key]} - {"trained"}
-        assert ("differs in more than the task" in said) == bool(differ), name
+        assert ("differ in more than the task" in said) == bool(differ), name

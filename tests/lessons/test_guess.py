@@ -139,6 +139,9 @@ def test_the_figure_draws_such_pairs(trained):
         ({"side": 2, "rounds": 13}, "rounds is from 1 to 12"),
         ({"side": 1}, "from 2 to 16"),
         ({"side": True}, "from 2 to 16"),
+        ({"side": 4.0}, "from 2 to 16, not 4.0"),
+        ({"rounds": 2.5}, "rounds is a whole number, not 2.5"),
+        ({"rounds": "5"}, "rounds is a whole number, not '5'"),
         ({"image": np.zeros((3, 3), np.uint8)}, "no room"),
         ({"model": 5}, "relvit_lab.load"),
         ({"model": "nothing_such"}, "no run 'nothing_such'"),
@@ -150,6 +153,10 @@ def test_what_cannot_be_played_is_said(arguments, says):
     if "level" in arguments:
         with pytest.raises(RelvitError, match=says):
             guess_figure(**arguments)
+
+
+def test_numpys_numbers_are_whole_numbers():
+    assert guess_data(side=np.int64(4), rounds=np.int32(3)).pairs == guess_data(side=4, rounds=3).pairs
 
 
 def test_levels_have_words():

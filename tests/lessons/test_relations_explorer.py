@@ -219,6 +219,7 @@ def test_the_usual_patch_follows_the_size(side, patch):
         ({"patch": 224}, r"2 x 2 to 16 x 16 patches, not 1 x 1"),
         ({"patch": 0}, "whole number from 1 up"),
         ({"patch": 2.5}, "whole number from 1 up"),
+        ({"tasks": []}, "no task to show"),
         ({"image": "nowhere.png"}, "no image at 'nowhere.png'"),
         ({"image": 7}, "not int"),
         ({"image": np.zeros((2, 8, 8, 3))}, "one image of the batch"),
@@ -281,6 +282,23 @@ def test_what_is_shown_first_can_be_chosen_and_changed():
     with pytest.raises(RelvitError, match="from 0 to 48"):
         explore_relations(anchor=49)
     assert "relations_figure" in explorer._repr_mimebundle_()[0]["text/plain"]
+    assert explore_relations(anchor=np.int64(3), shuffle=torch.tensor(2)).anchor == 3
+
+
+@pytest.mark.parametrize("show", [explore_relations, relations_figure])
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"anchor": 1.5}, "anchor is a whole number, not 1.5"),
+        ({"shuffle": -1}, "shuffle is a whole number from 0 to 9, not -1"),
+        ({"shuffle": 12}, "shuffle is a whole number from 0 to 9, not 12"),
+        ({"shuffle": "2"}, "shuffle is a whole number.*, not '2'"),
+        ({"tasks": []}, "no task to show"),
+    ],
+)
+def test_odd_values_are_named_by_the_explorer_and_by_its_figure(show, arguments, said):
+    with pytest.raises(RelvitError, match=said):
+        show(**arguments)
 
 
 # -- the static figure ---------------------------------------------------------------------------------------------

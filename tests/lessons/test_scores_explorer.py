@@ -302,8 +302,19 @@ def test_what_is_shown_first_can_be_chosen_and_changed(both):
     ):
         with pytest.raises(RelvitError, match=said):
             setattr(explorer, name, value)
-    with pytest.raises(RelvitError, match="no 'layer'"):
-        explore_scores(model="digits_tasks", layer=2)
+    assert explore_scores(model="digits_tasks", token=np.int64(3), back=np.True_).token == 3
+    for arguments, said in (
+        ({"layer": 2}, "no 'layer'"),
+        ({"taks": "sprel"}, "did you mean 'task'"),
+        ({"tokne": 3}, "did you mean 'token'"),
+        ({"softmax": "yes"}, "softmax is True or False, not 'yes'"),
+        ({"cls": 1}, "cls is True or False, not 1"),
+        ({"head": 0.5}, "head is a whole number, not 0.5"),
+        ({"token": "3"}, "token is a whole number, not '3'"),
+        ({"task": 3}, "unknown task '3'"),
+    ):
+        with pytest.raises(RelvitError, match=said):
+            explore_scores(model="digits_tasks", **arguments)
     text = scores_explorer.ScoresExplorer(both, task="dist")._repr_mimebundle_()[0]["text/plain"]
     assert "draw_scores" in text and all(both.verdict("dist", 0, m) in text for m in (0, 1))
 
@@ -368,6 +379,9 @@ def test_figures_are_drawn_without_a_warning(both):
         (draw_scores, {"token": 16}, "anchor 16"),
         (draw_scores, {"score": 9}, "scores 0 to 8, not 9"),
         (draw_attention, {"token": -1}, "anchor -1"),
+        (draw_scores, {"token": 1.5}, "token is a whole number, not 1.5"),
+        (draw_scores, {"shuffle": -1}, "shuffle is a whole number from 0 to 9, not -1"),
+        (draw_attention, {"shuffle": 12}, "shuffle is a whole number from 0 to 9, not 12"),
     ],
 )
 def test_what_is_not_there_is_named(both, draw, arguments, said):

@@ -177,6 +177,19 @@ def test_without_a_loop_or_a_start_it_says_what_to_do():
         within(lab.finished())
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"epochs": 0}, "epochs is a whole number from 1 to 100000, not 0"),
+        ({"epochs": 1.5}, "epochs is a whole number from 1 to 100000, not 1.5"),
+        ({"seed": "none"}, "seed is a whole number, not 'none'"),
+    ],
+)
+def test_what_cannot_be_trained_is_said_before_the_start(arguments, said):
+    with pytest.raises(RelvitError, match=said):
+        shortcut_lab(**arguments)
+
+
 def test_the_pages_buttons():
     async def go(lab: ShortcutLab) -> None:
         def press(what: str, number: int) -> None:

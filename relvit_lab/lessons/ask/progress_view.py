@@ -9,6 +9,7 @@ from pathlib import Path
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.files import write_whole
 from relvit_lab.common.paths import expanded
+from relvit_lab.common.words import plural
 from relvit_lab.lessons.ask import journal
 from relvit_lab.lessons.ask.base import EXERCISES, PREDICTIONS, Exercise
 
@@ -135,22 +136,27 @@ class Progress:
         right = sum(state.status == "right" for _, state in all_)
         left = sum(exercise.minutes for exercise, state in all_ if state.status != "right")
         there, made, hit = map(sum, zip(*map(self.predictions, self.notebooks), strict=True))
-        return (
-            f"{right} of {len(all_)} exercises right (about {left} minutes left), "
-            f"{made} of {there} predictions made, {hit} of them right"
-        )
+        said = [
+            f"{right} of {plural(len(all_), 'exercise')} right (about {plural(left, 'minute')} left)" if all_ else "",
+            f"{made} of {plural(there, 'prediction')} made, {hit} of them right" if there else "",
+        ]
+        return ", ".join(filter(None, said))
 
     def _nothing_tried(self, notebooks: Sequence[str]) -> str:
         there = [exercise for notebook in notebooks for exercise, _ in self.exercises(notebook)]
         asked = sum(self.predictions(notebook)[0] for notebook in notebooks)
-        minutes = sum(exercise.minutes for exercise in there)
-        return f"nothing tried yet of {len(there)} exercises (about {minutes} minutes) and {asked} predictions"
+        minutes = plural(sum(exercise.minutes for exercise in there), "minute")
+        said = [
+            f"{plural(len(there), 'exercise')} (about {minutes})" if there else "",
+            plural(asked, "prediction") if asked else "",
+        ]
+        return f"nothing tried yet of {' and '.join(filter(None, said))}"
 
     def _said_of(self, notebook: str) -> str:
         if not self.touched(notebook):
             return self._nothing_tried([notebook])
         there, made, right = self.predictions(notebook)
-        return f"{made} of {there} predictions made, {right} right" if there else "no predictions"
+        return f"{made} of {plural(there, 'prediction')} made, {right} right" if there else "no predictions"
 
     def export(self, path: str | Path, name: str = "") -> Path:
         """Write what stands here to a file for the teacher (`python -m relvit_lab grade FILE` reads it).
@@ -177,7 +183,7 @@ def progress(*notebooks: str | int) -> Progress:
     load_all()
     known = {name[:2] for name in (*EXERCISES.names(), *PREDICTIONS.names())}
     only = [str(notebook)[:2].zfill(2) for notebook in notebooks]
-    for name in only:
+    for name, asked in zip(only, notebooks, strict=True):
         if name not in known:
-            raise RelvitError(f"no notebook {name} has exercises: known are {', '.join(sorted(known))}")
+            raise RelvitError(f"no notebook {asked!r} has exercises: known are {', '.join(sorted(known))}")
     return Progress(journal.read(), only)

@@ -107,6 +107,9 @@ def assigned(what: str, right: Mapping[str, str], choices: Iterable[str], clue: 
     def judge(answer: Any) -> str:
         if not isinstance(answer, Mapping):
             raise Mistake(f"a dictionary is asked for, one entry for each letter, not {type(answer).__name__}")
+        strange = [letter for letter in answer if letter not in right]
+        if strange and not all(letter in answer for letter in right):
+            raise Mistake(f"the keys are {', '.join(right)}, not {strange[0]!r}")
         open_ones = [letter for letter in right if answer.get(letter, ...) in (..., None, "")]
         if open_ones:
             begun = len(open_ones) < len(right)

@@ -156,19 +156,41 @@ def _pair_losses(scores: Tensor, relations: Tensor) -> Tensor:
     return scores.logsumexp(0) - _chosen(scores, relations)
 
 
+def _far_apart() -> Tensor:
+    """Scores (9, 9, 9) of which one of a pair's nine is about 120 above the others; no exp overflows."""
+    k, i, j = torch.meshgrid(*[torch.arange(9)] * 3, indexing="ij")
+    return _random(9, 9, 9, seed=5) + torch.where((i + 2 * j) % 9 == k, 60.0, -60.0)
+
+
+def _levels() -> Tensor:
+    """Scores (9, 9, 9) that are alike in a pair and lie about 120 higher in some pairs than in others."""
+    return _random(9, 9, 9, seed=6) + torch.where(torch.arange(81).view(9, 9) % 2 == 0, 60.0, -60.0)
+
+
+def _less_the_largest_of_all(scores: Tensor, relations: Tensor) -> Tensor:
+    lower = scores - scores.max()
+    return (lower.exp().sum(0).log() - _chosen(lower, relations)).mean()
+
+
 compared(
     "03-cross-entropy", "Eq. 10 by hand", 2, 12,
     asks="sprel_loss(scores, relations)",
     on={
         "3 x 3 patches": (_random(9, 9, 9, seed=3), spatial_relations(3)),
         "4 x 4 patches": (2 * _random(9, 16, 16, seed=4), spatial_relations(4)),
+        "scores that are far lower in some pairs than in others": (_levels(), spatial_relations(3)),
+        "pairs of which one score is far above the other eight": (_far_apart(), spatial_relations(3)),
         "large scores": (300 * _random(9, 9, 9, seed=3), spatial_relations(3)),
     },
     reads=tensor_or_list,
     reference=sprel_loss,
     wrong={
-        "where scores are large (here up to 1,070), exp overflows. Subtract the largest score first, or use "
+        "where scores are large (here up to 1,070), exp overflows. Subtract the largest of the nine first, or use "
         "torch.logsumexp": lambda s, r: (s.exp().sum(0).log() - _chosen(s, r)).mean(),
+        "the largest of all scores was subtracted: where the nine of a pair lie far below it, each exp is 0, and so is "
+        "their sum. Subtract the largest of the nine first, of each pair its own (axis 0)": _less_the_largest_of_all,
+        "a softmax can become 0, and the log of 0 is minus infinity. Use log_softmax, or logsumexp less the true "
+        "class's score": lambda s, r: -_chosen(s.softmax(0).log(), r).mean(),
         "one number for all pairs: take the mean": _pair_losses,
         "summed over the pairs: eq. 10 divides by N²": lambda s, r: _pair_losses(s, r).sum(),
         "divided by N: there are N² pairs": lambda s, r: _pair_losses(s, r).sum() / len(r),

@@ -1,4 +1,4 @@
-// The last file: the page, and what moves it. One order of the patches is here whole, so picking tokens and scores asks
+// The page, and what moves it. One order of the patches is here whole, so picking tokens and scores asks
 // nothing of the kernel; another order and another image do, but on a page that computes them itself.
 const PATIENCE = 6000; // ms after which a kernel that has not answered is taken for none
 const LARGEST = 256; // pixels of the shorter side of an image that is sent to the kernel

@@ -12,8 +12,10 @@ import traitlets
 from relvit_lab.common.errors import RelvitError, nearest
 from relvit_lab.lessons.attention_scores.explorer_data import ScoresData, scores_data, with_image
 from relvit_lab.lessons.attention_scores.explorer_figure import draw_scores
+from relvit_lab.lessons.given import yes_or_no
 from relvit_lab.show.in_page.pack import carried
 from relvit_lab.show.model_input import SHUFFLES
+from relvit_lab.show.own_image import whole
 from relvit_lab.show.relations import default_anchors
 from relvit_lab.show.still import CONTROLS, HIDE, Widget, script
 from relvit_lab.show.style import Drawing
@@ -24,7 +26,8 @@ MODULE = (
     "../explorer_grid.js", "../explorer_page.js", "explorer_read.js", "explorer_compute.js", "explorer_paint.js",
     "explorer.js",
 )  # fmt: skip
-CHOICES = ("score", "softmax", "shuffle", "block", "head", "cls", "back")
+NUMBERS, SWITCHES = ("score", "shuffle", "block", "head"), ("softmax", "cls", "back")
+CHOICES = ("task", "token", *NUMBERS, *SWITCHES)
 CSS = """
 .relvit-scores { max-width: 1560px }
 .relvit-scores [hidden] { display: none !important }
@@ -189,8 +192,9 @@ def explore_scores(
     for name in state:
         if name not in CHOICES:
             raise RelvitError(f"explore_scores has no '{name}': {nearest(name, CHOICES)}")
-    token = default_anchors(data.side)[0] if token is None else token
-    return ScoresExplorer(data, task=next(iter(data.tasks)) if task is None else task, token=token, **state)
+        state[name] = (whole if name in NUMBERS else yes_or_no)(state[name], name)
+    token = default_anchors(data.side)[0] if token is None else whole(token, "token")
+    return ScoresExplorer(data, task=next(iter(data.tasks)) if task is None else str(task), token=token, **state)
 
 
 def _for_the_browser(shown: ScoresData) -> dict:

@@ -1,4 +1,4 @@
-// The fourth of six files: on a page, all that its models say about an image in one order, as _order in explorer.py.
+// On a page without a kernel: all that its models say about an image in one order, as _order in explorer.py.
 
 /**
  * r: the reader. planes: the image, (3,S,S) in [0, 1]. order: the number of a permutation. first: what this function

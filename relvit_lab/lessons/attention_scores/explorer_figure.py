@@ -6,6 +6,9 @@ from matplotlib.axes import Axes
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.lessons.attention_scores.explorer_data import ScoresData
 from relvit_lab.lessons.attention_scores.pictures import _short, softmax
+from relvit_lab.lessons.given import whole_between
+from relvit_lab.show.model_input import SHUFFLES
+from relvit_lab.show.own_image import whole
 from relvit_lab.show.relations import _check_anchor, default_anchors, mark_anchor
 from relvit_lab.show.style import HEAT, Drawing, bare, new_drawing, show_picture, styled
 from relvit_lab.show.task_panels import show_field
@@ -27,7 +30,8 @@ def draw_scores(
     if task not in data.tasks:
         raise RelvitError(f"there is no task '{task}' here: take one of {', '.join(data.tasks)}")
     view, side = data.tasks[task], data.side
-    token = default_anchors(side)[0] if token is None else token
+    shuffle = whole_between(shuffle, "shuffle", 0, SHUFFLES)
+    token = default_anchors(side)[0] if token is None else whole(token, "token")
     _check_anchor(token, side)
     if view.is_class and not 0 <= score < len(view.names):
         raise RelvitError(f"{view.title} has the scores 0 to {len(view.names) - 1}, not {score}")
@@ -77,7 +81,7 @@ def draw_two_orders(data: ScoresData, task: str, patch: int, score: int = 0, shu
     if view is None or not view.of_pairs:
         pairs = [name for name, each in data.tasks.items() if each.of_pairs]
         raise RelvitError(f"there is no task '{task}' on pairs here: take one of {', '.join(pairs) or 'none'}")
-    side = data.side
+    side, shuffle = data.side, whole_between(shuffle, "shuffle", 0, SHUFFLES)
     _check_anchor(patch, side)
     figure = new_drawing(12, 3.15 * len(data.names) + 0.2)
     rows = figure.subplots(len(data.names), 4, squeeze=False)
@@ -137,11 +141,12 @@ def draw_attention(
     data, token, shuffle: as draw_scores has them. model: which of two. cls: the CLS token looks, not token j. A row has
     one colour scale, from 0. Raises RelvitError where the backbone has no such maps.
     """
+    shuffle = whole_between(shuffle, "shuffle", 0, SHUFFLES)
     maps = data.answers(shuffle, model).attention  # (L,heads,T,T)
     if maps is None:
         raise RelvitError(f"no attention maps: {data.without_attention(model)}")
     side, prefix = data.side, data.prefix(model)
-    token = default_anchors(side)[0] if token is None else token
+    token = default_anchors(side)[0] if token is None else whole(token, "token")
     _check_anchor(token, side)
     if cls and not prefix:
         raise RelvitError("this backbone has no CLS token: leave cls out")

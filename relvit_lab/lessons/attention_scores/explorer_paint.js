@@ -1,4 +1,4 @@
-// The fifth file: canvases and words. It draws what the reader r says, whole, whenever that has changed.
+// Canvases and words. It draws what the reader r says, whole, whenever that has changed.
 const MANY = 12; // outputs up to which each has its column in the table
 
 /** paintRow draws a model's four panels; afresh() is to be called when picture, order or colours have changed. */

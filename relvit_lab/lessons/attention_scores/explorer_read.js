@@ -1,5 +1,5 @@
-// The attention-score explorer, behind canvas.js, explorer_grid.js and explorer_page.js the first of four files of one
-// module: what the traits hold and what follows.
+// The attention-score explorer (its files are joined to one module, explorer.py says in which order): what the traits
+// hold, and what follows.
 // Token t lies at place t and holds patch p[t]; i and j are tokens, and [k, i, j] is the k-th score about i, seen from
 // the chosen token j.
 const percent = (v) => `${(100 * v).toFixed(v < 0.0995 ? 1 : 0)}\u00a0%`;

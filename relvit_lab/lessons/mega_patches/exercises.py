@@ -24,6 +24,52 @@ def _cuts(m: int, side: int, generator: torch.Generator) -> Tensor:
     return torch.stack([rows.sort().values, columns.sort().values])
 
 
+DRAWS = 2000
+FURTHEST = 0.085
+"""How far a share of fair draws may lie from its probability. By Hoeffding's inequality one is further off in less than
+2 exp(-2 * 2000 * 0.085²) = 6e-13 of all cases, and any of the 136 that are looked at in less than 1e-10."""
+
+
+def _cut_here(drawn: Tensor) -> Tensor:
+    """Which of the places 1 to 8 are cut: (n, 2, 3) -> (n, 2, 8) of 0 and 1."""
+    return (drawn[..., None] == torch.arange(1, 9)).any(2).double()
+
+
+def _furthest(shares: Tensor, fair: float) -> tuple[list[int], float]:
+    """Where shares (..., 8) are furthest from what they should be: the index there, and how far; nan counts as fair."""
+    off = (shares - fair).abs().nan_to_num()
+    return [int(k) for k in torch.unravel_index(off.argmax(), off.shape)], float(off.max())
+
+
+def _name_unlike(drawn: Tensor) -> None:
+    """Raise Mistake where not all sets of 3 cuts in each direction of a side of 9 are as likely."""
+    here = _cut_here(drawn)
+    (way, place), off = _furthest(here.mean(0), 3 / 8)
+    name_mistake({
+        f"not every place is as likely: place {place + 1} is cut in {100 * here[:, way, place].mean():.0f} % of your "
+        f"draws of {('rows', 'columns')[way]}, where each should be in 3 of 8 (38 %)": off > FURTHEST,
+        "the columns are the rows, counted from the other end: draw each set on its own":
+            torch.equal(drawn[:, 1], 9 - drawn[:, 0].flip(-1)),
+        "the columns never have a place that the rows have: each set is drawn from all places, on its own":
+            not (here[:, 0] * here[:, 1]).any(),
+    })  # fmt: skip
+    both = torch.einsum("na,nb->ab", here[:, 0], here[:, 1]) / len(drawn)  # (n,8) (n,8) -> (8,8): 3/8 * 3/8
+    (row, column), off = _furthest(both, 9 / 64)
+    name_mistake({
+        f"the columns depend on the rows: row place {row + 1} and column place {column + 1} are both cut in "
+        f"{100 * both[row, column]:.0f} % of your draws, where it should be 9 of 64 (14 %): draw each set on its own":
+            off > FURTHEST,
+    })  # fmt: skip
+    two = torch.einsum("nwa,nwb->wab", here, here) / len(drawn)  # (n,2,8) twice -> (2,8,8): 3/8 * 2/7 each
+    two.diagonal(dim1=1, dim2=2).fill_(torch.nan)
+    (way, a, b), off = _furthest(two, 3 / 28)
+    name_mistake({
+        f"every place is as likely, but not every set: places {a + 1} and {b + 1} are both cut in "
+        f"{100 * two[way, a, b]:.0f} % of your draws of {('rows', 'columns')[way]}, where it should be 3 of 28 (11 %)":
+            off > FURTHEST,
+    })  # fmt: skip
+
+
 def _judge_cuts(answer: Callable) -> str:
     shown = "draw_my_cuts(4, 9, generator)"
 
@@ -44,9 +90,7 @@ def _judge_cuts(answer: Callable) -> str:
             not torch.equal(first, draw(4, 9, _seeded(0))),
     })  # fmt: skip
     generator = _seeded(1)
-    drawn = torch.stack([tensor(draw(4, 9, generator), shown, (2, 3)) for _ in range(500)])  # (500,2,3)
-    share = torch.stack([(drawn == place).any(-1).float().mean() for place in range(1, 9)])  # each is 3/8
-    low, high = int(share.argmin()), int(share.argmax())
+    drawn = torch.stack([tensor(draw(4, 9, generator), shown, (2, 3)) for _ in range(DRAWS)])  # (n,2,3)
     name_mistake({
         "a cut at 0 is the border of the image: it leaves a cell without any patch; cuts lie in 1..side - 1":
             (drawn < 1).any(),
@@ -59,10 +103,8 @@ def _judge_cuts(answer: Callable) -> str:
         "rows and columns got the same cuts (the released code's slip): draw each set on its own":
             (drawn[:, 0] == drawn[:, 1]).all(),
         "the cuts are always the same: they are drawn anew for each image": (drawn == drawn[0]).all(),
-        f"not every place is as likely: place {high + 1} is cut in {100 * share[high]:.0f} % of your draws and "
-        f"place {low + 1} in {100 * share[low]:.0f} %, where each should be in 3 of 8 (38 %)":
-            (share - 3 / 8).abs().max() > 0.09,
     })  # fmt: skip
+    _name_unlike(drawn)
     name_mistake({
         "draw_my_cuts(5, 5, generator) has no choice: 5 cells of 5 patches cut at every place, 1 to 4":
             not torch.equal(torch.as_tensor(draw(5, 5, _seeded(2))).long(), torch.arange(1, 5).expand(2, 4)),
@@ -86,6 +128,27 @@ def _one_by_one(m: int, side: int, generator: torch.Generator) -> Tensor:
     return cuts[:, 1:]
 
 
+def _columns_of_rows(of: Callable[[Tensor, int], Tensor]) -> Callable:
+    """Rows that are drawn as they should be, and columns made from them and the side."""
+
+    def answer(m: int, side: int, generator: torch.Generator) -> Tensor:
+        rows = _cuts(m, side, generator)[0]
+        return torch.stack([rows, of(rows, side).sort().values])
+
+    return answer
+
+
+def _left_over(m: int, side: int, generator: torch.Generator) -> Tensor:
+    places = torch.randperm(side - 1, generator=generator) + 1
+    return torch.stack([places[: m - 1].sort().values, places[m - 1 : 2 * (m - 1)].sort().values])
+
+
+def _in_a_row(m: int, side: int, generator: torch.Generator) -> Tensor:
+    """Neighbouring places; after the last one comes the first."""
+    first = torch.randint(side - 1, (2, 1), generator=generator)
+    return ((first + torch.arange(m - 1)) % (side - 1) + 1).sort().values
+
+
 EXERCISES.add(
     Exercise(
         "02-cuts", "drawing the cuts", 1, 8, _judge_cuts,
@@ -97,6 +160,10 @@ EXERCISES.add(
             "border of the image": lambda m, side, generator: _cuts(m, side, generator) - 1,
             "not sorted": _unsorted,
             "not every place is as likely": _one_by_one,
+            "counted from the other end": _columns_of_rows(lambda rows, side: side - rows),
+            "never have a place that the rows have": _left_over,
+            "the columns depend on the rows": _columns_of_rows(lambda rows, side: rows % (side - 1) + 1),
+            "but not every set": _in_a_row,
             "one set of cuts": lambda m, side, generator: _cuts(m, side, generator)[0],
             "whole numbers": lambda m, side, generator: _cuts(m, side, generator).float(),
             "not repeatable": lambda m, side, generator: _cuts(m, side, torch.default_generator),

@@ -132,7 +132,7 @@ def explore_mega_patches(image: object = None, patch: int = 16, m: int = 5, seed
     image: a PIL image, a path, uint8 or float in [0, 1] as an array (H, W, C) or a tensor (C, H, W); None for a
     photograph. It is cropped to its centre and resized where it is no square of whole patches. patch: P in pixels.
     m: M, at most the image's side / P. seed: of the cuts and of the patch augmentation.
-    The explorer's `data` is what it shows at the moment (viz_mega_patches.MegaPatches). Raises RelvitError for images
+    The explorer's `data` is what it shows at the moment (explorer_figure.MegaPatches). Raises RelvitError for images
     and M that do not fit.
     """
     return MegaPatchesExplorer(cut_into_mega_patches(image, patch, m, seed))

@@ -3,9 +3,11 @@
 import math
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from relvit_lab.common.words import plural
 from relvit_lab.lessons.ask.answers import name_mistake, number, tensor
 from relvit_lab.lessons.ask.base import EXERCISES, Exercise, Mistake, call
 from relvit_lab.lessons.ask.difference import Difference
@@ -45,8 +47,9 @@ def manhattan(grid: int) -> Tensor:
 def _steps_differ(d: Difference) -> str:
     (grid,), (i, j) = d.arguments, d.place
     whole = "" if d.got.is_floating_point() else ". Whole numbers would make it a task with classes; values are floats"
+    steps = plural(int(_steps(grid)[i, j]), "step")
     return (
-        f"On {grid} x {grid}: patch {i} is {int(_steps(grid)[i, j])} steps from patch {j}, of at most {2 * grid - 2}, "
+        f"On {grid} x {grid}: patch {i} is {steps} from patch {j}, of at most {2 * grid - 2}, "
         f"so [{i}, {j}] is {d.right[i, j]:.3f}, not {float(d.got[i, j]):.3f}{whole}"
     )
 
@@ -178,7 +181,8 @@ def _judge_follows(answer: Callable) -> str:
     said = []
     for k, (task, _, words) in enumerate(_CASES):
         value = call(answer, task, *_setting(task, 4, k), shown=f"follows_the_patches for {words}")
-        value = bool(value) if isinstance(value, Tensor) and value.numel() == 1 else value
+        if isinstance(value, np.bool_) or (isinstance(value, Tensor) and value.numel() == 1):
+            value = bool(value)
         if not isinstance(value, bool):
             raise Mistake(f"True or False is asked for, not {type(value).__name__}")
         said.append(value)

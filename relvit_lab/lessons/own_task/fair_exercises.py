@@ -75,7 +75,6 @@ _LOOK = {
     "best of several seeds": "its seeds: as many on both sides, and a mean of them?",
     "other pretext scores compared": "what is measured: the same on both sides, and the one that matters?",
     "best epoch on the test images": "which epoch counts: a fixed one, or the one that looks best on the test images?",
-    "fair": "line by line: one of them differs in more than the task",
 }  # fmt: skip
 _NOT_FAIR = {"D": "what is measured: is it one quantity, on one scale, and the one that matters?"}
 
@@ -86,8 +85,9 @@ def claim_rows() -> list[dict[str, str]]:
 
 
 def _clue(claim: str, said: str) -> str:
-    own = _NOT_FAIR.get(claim) if said == "fair" else None
-    return f". Look at {own or _LOOK[said]}"
+    if said == "fair" and claim not in _NOT_FAIR:
+        return ". Compare the two rows line by line: they differ in more than the task"
+    return f". Look at {_NOT_FAIR[claim] if said == 'fair' else _LOOK[said]}"
 
 
 EXERCISES.add(
@@ -96,7 +96,7 @@ EXERCISES.add(
         assigned("claim", _RIGHT, REASONS, _clue, praise="All six."),
         reference=_RIGHT,
         wrong={
-            "Claim A is not 'fair'": dict.fromkeys(_RIGHT, "fair"),
+            "Claim A is not 'fair'. Compare the two rows line by line: they differ": dict.fromkeys(_RIGHT, "fair"),
             "Claim B is not 'trained longer'": {**_RIGHT, "B": "trained longer"},
             "Claim D is not 'fair'. Look at what is measured": {**_RIGHT, "D": "fair"},
             "Claim C is not 'rate tuned": {**_RIGHT, "C": "rate tuned for one only"},

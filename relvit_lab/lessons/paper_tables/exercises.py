@@ -65,6 +65,7 @@ compared(
     on=[
         ({0: 90.0, 1: 92.0, 2: 91.0}, {0: 88.0, 1: 89.0, 2: 90.5}),
         ({0: 90.0, 1: 92.0, 3: 97.0, 4: 95.0}, {4: 90.0, 0: 89.0, 1: 90.0, 2: 50.0}),
+        ({0: 90.0, 1: 92.0, 2: 91.0, 3: 95.0}, {0: 93.0, 1: 90.0, 2: 89.0, 3: 94.0}),  # one below 0, two alike
     ],
     reads=_in_order, **_PRECISION,
     reference=_gaps,
@@ -74,6 +75,10 @@ compared(
             lambda ours, base: [a - b for a, b in zip(ours.values(), base.values())],
         "a seed that only one of the two has was counted: leave it out, nothing can be set against it":
             lambda ours, base: [ours.get(seed, 0) - base.get(seed, 0) for seed in {**ours, **base}],
+        "no abs(): where ours is worse than the baseline, the gap is negative":
+            lambda ours, base: [abs(gap) for gap in _gaps(ours, base)],
+        "a set holds each number once: two seeds may have the same gap, and both count. Return a list":
+            lambda ours, base: set(_gaps(ours, base)),
     },
     praise="Seed by seed, and only where both have the seed.",
 )  # fmt: skip

@@ -22,6 +22,11 @@ def _split(image: Tensor, patch: int) -> Tensor:
     return image.reshape(c, h // patch, patch, w // patch, patch)
 
 
+def _to_patches(image: Tensor, patch: int) -> Tensor:
+    """(C, H, W) -> (N, C, P, P), for H other than W, too."""
+    return _split(image, patch).permute(1, 3, 0, 2, 4).flatten(0, 1)  # -> (rows,columns,C,P,P) -> (N,C,P,P)
+
+
 def _patches_differ(d: Difference) -> str:
     def numbers(patch: Tensor) -> str:
         return " ".join(map(str, patch.flatten().tolist()[:4])) + (" ..." if patch.numel() > 4 else "")
@@ -33,10 +38,13 @@ def _patches_differ(d: Difference) -> str:
 compared(
     "01-patchify", "An image into patches", 2, 8,
     asks="to_patches(image, patch)",
-    # small first: its messages can be followed on paper
-    on=[(torch.arange(36).reshape(1, 6, 6), 2), (torch.arange(3 * 8 * 8).reshape(3, 8, 8), 4)],
+    # small first: its messages can be followed on paper; the last is no square
+    on=[
+        (torch.arange(36).reshape(1, 6, 6), 2), (torch.arange(3 * 8 * 8).reshape(3, 8, 8), 4),
+        (torch.arange(3 * 8 * 12).reshape(3, 8, 12), 4),
+    ],
     reads=tensor_or_list, shape="the shape (N, C, P, P) =", tell=_patches_differ,
-    reference=lambda image, patch: patchify(image[None], patch)[0],  # (1,N,C,P,P) -> (N,C,P,P)
+    reference=_to_patches,
     wrong={
         "reshape alone reads on along a row of the whole image, so these are strips, not squares. An axis has to move "
         "in between (permute)": lambda image, patch: image.reshape(-1, len(image), patch, patch),
@@ -49,6 +57,8 @@ compared(
         "there is one image here, no batch": lambda image, patch: patchify(image[None], patch),
         "the grid's rows and columns become one axis, N":
             lambda image, patch: _split(image, patch).permute(1, 3, 0, 2, 4),
+        "an image need not be a square: rows of patches go by its height, image.shape[1], columns by its width, "
+        "image.shape[2]": lambda image, patch: patchify(image[None, :, :, : image.shape[1]], patch)[0],
     },
     praise="Reshape to name the axes, permute to order them, reshape to join them: that is all of patchify.",
 )  # fmt: skip
@@ -195,15 +205,36 @@ def _turn(i: int, j: int, side: int, shift: float | None = None) -> float:
     return abs(math.degrees(math.atan2(b, a) - math.atan2(d, c)))
 
 
+def _by_cosine(i: int, j: int, side: int, shift: float) -> float:
+    """Eq. 7 without epsilon: a cosine may come out larger than 1."""
+    (b, a), (d, c) = ((row + shift, column + shift) for row, column in (divmod(i, side), divmod(j, side)))
+    return math.degrees(math.acos((a * c + b * d) / (math.hypot(a, b) * math.hypot(c, d))))
+
+
 def _direction(i: int, j: int, side: int) -> float:
     """The way from j to i, as an angle in degrees: what eq. 7 is not."""
     return math.degrees(math.atan2(i // side - j // side, i % side - j % side))
 
 
+_ROUNDED = "rounding has made a cosine larger than 1, of which there is no arccos; the epsilon of eq. 7 prevents that"
+_NO_DIRECTION = "the shift is missing: patch 0 lies on the origin and has no direction"
+_STOPPED = {"math domain error": _ROUNDED, "expected a number in range": _ROUNDED, "division by zero": _NO_DIRECTION}
+
+
+def _angle_given(answer: Callable, i: int, j: int, side: int) -> float:
+    shown = f"angle_degrees({i}, {j}, {side})"
+    try:
+        value = call(answer, i, j, side, shown=shown)
+    except Mistake as mistake:
+        for error, why in _STOPPED.items():
+            name_mistake({f"{why}. {mistake}": error in str(mistake)})
+        raise
+    return number(value, shown)
+
+
 def _judge_angle(answer: Callable) -> str:
     def given(i: int, j: int, side: int) -> float:
-        shown = f"angle_degrees({i}, {j}, {side})"
-        return number(call(answer, i, j, side, shown=shown), shown)
+        return _angle_given(answer, i, j, side)
 
     def each(angle: Callable[..., float], *more: float) -> Tensor:
         return torch.tensor([angle(i, j, 3, *more) for i, j in pairs], dtype=torch.float64)
@@ -220,11 +251,10 @@ def _judge_angle(answer: Callable) -> str:
             f"these are radians: multiply by 180 / pi. {said}": ((got - right.deg2rad()).abs() < 0.02).all(),
             f"this is the direction of the way between the patches, not the angle between vectors. {said}":
                 (((got - way + 1) % 360 < 2) | ((got - way + 181) % 360 < 2)).all(),  # the way from i to j, or back
-            f"the shift is missing: patch 0 lies on the origin and has no direction. {said}":
+            f"{_NO_DIRECTION}. {said}":
                 (got.isnan() | ((got - each(_turn, 0)).abs() < 1) | of_0).all(),
             f"this is the cosine; the angle is its arccos. {said}": ((got - right.deg2rad().cos()).abs() < 0.01).all(),
-            "not a number: rounding has made a cosine larger than 1; the epsilon of eq. 7 prevents that":
-                got.isnan().any(),
+            f"not a number: {_ROUNDED}": got.isnan().any(),
             said: True,
         })  # fmt: skip
     for i, j in ((0, 15), (3, 12), (5, 6)):
@@ -242,6 +272,8 @@ EXERCISES.add(
             "direction of the way": _direction,
             "radians": lambda i, j, side: math.radians(_turn(i, j, side)),
             "shift is missing": lambda i, j, side: _turn(i, j, side, 0),
+            "has no direction. angle_degrees(0, 8, 3) stopped": lambda i, j, side: _by_cosine(i, j, side, 0),
+            "rounding has made a cosine larger than 1": lambda i, j, side: _by_cosine(i, j, side, side / 2),
             "cosine": lambda i, j, side: math.cos(math.radians(_turn(i, j, side))),
             "right for side 3": lambda i, j, side: _turn(i, j, side, 1.5),
         },

@@ -10,6 +10,7 @@ from relvit_lab.lessons.patch_relations.explorer_data import RelationsData, rela
 from relvit_lab.lessons.patch_relations.explorer_figure import draw_relations
 from relvit_lab.show.in_page.pack import carried
 from relvit_lab.show.model_input import SHUFFLES
+from relvit_lab.show.own_image import whole
 from relvit_lab.show.relations import default_anchors
 from relvit_lab.show.still import CONTROLS, HIDE, Widget, script
 from relvit_lab.show.style import Drawing
@@ -94,8 +95,8 @@ def explore_relations(
     """
     data = relations_data(image, patch, model, tasks)
     task = next(iter(data.predictions or data.tasks)) if task is None else task
-    anchor = default_anchors(data.side)[0] if anchor is None else anchor
-    return RelationsExplorer(data, model, task=task, anchor=anchor, shuffle=shuffle)
+    anchor = default_anchors(data.side)[0] if anchor is None else whole(anchor, "anchor")
+    return RelationsExplorer(data, model, task=str(task), anchor=anchor, shuffle=whole(shuffle, "shuffle"))
 
 
 def _for_the_browser(shown: RelationsData) -> dict:

@@ -74,6 +74,8 @@ def relations_data(
         advice = "" if trained is not None else f": try a patch of {low} to {high} pixels"
         raise RelvitError(f"the explorer shows grids of 2 x 2 to {MOST} x {MOST} patches, not {side} x {side}{advice}")
     shown, left_out = views(side, tasks)
+    if not shown:
+        raise RelvitError("no task to show: leave tasks out for all, or name some, such as tasks=['sprel']")
     n = side * side
     permutations = shuffles(n)
     predictions = {} if trained is None else _predictions(trained, seen, permutations, shown)

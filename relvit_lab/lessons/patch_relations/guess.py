@@ -10,10 +10,11 @@ import traitlets
 
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.table import Table
+from relvit_lab.lessons.given import whole_between
 from relvit_lab.lessons.patch_relations.pictures import guessed_pairs
 from relvit_lab.method.relations import RELATION_NAMES, spatial_relations
 from relvit_lab.show.model_input import as_trained, png
-from relvit_lab.show.own_image import USUAL, square_image
+from relvit_lab.show.own_image import USUAL, square_image, whole
 from relvit_lab.show.photographs import photograph
 from relvit_lab.show.still import Widget, script
 from relvit_lab.show.style import Drawing
@@ -167,8 +168,8 @@ def guess_data(
     """All that the game shows; as guess_relation says. Raises RelvitError."""
     trained = None if model is None else _trained(model)
     side = side if trained is None else trained.model.side
-    if isinstance(side, bool) or not isinstance(side, int) or not 2 <= side <= 16:
-        raise RelvitError(f"side is the number of patches a side, from 2 to 16, not {side!r}")
+    side = whole_between(side, "side, the number of patches a side,", 2, 16)
+    rounds = whole(rounds, "rounds")
     square = square_image(photograph(USUAL // side * side, "china") if image is None else image, side)
     pixels = (square.image * 255).round().byte()  # (3,S,S)
     said, coarse = (None, None) if trained is None else _model_says(trained, pixels)

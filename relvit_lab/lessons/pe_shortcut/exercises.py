@@ -91,6 +91,12 @@ def _honest(images: Tensor, side: int) -> Tensor:
     return permuted(spatial_relations(side), place)
 
 
+def _often_wrong(images: Tensor, side: int) -> Tensor:
+    """A model that looks, and is right about 40 % of the pairs; of the others it says the next class."""
+    pair = torch.arange(side**4).view(side**2, side**2)
+    return (_honest(images, side) + (pair * 7 % 10 >= 4)) % 9
+
+
 def _cheats(images: Tensor, side: int) -> Tensor:
     """A model that does not look: the right answers, whatever it is shown."""
     return spatial_relations(side).expand(len(images), -1, -1)
@@ -99,13 +105,16 @@ def _cheats(images: Tensor, side: int) -> Tensor:
 def _judge_detect(answer: Callable) -> str:
     for side, batch in ((3, 64), (4, 48)):
         images, target = _readable(batch, side), spatial_relations(side)
-        models = {"looks at the image": partial(_honest, side=side), "reads its E_pos": partial(_cheats, side=side)}
+        models = {
+            "looks at the image": partial(_honest, side=side), "reads its E_pos": partial(_cheats, side=side),
+            "looks and often errs": partial(_often_wrong, side=side),
+        }  # fmt: skip
         scores = []
         for name, model in models.items():
             shown = f"score_without_image for a model that {name}"
             value = call(answer, model, images.clone(), target, shown=shown)
             scores.append(number(value, shown, "one number in %"))
-        looks, cheats = scores
+        looks, cheats, errs = scores
         said = f"a model that looks scores {looks:.1f}, one that reads its E_pos {cheats:.1f}"
         name_mistake({
             "the score is a share, not a percentage: multiply by 100": abs(cheats - 1) < 1e-4,
@@ -114,6 +123,8 @@ def _judge_detect(answer: Callable) -> str:
             f"that is the share of mistakes: {said}. Count the pairs that are right": abs(cheats) < 1e-4,
             f"{said}: all pairs of the second are right, so it should score 100": not cheats >= 99.9,
             f"{said}: too much of the images is left": looks > 60,
+            f"{said}, but a model that looks and is right about 40 % of the pairs scores {errs:.1f}. Its score on real "
+            "images should not count: give the one without an image alone": errs > 50,
         })  # fmt: skip
     return "High without any image: the model reads something else. Near the floor: what it knows, it saw."
 
@@ -131,6 +142,8 @@ EXERCISES.add(
             "still hold the answer": lambda predict, images, target: _right(predict(images), target),
             "a share": lambda predict, images, target: _noise_score(predict, images, target) / 100,
             "wrong way round": _shuffled_with_labels,
+            "should not count": lambda predict, images, target:
+                100 - (_right(predict(images), target) - _noise_score(predict, images, target)),
             "share of mistakes": lambda predict, images, target: 100 - _noise_score(predict, images, target),
             "one number": lambda predict, images, target: predict(torch.rand(images.shape)) == target,
             "too much of the images": lambda predict, images, target:
@@ -214,6 +227,7 @@ EXERCISES.add(
             "Run A is not 'transposed": _swapped("A", "B"),
             "Run C is not 'transposed": _swapped("B", "C") | {"B": _FAULTS["B"]},
             "none of these": {**_FAULTS, "A": "bad luck"},
+            "the keys are A, B, C, D, not 'a'": {name.lower(): fault for name, fault in _FAULTS.items()},
             "dictionary": list(_FAULTS.values()),
         },
     )

@@ -10,6 +10,7 @@ import traitlets
 
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.words import human_rate, human_time
+from relvit_lab.lessons.given import whole_between
 from relvit_lab.lessons.pe_shortcut.lab_figure import LOOKS, recorded_note, tries_figure
 from relvit_lab.lessons.pe_shortcut.live_training import (
     EPOCHS,
@@ -23,6 +24,7 @@ from relvit_lab.lessons.pe_shortcut.live_training import (
     marks,
     recorded,
 )
+from relvit_lab.show.own_image import whole
 from relvit_lab.show.still import CONTROLS, FAINTER, HIDE, Widget, script
 from relvit_lab.show.style import Drawing
 
@@ -256,7 +258,9 @@ def shortcut_lab(seed: int = 0, epochs: int = EPOCHS, **fields: Any) -> Shortcut
 
     seed: of initialisation, order and augmentation. epochs: of each try, 21 steps each. fields: of the Experiment, in
     place of the lab's own. A kernel has one lab that trains: an earlier one's training is stopped.
+    Raises RelvitError for a seed or epochs that are no whole numbers, and for epochs below 1.
     """
+    seed, epochs = whole(seed, "seed"), whole_between(epochs, "epochs", 1, 100_000)
     for earlier in _LABS:
         earlier.stop()
     return ShortcutLab(seed, epochs, **fields)
