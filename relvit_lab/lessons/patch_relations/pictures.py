@@ -19,6 +19,7 @@ from relvit_lab.show.style import (
     VERMILLION,
     Drawing,
     bare,
+    cut,
     frame,
     grid,
     ink_on,
@@ -40,7 +41,7 @@ def patches_apart(image, side: int) -> Drawing:
     image: (C, H, W) uint8, or float in [0, 1]. side: patches a side. Raises RelvitError where H or W is no multiple.
     """
     picture = to_picture(image)
-    patches = _cut(picture, side)
+    patches = cut(picture, side)
     figure = new_drawing(9.4, 4.6)
     left, right = figure.subplots(1, 2)
     show_picture(left, picture, side)
@@ -77,7 +78,7 @@ def token_rows(image, tokens, side: int, title: str = "") -> Drawing:
             f"the tokens of {side} x {side} patches are ({count}, D) or, with CLS, ({count + 1}, D), and at most "
             f"{LARGEST} patches are drawn; these are {values.shape}"
         )
-    patches = _cut(to_picture(image), side)
+    patches = cut(to_picture(image), side)
     first = len(values) - count  # 1 with CLS
     figure = new_drawing(8.6, 0.42 * len(values) + 1.0)
     ax = figure.subplots()
@@ -180,7 +181,7 @@ def shuffled(image, side: int, p) -> Drawing:
         raise RelvitError(f"p orders the {side * side} patches (at most {LARGEST} are drawn): not {p.tolist()[:20]}")
     import torch
 
-    patches = _cut(to_picture(image), side)
+    patches = cut(to_picture(image), side)
     target = spatial_relations(side)
     figure = new_drawing(13.2, 3.9)
     axes = figure.subplots(1, 4)
@@ -215,7 +216,7 @@ def guessed_pairs(image, side: int, pairs: Sequence[tuple[int, int, int | None]]
 
     image: (C, H, W). pairs: (i, j, what the model says or None); relations are 0..8.
     """
-    patches = _cut(to_picture(image), side)
+    patches = cut(to_picture(image), side)
     truth = spatial_relations(side).numpy()
     columns = min(len(pairs), 6)
     rows = -(-len(pairs) // columns)
@@ -243,16 +244,6 @@ def guessed_pairs(image, side: int, pairs: Sequence[tuple[int, int, int | None]]
     figure.suptitle(f"Patch i where it lies, seen from patch j (framed){of}")
     figure.alt = f"{len(pairs)} pairs of patches in their true relation{of}."
     return figure
-
-
-def _cut(picture: np.ndarray, side: int) -> np.ndarray:
-    """(H, W, 3) -> (N, h, w, 3)."""
-    height, width, _ = picture.shape
-    if side < 1 or height % side or width % side:
-        raise RelvitError(f"an image of {height} x {width} pixels cannot be cut into {side} x {side} patches")
-    h, w = height // side, width // side
-    cut = picture.reshape(side, h, side, w, 3).transpose(0, 2, 1, 3, 4)  # (H,W,3) -> (rows,columns,h,w,3)
-    return cut.reshape(side * side, h, w, 3)
 
 
 def _pixels(picture: np.ndarray) -> str:
