@@ -76,10 +76,11 @@ class Drawing(Figure):
         self.savefig(data, format="png", dpi=dpi, metadata={"Description": self.alt} if self.alt else None)
         return data.getvalue()
 
-    def as_html(self) -> str:
-        """An <img> element with the picture in it."""
-        data = base64.b64encode(self.png()).decode("ascii")
-        return f'<img src="data:image/png;base64,{data}" alt="{html.escape(self.alt)}" style="max-width:100%">'
+    def as_html(self, png: bytes | None = None) -> str:
+        """An <img> element with the picture in it. png: this picture's, where it was made smaller."""
+        data = base64.b64encode(png or self.png()).decode("ascii")
+        style = "max-width:100%;background:#fff"
+        return f'<img src="data:image/png;base64,{data}" alt="{html.escape(self.alt)}" style="{style}">'
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
         data = base64.b64encode(self.png()).decode("ascii")

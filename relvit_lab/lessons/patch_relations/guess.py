@@ -12,6 +12,7 @@ from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.table import Table
 from relvit_lab.lessons.patch_relations.pictures import guessed_pairs
 from relvit_lab.method.relations import RELATION_NAMES, spatial_relations
+from relvit_lab.show import task_views
 from relvit_lab.show.model_input import as_picture, as_trained, png
 from relvit_lab.show.own_image import USUAL, square_image
 from relvit_lab.show.photographs import photograph
@@ -19,10 +20,7 @@ from relvit_lab.show.still import Widget, script
 from relvit_lab.show.style import Drawing
 
 LEVELS = {"any": "any two patches", "near": "neighbours"}
-WORDS = (
-    "left top of", "above", "right top of", "left of", "on", "right of", "left bottom of", "below", "right bottom of",
-)  # fmt: skip
-"""The classes of eq. 5 in words: patch i lies WORDS[class] patch j."""
+WORDS = tuple(map(str.lower, task_views.WORDS))
 
 
 @dataclass(frozen=True)
