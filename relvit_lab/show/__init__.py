@@ -1,6 +1,6 @@
 """What people see, for any task.
 
-viz.py          pictures as pure functions; style.py, lettering.py, diagram.py: what they share
+style.py        what all pictures share; lettering.py, diagram.py
 relations.py    what a model says about patches, beside what is true; task_panels.py, task_views.py: of any task
 curves.py       a run, epoch by epoch; run_pictures.py: at its end; summary.py: its table
 follow.py       a run while it goes on: faces.py in a terminal, follow_live.py in a notebook; wording.py

@@ -6,11 +6,22 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
 
 from relvit_lab.common.words import plural
 from relvit_lab.show import wording
-from relvit_lab.show.style import BLUE, GREEN, INK, ORANGE, PURPLE, SKY, VERMILLION, Drawing, new_drawing, styled
+from relvit_lab.show.style import (
+    BLUE,
+    GREEN,
+    INK,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILLION,
+    Drawing,
+    name_ends,
+    new_drawing,
+    styled,
+)
 
 COLOURS = {
     "loss": INK,
@@ -110,42 +121,8 @@ def _panel(
     ends = [
         (values[-1], f"{label} {form.format(values[-1])}", colour) for label, values, colour, _ in lines if len(values)
     ]
-    _label_ends(ax, [end for end in ends if math.isfinite(end[0])])
-
-
-def _label_ends(ax: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
-    """Text at the right end of each line, moved apart where two would touch; a thin line leads to those moved far."""
-    low, high = ax.get_ylim()
-    apart = 0.165 / (ROW - 0.85)  # a line of text, as a share of the panel's height
-    ordered = [
-        ((min(max(value, low), high) - low) / (high - low), text, colour) for value, text, colour in sorted(ends)
-    ]
-    places: list[float] = []
-    for at, _, _ in ordered:  # upwards: each at its value, or just above the one below
-        places.append(max(at, places[-1] + apart) if places else at)
-    ceiling = 1.0
-    for k in reversed(range(len(places))):  # and back down from the top, where they were pushed out of the panel
-        places[k] = min(places[k], ceiling)
-        ceiling = places[k] - apart
-    for (at, text, colour), place in zip(ordered, places):
-        leader = {"arrowstyle": "-", "color": colour, "linewidth": 0.9, "relpos": (0, 0.5), "shrinkA": 1, "shrinkB": 0}
-        ax.annotate(
-            text,
-            xy=(1.0, at),
-            xytext=(1.06, place),
-            xycoords="axes fraction",
-            textcoords="axes fraction",
-            va="center",
-            color=_darker(colour),
-            arrowprops=leader if abs(place - at) > 0.02 else None,
-        )
-
-
-def _darker(colour: str) -> tuple[float, ...]:
-    """Dark enough to read as text on white."""
-    red, green, blue = to_rgb(colour)
-    light = 0.299 * red + 0.587 * green + 0.114 * blue
-    return tuple(c * min(1.0, 0.42 / max(light, 1e-6)) for c in (red, green, blue))
+    a_line = 0.165 / (ROW - 0.85)  # of text, as a share of the panel's height
+    name_ends(ax, [end for end in ends if math.isfinite(end[0])], a_line)
 
 
 def _in_words(name: str, epochs: Sequence[int], losses: Sequence[Line], metrics: Mapping[str, Sequence[Line]]) -> str:

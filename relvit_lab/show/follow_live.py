@@ -10,7 +10,8 @@ from collections.abc import Mapping
 
 from IPython.display import DisplayHandle, display
 
-from relvit_lab.show import viz, wording
+from relvit_lab.show import wording
+from relvit_lab.show.curves import curves
 from relvit_lab.show.faces import Face
 from relvit_lab.train.events import EpochDone, StageFinished, StageStarted, StepDone
 
@@ -90,7 +91,7 @@ class Live(Face):
             return
         self._undrawn = False
         try:
-            bundle, metadata = viz.curves([(self.stage.name, self._lines)], self.units)._repr_mimebundle_()
+            bundle, metadata = curves([(self.stage.name, self._lines)], self.units)._repr_mimebundle_()
         except Exception as error:  # a picture never ends a run
             self._next_drawing = float("inf")
             self.note(f"the curves cannot be drawn ({type(error).__name__}: {error})")

@@ -79,9 +79,9 @@ def as_input(trained, image: object = None) -> tuple[Tensor, str]:
 
 
 def as_picture(trained, images: Tensor) -> Tensor:
-    """(1, 3, S, S) normalised -> (3, S, S) in [0, 1]; with mega-patches, the cut and resized cells that it sees."""
+    """(B, 3, S, S) normalised -> the same in [0, 1]; with mega-patches, the cut and resized cells that it sees."""
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (trained.pipeline.mean, trained.pipeline.std))
-    return (images * std + mean).clamp(0, 1)[0]
+    return (images * std + mean).clamp(0, 1)
 
 
 def png(picture: np.ndarray) -> bytes:

@@ -11,12 +11,12 @@ from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 
 from relvit_lab.common.errors import RelvitError
+from relvit_lab.method.relations import RELATION_NAMES, spatial_relations
 from relvit_lab.show.style import (
     BLACK,
     BLUE,
     FAINT,
     GREEN,
-    HEAT,
     INK,
     ORANGE,
     PURPLE,
@@ -25,8 +25,11 @@ from relvit_lab.show.style import (
     YELLOW,
     Drawing,
     bare,
+    cut,
     frame,
+    grid,
     ink_on,
+    joined,
     new_drawing,
     show_picture,
     styled,
@@ -41,55 +44,29 @@ PANEL = 2.0  # inches
 
 
 @styled
-def relations_predicted(image, predicted, side: int, anchors: Sequence[int] | None = None, truth=None) -> Drawing:
-    """One image: the relations seen from several anchors, true above and predicted below, mistakes crossed.
-
-    image: (C, H, W) uint8, or float in [0, 1]. predicted: (N, N) integers 0..8, [i, j] says where i lies seen from j.
-    anchors: patches to look from; four spread over the grid when None. truth: (N, N); eq. 5 when None.
-    Raises RelvitError for shapes that do not fit the side, and for anchors outside the grid.
-    """
-    anchors = default_anchors(side) if anchors is None else list(anchors)
-    views = [(image, predicted, anchor) for anchor in anchors]
-    return _relations_figure(views, side, truth, [f"patch {anchor}" for anchor in anchors])
-
-
-@styled
 def predictions_grid(
-    images, predicted, side: int, anchors: Sequence[int] | int | None = None, titles: Sequence[str] = (), truth=None
+    images, predicted, side: int, anchors: Sequence[int] | None = None, titles: Sequence[str] = ()
 ) -> Drawing:
     """Several images, each with the relations seen from one anchor, true above and predicted below, mistakes crossed.
 
-    images: (B, C, H, W), or a list of images. predicted: (B, N, N) integers 0..8. anchors: one for each image, or one
-    for all; a different one for each when None. titles: shown above the images, for example their classes.
+    images: (B, C, H, W), or a list of images. predicted: (B, N, N) integers 0..8, [i, j] says where i lies seen from j.
+    anchors: one for each image; a different one for each when None. titles: shown above the images, for example their
+    classes. Raises RelvitError for shapes that do not fit the side, and for anchors outside the grid.
     """
-    if isinstance(anchors, int):
-        anchors = [anchors] * len(images)
     if anchors is None:
         spread = default_anchors(side)
         anchors = [spread[k % len(spread)] for k in range(len(images))]
     if not len(images) == len(predicted) == len(anchors):
         raise RelvitError(f"{len(images)} images, {len(predicted)} predictions and {len(anchors)} anchors: not as many")
-    return _relations_figure(list(zip(images, predicted, anchors)), side, truth, titles)
-
-
-def default_anchors(side: int) -> list[int]:
-    """Four patches (fewer on small grids), each in another part of the grid."""
-    near, far = side // 4, (3 * side) // 4
-    places = [(side // 2, side // 2), (near, near), (far, near), (near, far)]
-    return list(dict.fromkeys(y * side + x for y, x in places))
-
-
-def _relations_figure(views: list, side: int, truth, titles: Sequence[str]) -> Drawing:
-    if truth is None:
-        from relvit_lab.method.relations import spatial_relations  # late: needs torch
-
-        truth = spatial_relations(side)
-    truth = _matrix(truth, side, "true relations")
-    matrices = [_matrix(predicted, side, "predicted relations") for _, predicted, _ in views]
-    figure = new_drawing(PANEL * len(views) + 2.2, 3 * PANEL + 0.9)
-    axes = figure.subplots(3, len(views) + 1, squeeze=False, width_ratios=[1.0] * len(views) + [0.95])
+    truth = spatial_relations(side).numpy()
+    matrices = [to_array(matrix) for matrix in predicted]
+    for matrix in matrices:
+        if matrix.shape != truth.shape:
+            raise RelvitError(f"predictions on a grid of side {side} have the shape {truth.shape}, not {matrix.shape}")
+    figure = new_drawing(PANEL * len(images) + 2.2, 3 * PANEL + 0.9)
+    axes = figure.subplots(3, len(images) + 1, squeeze=False, width_ratios=[1.0] * len(images) + [0.95])
     words = []
-    for k, ((image, _, anchor), matrix) in enumerate(zip(views, matrices)):
+    for k, (image, matrix, anchor) in enumerate(zip(images, matrices, anchors)):
         _check_anchor(anchor, side)
         top, middle, bottom = axes[:, k]
         show_picture(top, to_picture(image), side)
@@ -111,12 +88,19 @@ def _relations_figure(views: list, side: int, truth, titles: Sequence[str]) -> D
     share = float(np.mean([(matrix == truth).mean() for matrix in matrices])) * 100 if matrices else 0.0
     figure.suptitle(
         "Seen from the anchor, where is each patch?"
-        + (" " if len(views) > 2 else "\n")
+        + (" " if len(images) > 2 else "\n")
         + f"{share:.1f} % of all pairs right",
         fontsize=13,
     )
     figure.alt = f"Spatial relations, true and predicted: {'; '.join(words)}. Of all pairs {share:.1f} % are right."
     return figure
+
+
+def default_anchors(side: int) -> list[int]:
+    """Four patches (fewer on small grids), each in another part of the grid."""
+    near, far = side // 4, (3 * side) // 4
+    places = [(side // 2, side // 2), (near, near), (far, near), (near, far)]
+    return list(dict.fromkeys(y * side + x for y, x in places))
 
 
 def show_relations(ax: Axes, relations: np.ndarray, crossed: np.ndarray | None = None) -> None:
@@ -125,9 +109,7 @@ def show_relations(ax: Axes, relations: np.ndarray, crossed: np.ndarray | None =
     colours = np.array([to_rgb(colour) for colour in RELATION_COLOURS])
     ax.imshow(colours[relations], interpolation="nearest")
     bare(ax, side)
-    lines = np.arange(side - 1) + 0.5
-    ax.hlines(lines, -0.5, side - 0.5, color="white", linewidth=0.8)
-    ax.vlines(lines, -0.5, side - 0.5, color="white", linewidth=0.8)
+    grid(ax, side)
     y, x = np.indices(relations.shape)
     ink = np.array([ink_on(colour) for colour in RELATION_COLOURS])[relations]
     arrow = relations != 4
@@ -156,8 +138,6 @@ def mark_anchor(ax: Axes, anchor: int, side: int) -> None:
 
 def _compass(ax: Axes) -> None:
     """The nine relations in their places."""
-    from relvit_lab.method.relations import RELATION_NAMES
-
     colours = np.array([to_rgb(colour) for colour in RELATION_COLOURS]).reshape(3, 3, 3)
     ink = np.array([ink_on(colour) for colour in RELATION_COLOURS])
     ax.imshow(colours, interpolation="nearest")
@@ -180,56 +160,6 @@ def _key(ax: Axes) -> None:
     ax.text(0.22, 0.78, "anchor", va="center")
     ax.scatter([0.08], [0.52], marker="x", s=80, c=INK, linewidths=1.6)
     ax.text(0.22, 0.52, "mistake", va="center")
-
-
-@styled
-def field_predicted(
-    image,
-    predicted,
-    target,
-    anchor: int | None = None,
-    title: str = "",
-    limits: tuple[float, float] = (-1, 1),
-    heading: str | None = None,
-) -> Drawing:
-    """A value for each patch (Dist, Ang), seen from one anchor, as heat maps: the image, what is true and predicted.
-
-    image: (C, H, W). predicted, target: (N, N) floats. anchor: a patch near the left top when None. limits: the ends of
-    the colour bar. heading: how good all pairs are; None: their MSE x 100.
-    Raises RelvitError for shapes that are not square, or differ.
-    """
-    target = to_array(target).astype(float)
-    side = round(len(target) ** 0.5)
-    target = _matrix(target, side, "targets")
-    predicted = _matrix(to_array(predicted).astype(float), side, "predictions")
-    anchor = (side // 4) * side + side // 4 if anchor is None else anchor
-    _check_anchor(anchor, side)
-    picture = to_picture(image)
-    if heading is None:
-        heading = f"MSE x 100 over all pairs: {100 * float(np.mean((predicted - target) ** 2)):.1f}"
-    low, high = limits
-    figure = new_drawing(9.2, 3.3)
-    axes = figure.subplots(1, 3)
-    show_picture(axes[0], picture, side)
-    axes[0].set_title("image, with the anchor")
-    for ax, name, matrix in zip(axes[1:], ("true", "predicted"), (target, predicted)):
-        field = matrix[:, anchor].reshape(side, side)  # (N,) -> (side,side)
-        heat = ax.imshow(field, cmap=HEAT, vmin=low, vmax=high, interpolation="nearest")
-        bare(ax, side)
-        ax.set_title(name)
-    for ax in axes:
-        mark_anchor(ax, anchor, side)
-    ticks = [low, (low + high) / 2, high]
-    figure.colorbar(heat, ax=axes[2], ticks=ticks, shrink=0.85, extend=_extend(predicted[:, anchor], low, high))
-    figure.suptitle(f"{title}. {heading}" if title else heading)
-    figure.alt = f"{title or 'A value for each patch'}, seen from patch {anchor}: true beside predicted. {heading}."
-    return figure
-
-
-def _extend(values: np.ndarray, low: float, high: float) -> str:
-    """The ends of a colour bar that some values lie beyond."""
-    below, above = values.min() < low, values.max() > high
-    return "both" if below and above else "min" if below else "max" if above else "neither"
 
 
 @styled
@@ -276,23 +206,12 @@ def positions_predicted(image, predicted, side: int, title: str = "") -> Drawing
 
 def _lay_out(picture: np.ndarray, places: np.ndarray, side: int) -> np.ndarray:
     """Paint patch i of (H, W, 3) at places[i]."""
-    height, width, _ = picture.shape
-    if height % side or width % side:
-        raise RelvitError(f"an image of {height} x {width} pixels cannot be cut into {side} x {side} patches")
-    h, w = height // side, width // side
-    patches = picture.reshape(side, h, side, w, 3).transpose(0, 2, 1, 3, 4).reshape(-1, h, w, 3)  # (N,h,w,3)
+    patches = cut(picture, side)  # (N,h,w,3)
     total, claims = np.zeros_like(patches), np.zeros(side * side)
     np.add.at(total, places, patches)
     np.add.at(claims, places, 1)
     total /= np.maximum(claims, 1)[:, None, None, None]
-    return total.reshape(side, side, h, w, 3).transpose(0, 2, 1, 3, 4).reshape(height, width, 3)
-
-
-def _matrix(values, side: int, what: str) -> np.ndarray:
-    values = to_array(values)
-    if values.shape != (side * side, side * side):
-        raise RelvitError(f"{what} on a grid of side {side} have the shape ({side**2}, {side**2}), not {values.shape}")
-    return values
+    return joined(total)
 
 
 def _check_anchor(anchor: int, side: int) -> None:

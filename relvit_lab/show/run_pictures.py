@@ -7,22 +7,26 @@ import torch
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.readable import readable_names
 from relvit_lab.method.tasks import DRLOC_FORMS, RELVIT, Task
-from relvit_lab.show import viz
-from relvit_lab.show.curves import Drawing
+from relvit_lab.show.curves import curves
+from relvit_lab.show.model_input import as_picture
+from relvit_lab.show.relations import positions_predicted, predictions_grid
+from relvit_lab.show.style import Drawing
 from relvit_lab.show.task_panels import task_predicted
-from relvit_lab.show.task_views import task_view
+from relvit_lab.show.task_views import TaskView, task_view
 from relvit_lab.train.build import load_data
 from relvit_lab.train.events import StageFinished
 from relvit_lab.train.stage_folder import RunFolder
 from relvit_lab.train.trained import Trained, load
 
+SHOWN = 4  # test images
+
 
 def run_curves(finished: Sequence[StageFinished]) -> Drawing:
     """The curves of all stages of a run, from their folders."""
-    return viz.curves([(stage.name, RunFolder(stage.folder).metrics()) for stage in finished])
+    return curves([(stage.name, RunFolder(stage.folder).metrics()) for stage in finished])
 
 
-def run_predictions(finished: Sequence[StageFinished], images: int = 4) -> list[Drawing]:
+def run_predictions(finished: Sequence[StageFinished]) -> list[Drawing]:
     """For each task of the last stage that had some: predictions against the truth on the first test images.
 
     Empty where no stage had tasks (supervised training). A task of your own has a picture where explorers can show it.
@@ -33,8 +37,8 @@ def run_predictions(finished: Sequence[StageFinished], images: int = 4) -> list[
         return []
     trained = load(with_tasks[-1].folder)
     test = load_data(trained.experiment).test
-    batch = trained.pipeline.evaluate(test.images[:images], test.labels[:images])
-    shown = _for_the_eye(trained, batch.images)
+    batch = trained.pipeline.evaluate(test.images[:SHOWN], test.labels[:SHOWN])
+    shown = as_picture(trained, batch.images)
     classes = readable_names(trained.classes)
     titles = [classes[label] for label in batch.labels]
     return [
@@ -47,27 +51,19 @@ def _task_figures(trained: Trained, task: Task, images, shown, titles) -> list[D
     model, side = trained.model, trained.model.side
     predicted, target = model.predictions(images, task.name), model.targets(task)
     title = f"{task.title}, class {titles[0]}"
-    if task not in (*RELVIT, *DRLOC_FORMS.values()):
-        try:
-            view = task_view(task, side)
-        except RelvitError:  # vectors of values, for example
-            return []
-        return [task_predicted(shown[0], view, predicted[0], title=title)]
-    if task.name == "sprel":
-        return [viz.predictions_grid(shown, predicted, side, titles=titles)]  # (B,N,N)
-    if task.name == "abspos":
-        return [viz.positions_predicted(shown[0], predicted[0], side, title)]  # (B,N)
-    if task.name == "drloc":  # (B,2,N,N) and (N,N,2), in patches or in sides of the grid: shown in patches
+    if task.name == "sprel" and task in RELVIT:
+        return [predictions_grid(shown, predicted, side, titles=titles)]  # (B,N,N)
+    if task.name == "abspos" and task in RELVIT:
+        return [positions_predicted(shown[0], predicted[0], side, title)]  # (B,N)
+    if task in DRLOC_FORMS.values():  # (B,2,N,N) and (N,N,2), in patches or in sides of the grid: shown in patches
         said, true = predicted[0].sum(0), target.sum(-1)  # |dx| + |dy|: (2,N,N) -> (N,N), (N,N,2) -> (N,N)
         far = 2 * (side - 1)
         unit = far / true.max() if far else 1.0
-        heading = f"Mean error of all pairs: {task.metric(predicted[:1], target):.1f} patches"
-        title = f"{title}: |dx| + |dy|"
-        return [viz.field_predicted(shown[0], said * unit, true * unit, title=title, limits=(0, far), heading=heading)]
-    return [viz.field_predicted(shown[0], predicted[0], target, title=title)]  # (B,N,N)
-
-
-def _for_the_eye(trained: Trained, images: torch.Tensor) -> torch.Tensor:
-    """Back from normalised to [0, 1]."""
-    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (trained.pipeline.mean, trained.pipeline.std))
-    return (images * std + mean).clamp(0, 1)
+        view = TaskView("drloc", title, (true * unit).numpy(), "values", (), 0.0, far or 1.0, "", "")
+        error = f"Mean error of all pairs: {task.metric(predicted[:1], target):.1f} patches"
+        return [task_predicted(shown[0], view, said * unit, title=f"{title}: |dx| + |dy|", verdict=error)]
+    try:
+        view = task_view(task, side)
+    except RelvitError:  # vectors of values, for example
+        return []
+    return [task_predicted(shown[0], view, predicted[0], title=title)]

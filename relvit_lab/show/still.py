@@ -4,7 +4,6 @@ JupyterLab draws a widget's own output by its model alone, and says "model not f
 still follows as an output of its own: a picture and words, which a style that comes with the living widget hides.
 """
 
-import base64
 import html
 import io
 from pathlib import Path
@@ -72,11 +71,12 @@ class Widget(anywidget.AnyWidget):
         return None
 
     def still_html(self) -> str:
-        """Picture and words, without a script or a style, which an untrusted notebook would lose."""
+        """Picture, in fewer colours to keep it small, and words; without a script or a style, which an untrusted
+        notebook would lose."""
         said = "<br>".join(map(html.escape, self.in_words().splitlines()))
         try:
             drawing = self.still_picture()
-            picture = "" if drawing is None else picture_html(drawing.png(), drawing.alt)
+            picture = "" if drawing is None else drawing.as_html(in_fewer_colours(drawing.png()))
         except Exception as error:  # a picture never ends a cell
             picture = f"<p>(It cannot be drawn here: {html.escape(str(error))})</p>"
         return f'<div class="relvit-still">{picture}<p>{said}<br><em>{LIFE}</em></p></div>'
@@ -101,15 +101,9 @@ class Widget(anywidget.AnyWidget):
             display(still, raw=True, metadata={STILL: True})
 
 
-def picture_html(png: bytes, alt: str) -> str:
-    """A picture inside the text itself, in fewer colours, to keep it small."""
-    data = base64.b64encode(in_fewer_colours(png)).decode()
-    return f'<img src="data:image/png;base64,{data}" alt="{html.escape(alt)}" style="max-width:100%;background:#fff">'
-
-
-def in_fewer_colours(png: bytes, colours: int = 128) -> bytes:
+def in_fewer_colours(png: bytes) -> bytes:
     from PIL import Image
 
     data = io.BytesIO()
-    Image.open(io.BytesIO(png)).convert("RGB").quantize(colours).save(data, "PNG", optimize=True)
+    Image.open(io.BytesIO(png)).convert("RGB").quantize(128).save(data, "PNG", optimize=True)
     return data.getvalue()

@@ -7,7 +7,8 @@ import base64
 import functools
 import html
 import io
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 
 import matplotlib.style
 import numpy as np
@@ -75,10 +76,11 @@ class Drawing(Figure):
         self.savefig(data, format="png", dpi=dpi, metadata={"Description": self.alt} if self.alt else None)
         return data.getvalue()
 
-    def as_html(self) -> str:
-        """An <img> element with the picture in it."""
-        data = base64.b64encode(self.png()).decode("ascii")
-        return f'<img src="data:image/png;base64,{data}" alt="{html.escape(self.alt)}" style="max-width:100%">'
+    def as_html(self, png: bytes | None = None) -> str:
+        """An <img> element with the picture in it. png: this picture's, where it was made smaller."""
+        data = base64.b64encode(png or self.png()).decode("ascii")
+        style = "max-width:100%;background:#fff"
+        return f'<img src="data:image/png;base64,{data}" alt="{html.escape(self.alt)}" style="{style}">'
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
         data = base64.b64encode(self.png()).decode("ascii")
@@ -142,6 +144,24 @@ def bare(ax: Axes, side: int) -> None:
     window(ax, (-0.5, side - 0.5), (side - 0.5, -0.5))
 
 
+def cut(picture: np.ndarray, side: int) -> np.ndarray:
+    """(H, W, 3) -> its patches (N, h, w, 3). Raises RelvitError where H or W is no multiple of the side."""
+    height, width, _ = picture.shape
+    if side < 1 or height % side or width % side:
+        raise RelvitError(f"an image of {height} x {width} pixels cannot be cut into {side} x {side} patches")
+    h, w = height // side, width // side
+    patches = picture.reshape(side, h, side, w, 3).transpose(0, 2, 1, 3, 4)  # (H,W,3) -> (rows,columns,h,w,3)
+    return patches.reshape(-1, h, w, 3)
+
+
+def joined(patches: np.ndarray) -> np.ndarray:
+    """The inverse of cut: (N, h, w, 3) -> (H, W, 3)."""
+    n, h, w, _ = patches.shape
+    side = math.isqrt(n)
+    rows = patches.reshape(side, side, h, w, 3).transpose(0, 2, 1, 3, 4)  # (N,h,w,3) -> (rows,h,columns,w,3)
+    return rows.reshape(side * h, side * w, 3)
+
+
 def window(ax: Axes, xlim: tuple[float, float], ylim: tuple[float, float]) -> None:
     """What a panel shows, equal in both directions, without ticks or frame."""
     ax.set(xlim=xlim, ylim=ylim, xticks=[], yticks=[], aspect="equal")
@@ -159,6 +179,35 @@ def frame(ax: Axes, corner, width: float, height: float, *strokes: tuple[str, fl
     """Strokes (colour, width) around a rectangle, each over those before it; white below is seen on a dark picture."""
     for colour, line in strokes:
         ax.add_patch(Rectangle(corner, width, height, fill=False, edgecolor=colour, linewidth=line, **style))
+
+
+def apart(heights: np.ndarray, least: float, low: float, high: float) -> np.ndarray:
+    """The nearest heights (least squares) that lie at least so far apart, in the same order, within low..high."""
+    order = np.argsort(heights, kind="stable")
+    steps = least * np.arange(len(heights))
+    # After taking off the steps, heights only have to rise: those that fall share a mean.
+    groups: list[list[float]] = []
+    for height in heights[order] - steps:
+        groups.append([float(height)])
+        while len(groups) > 1 and np.mean(groups[-2]) >= np.mean(groups[-1]):
+            groups[-2:] = [groups[-2] + groups[-1]]
+    rising = np.concatenate([np.full(len(group), np.mean(group)) for group in groups])
+    moved = np.empty(len(heights))
+    moved[order] = rising.clip(low + least / 2, high - least / 2 - steps[-1]) + steps
+    return moved
+
+
+def name_ends(ax: Axes, ends: Sequence[tuple[float, str, str]], least: float) -> None:
+    """Names (value, text, colour) right of a panel at their values, moved to lie at least so far apart (a share of its
+    height); a thin line leads to those moved far."""
+    low, high = ax.get_ylim()
+    ats = (np.clip([value for value, *_ in ends], low, high) - low) / (high - low)
+    for at, place, (_, text, colour) in zip(ats, apart(ats, least, 0, 1) if len(ends) else (), ends):
+        leader = {"arrowstyle": "-", "color": colour, "linewidth": 0.9, "relpos": (0, 0.5), "shrinkA": 1, "shrinkB": 0}
+        ax.annotate(
+            text, xy=(1, at), xytext=(1.06, place), xycoords="axes fraction", textcoords="axes fraction", va="center",
+            color=dark(colour), arrowprops=leader if abs(place - at) > 0.02 else None,
+        )  # fmt: skip
 
 
 def dark(colour) -> tuple[float, ...]:

@@ -125,11 +125,14 @@ def show_matrix(ax: Axes, view: TaskView, values: np.ndarray, anchor: int, wrong
 
 
 @styled
-def task_predicted(image, view: TaskView, predicted, anchor: int | None = None, title: str = "") -> Drawing:
+def task_predicted(
+    image, view: TaskView, predicted, anchor: int | None = None, title: str = "", verdict: str = ""
+) -> Drawing:
     """Any task on one image, seen from one anchor: the image, what is true and what is predicted, mistakes crossed.
 
     image: (C, H, W) uint8, or float in [0, 1]. predicted: (N, N) or (N,), as the view's target. anchor: a patch near
-    the left top when None. Raises RelvitError for an anchor outside the grid.
+    the left top when None. verdict: how good all answers are; the view's when "". Raises RelvitError for an anchor
+    outside the grid.
     """
     said = to_array(predicted)
     view = view.covering(said)
@@ -151,7 +154,7 @@ def task_predicted(image, view: TaskView, predicted, anchor: int | None = None, 
         figure.colorbar(axes[2].images[0], ax=axes[2], shrink=0.85, extend="both")
     if view.legend():
         figure.supxlabel(textwrap.shorten(view.legend(), 120), fontsize=10)
-    verdict = view.verdict(view.target, said)
+    verdict = verdict or view.verdict(view.target, said)
     figure.suptitle(f"{title or view.title}. {verdict}")
     figure.alt = f"{title or view.title}, seen from patch {anchor}: true beside predicted. {verdict}."
     return figure

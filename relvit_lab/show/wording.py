@@ -16,22 +16,20 @@ ACCURACIES = dict.fromkeys(("accuracy", "best_accuracy", "val_accuracy", "best_v
 
 def known_units() -> dict[str, str]:
     """The unit of every metric: percent for the accuracies, and what the registered tasks say."""
-    return ACCURACIES | {task.name: getattr(task, "unit", "") for task in _tasks()}
+    return ACCURACIES | {task.name: task.unit for task in _tasks()}
 
 
 def title(name: str) -> str:
     """How a loss or metric is called in tables and figures: "SpRel" for "sprel", from the registry of tasks."""
     if name.startswith("knn_"):
         return f"{name.removeprefix('knn_')}-NN"
-    titles = TITLES | {task.name: getattr(task, "title", task.name) for task in _tasks()}
+    titles = TITLES | {task.name: task.title for task in _tasks()}
     return titles.get(name, name)
 
 
 def _tasks() -> tuple[Any, ...]:
-    try:
-        from relvit_lab.method.tasks import TASKS  # late: it needs torch, and a table of runs does not
-    except ImportError:
-        return ()
+    from relvit_lab.method.tasks import TASKS  # late: it needs torch, and a table of runs does not
+
     return tuple(TASKS)
 
 

@@ -8,7 +8,6 @@ import torch
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
-from relvit_lab.common.errors import RelvitError
 from relvit_lab.lessons.patch_relations.attention_pictures import attention_by_hand, attention_on_image
 
 QUERY = [1.0, 0, 2, 1]
@@ -67,20 +66,3 @@ def test_a_map_shows_what_the_patch_takes_and_leaves_out_cls():
         assert one.images[0].norm.vmin == 0 and f"{100 * attention[1 + patch, 1:].max():.1f} %" in one.get_xlabel()
     without = attention_on_image(image, {"one": attention[1:, 1:]}, [4])
     assert np.allclose([ax for ax in without.axes if ax.images][1].images[0].get_array().ravel(), attention[5, 1:])
-
-
-@pytest.mark.parametrize(
-    ("draw", "says"),
-    [
-        (lambda: attention_by_hand([1.0], KEYS, VALUES), "do not fit"),
-        (lambda: attention_by_hand(QUERY, KEYS, [1.0, 2.0]), "do not fit"),
-        (lambda: attention_by_hand(QUERY, KEYS * 4, VALUES * 4), "at most 6"),
-        (lambda: attention_on_image(torch.zeros(3, 4, 4), {}, [0]), "are all"),
-        (lambda: attention_on_image(torch.zeros(3, 4, 4), {"a": torch.eye(4), "b": torch.eye(5)}, [0]), "are all"),
-        (lambda: attention_on_image(torch.zeros(3, 4, 4), {"a": torch.eye(4)}, [4]), "some of 0 to 3"),
-        (lambda: attention_on_image(torch.zeros(3, 4, 4), {"a": torch.eye(4)}, []), "some of 0 to 3"),
-    ],
-)
-def test_what_does_not_fit_is_said(draw, says):
-    with pytest.raises(RelvitError, match=says):
-        draw()

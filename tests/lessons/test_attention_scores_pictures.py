@@ -1,4 +1,4 @@
-"""Pictures of attention scores: the right numbers in the right places, and refusals that say why."""
+"""Pictures of attention scores: the right numbers in the right places."""
 
 import math
 
@@ -40,25 +40,12 @@ def drawn(figure):
     return figure
 
 
-def test_names_are_those_of_the_relations():
-    assert viz_scores.NAMES == RELATION_NAMES
-
-
-def test_softmax_is_torchs():
-    scores = torch.randn(9, 4, 4, generator=torch.Generator().manual_seed(0)) * 30
-    for axis in (0, 2):
-        np.testing.assert_allclose(viz_scores.softmax(scores.numpy(), axis), scores.softmax(axis), rtol=1e-4, atol=1e-7)
-
-
 def test_score_maps_show_column_j_as_nine_maps():
     scores = torch.randn(9, N, N, generator=torch.Generator().manual_seed(1))
-    figure = drawn(viz_scores.score_maps(scores, SIDE, token=1, probabilities=False))
-    maps = arrays(figure)[:9]
-    for k in range(9):
-        np.testing.assert_allclose(maps[k], scores[k, :, 1].reshape(SIDE, SIDE), rtol=1e-6)
+    figure = drawn(viz_scores.score_maps(scores, SIDE, token=1))
     assert [text for text in texts(figure) if text in RELATION_NAMES] == list(RELATION_NAMES)
-    probable = arrays(viz_scores.score_maps(scores, SIDE, token=1))[:9]
-    np.testing.assert_allclose(np.stack(probable), scores.softmax(0)[:, :, 1].reshape(9, SIDE, SIDE), rtol=1e-5)
+    probable = scores.softmax(0)[:, :, 1].reshape(9, SIDE, SIDE)
+    np.testing.assert_allclose(np.stack(arrays(figure)[:9]), probable, rtol=1e-5)
 
 
 def test_each_map_lies_where_its_relation_points():
@@ -85,8 +72,6 @@ def test_score_maps_cross_and_count_the_mistakes():
     assert crosses == [[[2.0, 0.0]], [[2.0, 0.0]]]  # in the predictions and in the confidences
     assert "largest of nine: 8 of 9 right" in titles(viz_scores.score_maps(scores, SIDE, token=5))
     assert "largest of nine: 9 of 9 right" in titles(viz_scores.score_maps(scores, SIDE, token=4))
-    other = viz_scores.score_maps(perfect(), SIDE, token=4, truth=TRUTH.flip(0))
-    assert "9 of 9" not in other.alt
 
 
 def test_score_maps_on_an_image_and_on_a_larger_grid():
@@ -102,14 +87,6 @@ def test_confidence_is_the_largest_probability():
     assert "how sure: 11 % on average" in titles(figure)
 
 
-@pytest.mark.parametrize(
-    "scores, token, says", [((9, 4, 4), 0, r"\(9, 9, 9\), not \(9, 4, 4\)"), ((9, N, N), 9, "0 to 8")]
-)
-def test_score_maps_refuse_what_does_not_fit(scores, token, says):
-    with pytest.raises(RelvitError, match=says):
-        viz_scores.score_maps(torch.zeros(scores), SIDE, token)
-
-
 def test_bilinear_form_shows_the_product():
     z, w = torch.tensor([[1, 0], [0, 2], [3, 1]]), torch.tensor([[0, 1], [-1, 0]])
     figure = drawn(viz_scores.bilinear_form(z, w, 2, 1))
@@ -119,8 +96,6 @@ def test_bilinear_form_shows_the_product():
     assert "give the score 6" in figure.alt
     frame = figure.axes[3].patches[-1]
     assert frame.get_xy() == (0.5, 1.5)  # column 1, row 2
-    with pytest.raises(RelvitError, match="do not fit"):
-        viz_scores.bilinear_form(z, torch.zeros(3, 3), 0, 0)
 
 
 def test_logit_spread_draws_its_numbers():
@@ -147,9 +122,6 @@ def test_calibration_bins():
     np.testing.assert_allclose(line.get_ydata(), [0.5, 1.0])
     assert [bar.get_height() for bar in figure.axes[1].patches] == [0, 50, 0, 0, 0, 0, 0, 0, 0, 50]
     assert figure.alt.startswith("Four: 57.0 % sure and 75.0 % right on average")
-    for bad in (torch.zeros(3), torch.zeros(0)):
-        with pytest.raises(RelvitError, match="one each"):
-            viz_scores.calibration(bad, torch.zeros(len(bad) // 2))
 
 
 def test_confusions_count_by_the_true_relation():
@@ -160,8 +132,6 @@ def test_confusions_count_by_the_true_relation():
     assert shares[3] == [50, 0, 0, 50, 0, 0, 0, 0, 0]
     assert shares[8] == [0, 0, 0, 0, 0, 0, 0, 0, 100]
     assert "LC: right 50, most often confused with LT" in figure.alt
-    with pytest.raises(RelvitError, match="do not fit"):
-        viz_scores.confusions(TRUTH, torch.zeros(2, 4, 4))
 
 
 def test_shuffle_test_compares_with_the_permuted_scores():
@@ -173,8 +143,6 @@ def test_shuffle_test_compares_with_the_permuted_scores():
     assert np.all(panels[3] == 0) and "follows: largest difference 0;" in figure.alt
     off = (scores - scores[p][:, p]).abs().max().item()
     assert math.isclose(panels[7].max(), off, rel_tol=1e-6) and f"does not: largest difference {off:.2f}" in figure.alt
-    with pytest.raises(RelvitError, match="9 tokens"):
-        viz_scores.shuffle_test({"wrong": (scores[:4, :4], scores)}, p)
 
 
 def test_the_slider_draws_the_token_that_is_chosen():
@@ -184,7 +152,7 @@ def test_the_slider_draws_the_token_that_is_chosen():
         asked.append(token)
         return viz_scores.score_maps(perfect(), SIDE, token)
 
-    slider = TokenSlider(draw, SIDE, token=4, label="token j")
+    slider = TokenSlider(draw, SIDE, token=4)
     first = slider.picture
     assert asked == [4] and first.startswith(b"\x89PNG") and "seen from patch 4" in slider.alt
     slider.token = 0

@@ -104,7 +104,7 @@ def test_the_score_counts_you_and_the_model_on_the_same_pairs(trained):
     assert now.model["near"] == sum(pair[2] == pair[3] for pair in game.pairs["near"])
     assert "2 of 5 (40 %)" in repr(now) and "not played yet" in repr(now) and "<table>" in now._repr_html_()
     lines = repr(now).splitlines()
-    assert len(lines) == 6 and lines[0].split() == ["who", "any", "two", "patches", "neighbours"]
+    assert len(lines) == 7 and lines[0].split() == ["who", "any", "two", "patches", "neighbours"]
 
 
 def test_chance_is_counted_from_all_pairs(trained):

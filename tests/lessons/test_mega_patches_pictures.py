@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
-from relvit_lab.common.errors import RelvitError
 from relvit_lab.lessons.ask import EXERCISES
 from relvit_lab.lessons.mega_patches import exercises as _registers  # noqa: F401
 from relvit_lab.lessons.mega_patches import pictures as viz
@@ -100,31 +99,6 @@ def test_layouts_mark_the_square_cells():
     hatched = [rectangle for rectangle in alike.patches if rectangle.get_hatch()]
     assert sorted(rectangle.get_xy() for rectangle in hatched) == [(-0.5, -0.5), (1.5, 1.5), (2.5, 2.5)]
     assert "3 of 9" in figure.alt
-
-
-@pytest.mark.parametrize("cuts", [[[0, 3], [1, 4]], [[3, 3], [1, 4]], [[4, 3], [1, 4]], [[2, 7], [1, 4]]])
-def test_cuts_beyond_the_grid_are_named(cuts):
-    with pytest.raises(RelvitError, match=r"1\.\.6"):
-        viz.layouts(PHOTO, {"one": torch.tensor(cuts)}, 4)
-
-
-def test_wrong_shapes_are_named():
-    with pytest.raises(RelvitError, match=r"\(2, M - 1\)"):
-        viz.layouts(PHOTO, {"one": CUTS[0]}, 4)
-    with pytest.raises(RelvitError, match="patches of 5"):
-        viz.layouts(PHOTO, {"one": CUTS}, 5)
-    with pytest.raises(RelvitError, match="nothing to draw"):
-        viz.patch_gallery({}, 4)
-    with pytest.raises(RelvitError, match="nothing to draw"):
-        viz.border_pair({})
-    with pytest.raises(RelvitError, match=r"\(2, 3, P, P\)"):
-        viz.border_pair({"one": PATCHES[0]})
-    with pytest.raises(RelvitError, match=r"\(49,\)"):
-        viz.patch_gallery({"one": PHOTO}, 4, {"one": torch.zeros(16, dtype=torch.bool)})
-    with pytest.raises(RelvitError, match="at least two"):
-        viz.tokens_and_time({5: 0.1})
-    with pytest.raises(RelvitError, match="7 among them"):
-        viz.tokens_and_time({5: 0.1, 6: 0.2}, compared=7)
 
 
 def test_cell_sizes_show_means_and_percentiles():

@@ -100,9 +100,6 @@ def test_token_rows_put_each_patch_beside_its_numbers(image):
         assert np.mean(thumb.get_extent()[2:]) == pytest.approx(i + 1)  # row 0 is CLS
     assert [text.get_text() for text in ax.texts] == ["CLS", *map(str, range(9))]
     assert len(viz_patches.token_rows(image, tokens[1:], 3).axes[0].texts) == 9
-    for wrong, side in ((tokens[:5], 3), (torch.randn(50, 4), 7)):
-        with pytest.raises(RelvitError, match="with CLS"):
-            viz_patches.token_rows(image, wrong, side)
 
 
 def test_a_pair_matrix_writes_every_entry_where_it_belongs():
@@ -124,10 +121,6 @@ def test_a_pair_matrix_of_values():
     written = {tuple(map(round, text.get_position())): text.get_text() for text in matrix.texts}
     assert written[5, 0] == "0.58" and written[0, 0] == "-1.00" and written[4, 0] == "0.00"  # never "-0.00"
     assert np.allclose(matrix.images[0].get_array(), target)
-    with pytest.raises(RelvitError, match="up to 16"):
-        viz_patches.pair_matrix(spatial_relations(5))
-    with pytest.raises(RelvitError, match=r"\(9, 0\) lies outside"):
-        viz_patches.pair_matrix(target, (9, 0))
 
 
 def test_position_vectors_and_their_angles():
@@ -155,9 +148,6 @@ def test_a_shuffle_moves_patches_and_relations_alike(image):
     assert np.allclose(relations.images[0].get_array(), colours[target])
     assert np.allclose(moved.images[0].get_array(), colours[permuted(target, torch.tensor(P9))])
     assert [label.get_text() for label in moved.get_yticklabels()] == list(map(str, P9))
-    for wrong in ([0] * 9, range(8), range(64)):
-        with pytest.raises(RelvitError, match="p orders the 9 patches"):
-            viz_patches.shuffled(image, 3, list(wrong))
 
 
 def test_guessed_pairs_lie_as_they_do_in_the_image(image):

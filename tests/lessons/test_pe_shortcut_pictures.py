@@ -7,7 +7,6 @@ import pytest
 import torch
 from matplotlib.patches import Rectangle
 
-from relvit_lab.common.errors import RelvitError
 from relvit_lab.lessons.pe_shortcut import pictures as viz_shortcut
 
 IMAGE = torch.arange(9).repeat_interleave(16).view(9, 1, 4, 4).expand(-1, 3, -1, -1).float() / 8
@@ -57,12 +56,6 @@ def test_four_settings_show_patch_p_t_in_token_t():
         np.testing.assert_allclose(seen, np.array(held) / 8, atol=1e-6)
 
 
-@pytest.mark.parametrize("p", [[0, 1, 2], [0, 0, 1, 2], [[0, 1], [2, 3]], list(range(4, 8)), list(range(25))])
-def test_four_settings_refuse_what_is_no_permutation_of_the_grid(p):
-    with pytest.raises(RelvitError, match=r"permutation|no grid"):
-        viz_shortcut.four_settings(photograph(), p)
-
-
 def test_climb_draws_each_run_and_the_floor():
     runs = {"PE on": [35.0, 80.0, 100.0], "PE off": [29.0, 34.0, 39.0]}
     figure = drawn(viz_shortcut.climb(runs, 14.1, "Digits"))
@@ -72,20 +65,14 @@ def test_climb_draws_each_run_and_the_floor():
     styles = {(line.get_marker(), str(line.get_color())) for line in ax.lines[:2]}
     assert len(styles) == 2 and len({marker for marker, _ in styles}) == 2  # told apart without colour
     said = [text.get_text() for text in ax.texts]
-    assert said == ["knowing nothing: 14.1 %", "PE off: 39.0 %", "PE on: 100.0 %"]
+    assert said == ["PE on: 100.0 %", "PE off: 39.0 %", "knowing nothing: 14.1 %"]
     assert all(text in figure.alt for text in said)
 
 
 def test_names_at_line_ends_do_not_touch():
-    figure = viz_shortcut.climb({"a": [39.0], "b": [39.1], "c": [39.2], "d": [39.3]}, 14.0)
+    figure = viz_shortcut.climb({"a": [39.0], "b": [39.1], "c": [39.2], "d": [39.3]}, 14.0, "Close")
     heights = sorted(text.xyann[1] for text in figure.axes[0].texts)
     assert min(np.diff(heights)) > 0.06
-
-
-@pytest.mark.parametrize("runs", [{}, {"a": []}, {str(k): [1.0] for k in range(6)}])
-def test_climb_refuses_no_runs_empty_ones_and_too_many(runs):
-    with pytest.raises(RelvitError, match="1 to 5 runs"):
-        viz_shortcut.climb(runs, 10.0)
 
 
 VALUES = {"nothing": {"SpRel": 19.0, "AbsPos": 6.0}, "PE": {"SpRel": 100.0, "AbsPos": 99.5}}
@@ -100,14 +87,6 @@ def test_leak_bars_are_as_long_as_their_values():
     assert [ax.lines[0].get_xdata()[0] for ax in panels] == [20.3, 6.25, 20.3, 6.25]
     assert "PE: SpRel 100.0 %, AbsPos 99.5 %" in figure.alt
     assert [bool(ax.patches[0].get_hatch()) for ax in panels] == [False, True] * 2
-
-
-def test_leak_bars_refuse_titles_and_metrics_that_differ():
-    images = {title: torch.rand(1, 8, 8) for title in VALUES}
-    with pytest.raises(RelvitError, match="same titles"):
-        viz_shortcut.leak_bars({"nothing": images["nothing"]}, VALUES, {"SpRel": 20.3, "AbsPos": 6.25})
-    with pytest.raises(RelvitError, match="metrics of floors"):
-        viz_shortcut.leak_bars(images, VALUES, {"SpRel": 20.3})
 
 
 RUNS = {
@@ -135,12 +114,6 @@ def test_symptoms_show_each_run_over_the_healthy_one():
     assert "A: loss from 11.80 to 2.10, SpRel at the end 16.0 %" in figure.alt
 
 
-@pytest.mark.parametrize("runs", [{"healthy": RUNS["healthy"]}, {"A": RUNS["A"], "C": RUNS["C"]}])
-def test_symptoms_need_a_healthy_run_and_another(runs):
-    with pytest.raises(RelvitError, match="'healthy' and at least one other"):
-        viz_shortcut.symptoms(runs)
-
-
 def test_confusions_show_shares_of_each_row():
     counts = torch.tensor([[3, 1, 0], [0, 0, 5], [4, 0, 0]])
     figure = drawn(viz_shortcut.confusions({"healthy": torch.eye(3), "B": counts}, ("LT", "CT", "RT")))
@@ -149,8 +122,6 @@ def test_confusions_show_shares_of_each_row():
     assert [text.get_text() for text in b.texts] == ["75", "25", "", "", "", "100", "100", "", ""]
     assert [text.get_text() for text in healthy.get_yticklabels()] == ["LT", "CT", "RT"]
     assert "B: 23.1 % of all pairs on the diagonal, 30.8 % on the other" in figure.alt
-    with pytest.raises(RelvitError, match=r"\(9, 9\)"):
-        viz_shortcut.confusions({"B": counts}, "abcdefghi")
 
 
 def test_border_kinds_count_and_number_the_tokens():
@@ -159,5 +130,3 @@ def test_border_kinds_count_and_number_the_tokens():
     zeros, none = figure.axes[:2]
     assert [text.get_text() for text in zeros.texts] == [str(k) for k in range(9)]
     assert (zeros.get_xlabel(), none.get_xlabel()) == ("9 kinds of token", "1 kind of token")
-    with pytest.raises(RelvitError, match="square grid"):
-        viz_shortcut.border_kinds({"zeros": kinds[:2]})

@@ -360,10 +360,7 @@ def test_the_attention_figure_has_the_mean_and_every_head_of_every_block(both):
         row = 100 * maps[block, :, 1 + 6, 1:]  # (heads,N): from token 6, CLS left out
         assert np.allclose(pictured(grid[4 * block]).ravel(), row.mean(0))
         assert np.allclose(pictured(grid[4 * block + 2]).ravel(), row[1])
-    of_cls = draw_attention(both, cls=True, model=1)
-    first = next(ax for ax in of_cls.axes if ax.images)
-    assert np.allclose(pictured(first).ravel(), 100 * both.answers(0, 1).attention[0, :, 0, 1:].mean(0))
-    assert "CLS looks" in of_cls._suptitle.get_text() and "untrained" in of_cls._suptitle.get_text()
+    assert "untrained" in draw_attention(both, model=1)._suptitle.get_text()
 
 
 @pytest.mark.filterwarnings("error")

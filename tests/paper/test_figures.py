@@ -21,9 +21,9 @@ from relvit_lab.method.relations import RELATION_NAMES, spatial_relations
 from relvit_lab.paper.figures import figure_1 as figure_tokens
 from relvit_lab.paper.figures import figure_3 as figure_mega_patches
 from relvit_lab.paper.figures.draw import FIGURES, FORMATS, render, write_figures
-from relvit_lab.paper.figures.figure_4 import LINE_APART, LOOKS, _apart, shortcut_curves
+from relvit_lab.paper.figures.figure_4 import LINE_APART, LOOKS, shortcut_curves
 from relvit_lab.show.diagram import CREDITS, quiet
-from relvit_lab.show.style import Drawing
+from relvit_lab.show.style import Drawing, apart
 
 ROOT = Path(__file__).parents[2]
 COMMITTED = ROOT / "figures"
@@ -289,6 +289,6 @@ def test_no_settings_and_no_baseline_are_errors():
 @pytest.mark.parametrize("heights", [[50, 50, 50, 50, 50], [0, 0, 1], [100, 99.9, 3], [40, 44, 41], [7]])
 def test_names_are_moved_apart_in_order_and_stay_inside(heights):
     heights, least = np.array(heights, dtype=float), LINE_APART * 100
-    moved = _apart(heights, least, 0, 100)
+    moved = apart(heights, least, 0, 100)
     order = np.argsort(heights, kind="stable")
     assert (np.diff(moved[order]) > least * 0.999).all() and moved.min() >= 0 and moved.max() <= 100

@@ -118,12 +118,12 @@ def test_all_settings_share_budget_data_and_rate():
 def test_what_cannot_be_computed_is_an_error():
     report = Report(RECORDS)
     for expression, says in {
-        "{{acuracy finetuned}}": "did you mean 'accuracy'",
+        "{{sprle finetuned}}": "did you mean 'sprel'",
         "{{table mian}}": "did you mean 'main'",
         "{{shared seed}}": "seed is not the same in all records",
     }.items():
         with pytest.raises(RelvitError, match=says):
             report.render(expression)
     with pytest.raises(RelvitError, match="no record of 'finetuned'"):
-        Report({}).render("{{accuracy finetuned}}")
+        Report({}).render("{{sprel finetuned}}")
     assert plus_minus([1.0, 2.0, 3.0], sign=True) == "+2.0 ± 1.0" and plus_minus([41.26]) == "41.3"

@@ -55,7 +55,7 @@ def test_live_in_a_kernel_has_one_bar_and_one_plot():
         nbformat.v4.new_code_cell("STOPS = False"),
         nbformat.v4.new_code_cell(CELL),
         nbformat.v4.new_code_cell(CELL.replace("if STOPS", "if True")),
-        nbformat.v4.new_code_cell("from relvit_lab.show import viz\nviz.curves([])"),
+        nbformat.v4.new_code_cell("from relvit_lab.show.curves import curves\ncurves([])"),
     ]
     book = nbformat.v4.new_notebook(cells=cells)
     nbclient.NotebookClient(book, kernel_name="python3", timeout=60).execute()

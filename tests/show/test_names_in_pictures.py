@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from matplotlib import font_manager
 
 from relvit_lab.common.readable import readable, readable_names
-from relvit_lab.show import lettering, viz
+from relvit_lab.show import lettering
+from relvit_lab.show.relations import predictions_grid
 from relvit_lab.show.style import Drawing, new_drawing, styled
 
 ODD = [
@@ -57,7 +58,7 @@ def test_a_dollar_is_drawn_as_it_stands_and_powers_of_ten_as_such():
 
 def test_class_names_of_a_grid_of_predictions():
     images, said = np.zeros((2, 3, 8, 8), "uint8"), np.zeros((2, 4, 4), int)
-    viz.predictions_grid(images, said, 2, titles=["$50^{ note $", "caf\udce9"]).png()
+    predictions_grid(images, said, 2, titles=["$50^{ note $", "caf\udce9"]).png()
 
 
 def test_a_font_that_has_the_letters_is_taken_and_else_it_is_said_once(monkeypatch, capsys):

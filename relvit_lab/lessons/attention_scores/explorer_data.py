@@ -136,7 +136,7 @@ def scores_data(image: object = None, model: object = "cifar10_tasks", other: ob
 def with_image(data: ScoresData, image: object = None) -> ScoresData:
     """The same models before another image. Raises RelvitError for what is no image."""
     looks = [as_input(trained, image) for trained in data.models]
-    pixels = as_picture(data.models[0], looks[0][0])
+    pixels = as_picture(data.models[0], looks[0][0])[0]
     return replace(
         data,
         picture=(pixels * 255).round().byte().permute(1, 2, 0).contiguous().numpy(),  # (3,S,S) -> (S,S,3)

@@ -2,10 +2,11 @@
 
 import numpy as np
 from matplotlib.axes import Axes
+from scipy.special import softmax
 
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.lessons.attention_scores.explorer_data import ScoresData
-from relvit_lab.lessons.attention_scores.pictures import _short, softmax
+from relvit_lab.lessons.attention_scores.pictures import _short
 from relvit_lab.lessons.given import whole_between
 from relvit_lab.show.model_input import SHUFFLES
 from relvit_lab.show.own_image import whole
@@ -120,7 +121,7 @@ def seen_from(scores: np.ndarray, kind: str, token: int, score: int) -> tuple[np
         return scores[:, token], softmax(scores[:, token]), None
     column = scores[:, :, token] if scores.ndim == 3 else scores  # (K,N)
     k = min(score, len(column) - 1)
-    return column[k], softmax(column)[k], k
+    return column[k], softmax(column, axis=0)[k], k
 
 
 def _heat(ax: Axes, values: np.ndarray, side: int, token: int | None, title: str, low: float, high: float) -> None:
@@ -133,13 +134,11 @@ def _heat(ax: Axes, values: np.ndarray, side: int, token: int | None, title: str
 
 
 @styled
-def draw_attention(
-    data: ScoresData, token: int | None = None, shuffle: int = 0, model: int = 0, cls: bool = False
-) -> Drawing:
+def draw_attention(data: ScoresData, token: int | None = None, shuffle: int = 0, model: int = 0) -> Drawing:
     """Attention inside the backbone, block by block: how much token j looks at each patch, mean of heads and each head.
 
-    data, token, shuffle: as draw_scores has them. model: which of two. cls: the CLS token looks, not token j. A row has
-    one colour scale, from 0. Raises RelvitError where the backbone has no such maps.
+    data, token, shuffle: as draw_scores has them. model: which of two. A row has one colour scale, from 0. Raises
+    RelvitError where the backbone has no such maps.
     """
     shuffle = whole_between(shuffle, "shuffle", 0, SHUFFLES)
     maps = data.answers(shuffle, model).attention  # (L,heads,T,T)
@@ -148,9 +147,7 @@ def draw_attention(
     side, prefix = data.side, data.prefix(model)
     token = default_anchors(side)[0] if token is None else whole(token, "token")
     _check_anchor(token, side)
-    if cls and not prefix:
-        raise RelvitError("this backbone has no CLS token: leave cls out")
-    rows = maps[:, :, 0 if cls else prefix + token]  # (L,heads,T)
+    rows = maps[:, :, prefix + token]  # (L,heads,T)
     rows = np.concatenate([rows.mean(1, keepdims=True), rows], axis=1)[..., prefix:]  # (L,1+heads,N)
     blocks = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), BLOCKS)).round().astype(int))
     figure = new_drawing(1.9 * rows.shape[1] + 1.0, 1.85 * len(blocks) + 0.5)
@@ -162,17 +159,15 @@ def draw_attention(
                 interpolation="nearest",
             )  # fmt: skip
             bare(ax, side)
-            if not cls:
-                mark_anchor(ax, token, side)
+            mark_anchor(ax, token, side)
         line[0].set_ylabel(f"block {block + 1}")
         figure.colorbar(heat, ax=line, fraction=0.03, aspect=14, pad=0.01).outline.set_visible(False)
     for h, ax in enumerate(axes[0]):
         ax.set_title(f"head {h}" if h else "mean of heads")
-    looks = "CLS" if cls else f"token {token}"
-    figure.suptitle(f"{data.names[model]}: how much {looks} looks at each patch, in %")
+    figure.suptitle(f"{data.names[model]}: how much token {token} looks at each patch, in %")
     figure.alt = (
-        f"Attention of {looks} to the {side} x {side} patches in blocks {', '.join(str(b + 1) for b in blocks)}, the "
-        f"mean of {rows.shape[1] - 1} heads and each head. Largest share: "
+        f"Attention of token {token} to the {side} x {side} patches in blocks "
+        f"{', '.join(str(b + 1) for b in blocks)}, the mean of {rows.shape[1] - 1} heads and each head. Largest share: "
         + ", ".join(f"block {b + 1} {100 * rows[b].max():.1f} %" for b in blocks)
         + "."
     )

@@ -10,8 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
+from scipy.special import softmax
 
-from relvit_lab.common.errors import RelvitError
+from relvit_lab.method.relations import RELATION_NAMES, spatial_relations
 from relvit_lab.show.relations import mark_anchor, show_relations
 from relvit_lab.show.style import (
     BLUE,
@@ -33,25 +34,16 @@ from relvit_lab.show.style import (
     window,
 )
 
-NAMES = ("LT", "CT", "RT", "LC", "CC", "RC", "LB", "CB", "RB")  # relations.RELATION_NAMES, without loading torch
 SERIES = ((BLUE, "o", "-"), (VERMILLION, "s", "--"), (GREEN, "^", "-."), (PURPLE, "D", ":"))  # not by colour alone
-
-
-def softmax(scores: np.ndarray, axis: int = 0) -> np.ndarray:
-    """Shares that sum to 1 along an axis; of the same shape."""
-    powers = np.exp(scores - scores.max(axis, keepdims=True))
-    return powers / powers.sum(axis, keepdims=True)
 
 
 @styled
 def bilinear_form(z, w, i: int, j: int) -> Drawing:
     """Eq. 8 for one K, in numbers: z, W, z^T and z W z^T, with row i, column j and their score framed.
 
-    z: (N, D). w: (D, D). The score is not divided by sqrt(D) here. Raises RelvitError for shapes that do not fit.
+    z: (N, D). w: (D, D). The score is not divided by sqrt(D) here.
     """
     z, w = to_array(z).astype(float), to_array(w).astype(float)
-    if z.ndim != 2 or w.shape != (z.shape[1], z.shape[1]):
-        raise RelvitError(f"z (N, D) and w (D, D) do not fit: {z.shape} and {w.shape}")
     (n, d), scores = z.shape, z @ w @ z.T
     parts = ((z, f"z\n({n}, {d})"), (w, f"W\n({d}, {d})"), (z.T, f"zᵀ\n({d}, {n})"), (scores, f"z W zᵀ\n({n}, {n})"))
     widths = [part.shape[1] for part, _ in parts]
@@ -80,39 +72,27 @@ def _numbers(ax: Axes, values: np.ndarray, title: str) -> None:
 
 
 @styled
-def score_maps(scores, side: int, token: int, image=None, truth=None, probabilities: bool = True) -> Drawing:
+def score_maps(scores, side: int, token: int, image=None) -> Drawing:
     """What the nine scores say from one token j: nine maps over the image, the predictions, and how sure they are.
 
-    scores: (9, N, N), logits of eq. 8. image: (C, H, W), or None for a grid of the patches' numbers. truth: (N, N),
-    eq. 5 where None. probabilities: the maps show the softmax over the nine scores, 0 to 1, else the scores themselves.
-    The maps lie as their classes do: left top in the corner at the left top. Mistakes are crossed.
-    Raises RelvitError for shapes that do not fit the side, and for a token outside the grid.
+    scores: (9, N, N), logits of eq. 8. image: (C, H, W), or None for a grid of the patches' numbers. The
+    maps show the softmax over the nine scores, and lie as their classes do: left top in the corner at the left top.
+    Mistakes are crossed.
     """
-    scores, n = to_array(scores).astype(float), side * side
-    if scores.shape != (9, n, n):
-        raise RelvitError(f"nine scores on a grid of side {side} have the shape (9, {n}, {n}), not {scores.shape}")
-    if not 0 <= token < n:
-        raise RelvitError(f"token {token} lies outside the grid of {side} x {side}: 0 to {n - 1}")
-    if truth is None:
-        from relvit_lab.method.relations import spatial_relations  # late: needs torch
-
-        truth = spatial_relations(side)
-    column = scores[:, :, token].reshape(9, side, side)  # (9,N) -> (9,side,side)
-    shares = softmax(column)
+    column = to_array(scores).astype(float)[:, :, token].reshape(9, side, side)  # (9,N) -> (9,side,side)
+    shares = softmax(column, axis=0)
     said, sure = shares.argmax(0), shares.max(0)
-    wrong = said != to_array(truth)[:, token].reshape(side, side)  # (N,) -> (side,side)
+    wrong = said != spatial_relations(side).numpy()[:, token].reshape(side, side)  # (N,) -> (side,side)
     figure = Drawing(figsize=(9.6, 4.9))  # laid out by hand: twice as fast to draw, for a slider
     _seen(figure.add_axes((0.01, 0.49, 0.21, 0.41)), image, side, token)
     _key(figure.add_axes((0.01, 0.04, 0.21, 0.36)))
-    heat = _nine_maps(
-        figure.add_axes((0.24, 0.02, 0.44, 0.90)), shares if probabilities else column, side, token, probabilities
-    )
-    _bar(figure, heat, (0.69, 0.28, 0.011, 0.52), [0, 0.5, 1] if probabilities else None)
+    heat = _nine_maps(figure.add_axes((0.24, 0.02, 0.44, 0.90)), shares, side, token)
+    _bar(figure, heat, (0.69, 0.28, 0.011, 0.52))
     ax = figure.add_axes((0.755, 0.55, 0.19, 0.37))
     show_relations(ax, said, crossed=wrong)
     mark_anchor(ax, token, side)
     right = int((~wrong).sum())
-    ax.set_title(f"largest of nine: {right} of {n} right")
+    ax.set_title(f"largest of nine: {right} of {side * side} right")
     ax = figure.add_axes((0.755, 0.03, 0.19, 0.37))
     heat = ax.imshow(sure, cmap=HEAT, vmin=0, vmax=1, interpolation="nearest")
     bare(ax, side)
@@ -120,10 +100,10 @@ def score_maps(scores, side: int, token: int, image=None, truth=None, probabilit
     ax.scatter(x, y, marker="x", s=(80 / side) ** 2, linewidths=1.4, c=np.where(sure[wrong] < 0.6, "white", "black"))
     mark_anchor(ax, token, side)
     ax.set_title(f"how sure: {sure.mean():.0%} on average".replace("%", " %"))
-    _bar(figure, heat, (0.953, 0.03, 0.011, 0.37), [0, 0.5, 1])
+    _bar(figure, heat, (0.953, 0.03, 0.011, 0.37))
     figure.alt = (
-        f"Nine score maps seen from patch {token}, one for each relation; {right} of {n} predictions are right, "
-        f"at a mean confidence of {sure.mean():.2f}."
+        f"Nine score maps seen from patch {token}, one for each relation; {right} of {side * side} predictions are "
+        f"right, at a mean confidence of {sure.mean():.2f}."
     )
     return figure
 
@@ -152,19 +132,18 @@ def _key(ax: Axes) -> None:
     ax.text(0.26, 0.5, "mistake", va="center")
 
 
-def _bar(figure: Drawing, heat, place: tuple[float, float, float, float], ticks: list | None) -> None:
-    bar = figure.colorbar(heat, cax=figure.add_axes(place), ticks=ticks)
+def _bar(figure: Drawing, heat, place: tuple[float, float, float, float]) -> None:
+    bar = figure.colorbar(heat, cax=figure.add_axes(place), ticks=[0, 0.5, 1])
     bar.outline.set_visible(False)
 
 
-def _nine_maps(ax: Axes, maps: np.ndarray, side: int, token: int, probabilities: bool) -> AxesImage:
+def _nine_maps(ax: Axes, maps: np.ndarray, side: int, token: int) -> AxesImage:
     """(9, side, side) as a 3 x 3 of heat maps, named, all in one scale. Returns one of them, for a colour bar."""
-    low, high = (0, 1) if probabilities else (maps.min(), maps.max())
     step = side * 1.24
-    for k, name in enumerate(NAMES):
+    for k, name in enumerate(RELATION_NAMES):
         y, x = (step * place for place in divmod(k, 3))
         heat = ax.imshow(
-            maps[k], cmap=HEAT, vmin=low, vmax=high, interpolation="nearest",
+            maps[k], cmap=HEAT, vmin=0, vmax=1, interpolation="nearest",
             extent=(x - 0.5, x + side - 0.5, y + side - 0.5, y - 0.5),
         )  # fmt: skip
         ax.text(x + side / 2 - 0.5, y - 0.5 - 0.03 * side, name, ha="center", va="bottom")
@@ -172,7 +151,7 @@ def _nine_maps(ax: Axes, maps: np.ndarray, side: int, token: int, probabilities:
         frame(ax, (x + column - 0.5, y + row - 0.5), 1, 1, ("white", 3.0), (INK, 1.2))
     end = 2 * step + side - 0.5
     window(ax, (-0.6, end + 0.1), (end + 0.1, -0.5 - 0.2 * side))
-    ax.set_title("softmax over the nine scores of a pair" if probabilities else "the nine scores of a pair")
+    ax.set_title("softmax over the nine scores of a pair")
     return heat
 
 
@@ -227,11 +206,8 @@ def calibration(confidence, right, bins: int = 10, title: str = "") -> Drawing:
 
     confidence: any shape, in [0, 1]. right: of that shape, bool. Bins that hold less than half a percent of the
     predictions have no point: a share of a handful says nothing.
-    Raises RelvitError where the shapes differ or there is nothing.
     """
     confidence, right = to_array(confidence).ravel().astype(float), to_array(right).ravel().astype(float)
-    if confidence.shape != right.shape or not confidence.size:
-        raise RelvitError(f"{confidence.size} confidences and {right.size} verdicts: one each is needed, and some")
     of = np.minimum((confidence * bins).astype(int), bins - 1)
     count = np.bincount(of, minlength=bins)
     there = count >= max(1, 0.005 * count.sum())
@@ -259,16 +235,10 @@ def confusions(truth, said, title: str = "") -> Drawing:
     """For each of the nine true relations, laid out like them, how often each of the nine was said, in %.
 
     truth, said: integers 0..8 of one shape (truth may have fewer dimensions in front). In each compass the true
-    relation is framed. Raises RelvitError for shapes that do not fit.
+    relation is framed.
     """
     said = to_array(said).astype(int)
-    try:
-        truth = np.broadcast_to(to_array(truth).astype(int), said.shape)
-    except ValueError:
-        raise RelvitError(
-            f"true relations {to_array(truth).shape} do not fit those that were said {said.shape}"
-        ) from None
-    counts = np.bincount((9 * truth + said).ravel(), minlength=81).reshape(9, 9)  # [truth, said]
+    counts = np.bincount((9 * to_array(truth).astype(int) + said).ravel(), minlength=81).reshape(9, 9)  # [truth, said]
     shares = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
     figure = new_drawing(7.4, 7.0)
     axes = figure.subplots(3, 3)
@@ -280,12 +250,12 @@ def confusions(truth, said, title: str = "") -> Drawing:
             ink = "white" if shares[k, other] < 40 else "black"
             ax.text(x, y, f"{shares[k, other]:.0f}", ha="center", va="center", color=ink, fontsize=11)
         mark_anchor(ax, k, 3)
-        ax.set_title(f"true: {NAMES[k]}")
+        ax.set_title(f"true: {RELATION_NAMES[k]}")
     figure.colorbar(heat, ax=axes, ticks=[0, 5, 20, 50, 100], shrink=0.6, label="said, % of these pairs")
     figure.suptitle(title or "When this is true, what is said?")
     figure.alt = "What is said for each true relation, in %. " + "; ".join(
-        f"{NAMES[k]}: right {shares[k, k]:.0f}, most often confused with {NAMES[_largest_other(shares[k], k)]}"
-        for k in range(9)
+        f"{name}: right {shares[k, k]:.0f}, most often confused with {RELATION_NAMES[_largest_other(shares[k], k)]}"
+        for k, name in enumerate(RELATION_NAMES)
     )
     return figure
 
@@ -307,10 +277,6 @@ def shuffle_test(rows: Mapping[str, tuple], p) -> Drawing:
     words = []
     for row, (name, pair) in zip(axes, rows.items()):
         plain, shuffled = (to_array(part).astype(float) for part in pair)
-        if plain.shape != (len(p), len(p)) or shuffled.shape != plain.shape:
-            raise RelvitError(
-                f"scores of {len(p)} tokens are ({len(p)}, {len(p)}), not {plain.shape}, {shuffled.shape}"
-            )
         expected = plain[p][:, p]
         low, high = plain.min(), plain.max()
         for ax, values in zip(row, (plain, shuffled, expected)):

@@ -6,13 +6,13 @@ const STYLE =
 function render({ model, el }) {
   const side = model.get("side"), last = side * side - 1;
   const input = control("input", { type: "range", min: 0, max: model.get("count") - 1, step: 1,
-    "aria-label": model.get("label"), style: "width:22em;max-width:60%;margin:.3em 0" }, () => choose(Number(input.value)));
+    "aria-label": "token j", style: "width:22em;max-width:60%;margin:.3em 0" }, () => choose(Number(input.value)));
   const value = element("output", { style: "font-variant-numeric:tabular-nums;min-width:9em" });
   const image = element("img", { style: "display:block;max-width:100%;height:auto;background:#FFFFFF" });
   const box = element("div", { class: "relvit-token-slider", style: "max-width:100%;font-size:14px" },
     element("style", {}, STYLE),
     element("label", { style: "display:flex;align-items:center;gap:.8em;padding:.3em .4em" },
-      `${model.get("label")} `, input, value), image);
+      "token j ", input, value), image);
   box.dataset.lmSuppressShortcuts = "true"; // else JupyterLab takes the arrow keys: it moves among cells and headings
   el.append(box);
 

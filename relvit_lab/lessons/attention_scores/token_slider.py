@@ -12,8 +12,8 @@ from relvit_lab.show.style import Drawing
 class TokenSlider(Widget):
     """draw(token) -> Drawing, for token 0..count-1; drawn anew by the kernel whenever another token is chosen.
 
-    token: the one shown first. label: what the slider is for, shown beside it. side: of the grid; the arrow keys up and
-    down then move by a row, left and right by a column. Raises RelvitError for a token outside.
+    token: the one shown first. side: of the grid; the arrow keys up and down then move by a row, left and right by a
+    column. Raises RelvitError for a token outside.
     """
 
     _esm = script(__file__, "token_slider.js")
@@ -21,18 +21,17 @@ class TokenSlider(Widget):
     count = traitlets.Int().tag(sync=True)
     side = traitlets.Int(1).tag(sync=True)
     token = traitlets.Int(0).tag(sync=True)
-    label = traitlets.Unicode().tag(sync=True)
     picture = traitlets.Bytes().tag(sync=True)
     alt = traitlets.Unicode().tag(sync=True)
     # of all tokens, for a page without a kernel, else empty: see carry()
     pictures = traitlets.List(traitlets.Bytes()).tag(sync=True)
     alts = traitlets.List(traitlets.Unicode()).tag(sync=True)
 
-    def __init__(self, draw: Callable[[int], Drawing], side: int, token: int = 0, label: str = "token j"):
+    def __init__(self, draw: Callable[[int], Drawing], side: int, token: int = 0):
         if not 0 <= token < side * side:
             raise RelvitError(f"token {token} lies outside the grid of {side} x {side}: 0 to {side * side - 1}")
         self._draw = draw
-        super().__init__(count=side * side, side=side, token=token, label=label)
+        super().__init__(count=side * side, side=side, token=token)
         self._redraw()
         self.observe(self._redraw, "token")
 
@@ -49,7 +48,7 @@ class TokenSlider(Widget):
             self.alts = [drawing.alt for drawing in drawings]
 
     def in_words(self) -> str:
-        return f"(a slider: {self.label} = {self.token}) {self.alt}"
+        return f"(a slider: token j = {self.token}) {self.alt}"
 
     def still_picture(self) -> Drawing:
         return self._draw(self.token)

@@ -5,7 +5,6 @@ has no kernel: carry() gives it the cells of some seeds along.
 """
 
 import dataclasses
-import io
 import itertools
 
 import numpy as np
@@ -20,6 +19,8 @@ from relvit_lab.lessons.mega_patches.explorer_figure import (
     mega_patches_figure,
 )
 from relvit_lab.method.augment import window_side
+from relvit_lab.method.patches import unpatchify
+from relvit_lab.show.model_input import png
 from relvit_lab.show.still import Widget, script
 from relvit_lab.show.style import Drawing
 
@@ -44,7 +45,7 @@ class MegaPatchesExplorer(Widget):
         self.data = data
         super().__init__(
             about={
-                "picture": _png(data.image), "side": data.side, "patch": data.patch, "note": data.note,
+                "picture": png(_picture(data.image)), "side": data.side, "patch": data.patch, "note": data.note,
                 "window": window_side(data.patch),
             },
             asked={
@@ -80,8 +81,8 @@ class MegaPatchesExplorer(Widget):
         sheets, changes = [], []
         for seed in seeds:
             tiles = [[self._cut(m, seed, shared_cuts=shared, **on) for on in flags] for shared in (False, True)]
-            rows = [np.concatenate([_side_by_side(tile) for tile in row], axis=2) for row in tiles]
-            sheets.append(_png(np.concatenate(rows, axis=1)))  # (3, 2*M*P, 8*M*P)
+            rows = [np.concatenate([_side_by_side(tile) for tile in row], axis=1) for row in tiles]
+            sheets.append(png(np.concatenate(rows)))  # (2*M*P, 8*M*P, 3)
             changes.append([list(tile.changes) for tile in tiles[0]])
         cuts = {str(k): [self._cut(k, seed).cuts.tolist() for seed in seeds] for k in range(1, side + 1)}
         self.carried = {"seeds": seeds, "m": m, "cuts": cuts, "sheets": sheets, "changes": changes}
@@ -104,7 +105,7 @@ class MegaPatchesExplorer(Widget):
 def _answer(data: MegaPatches, number: int) -> dict:
     m, p = data.m, data.patch
     rgba = np.full((m * p, m * p, 4), 255, dtype=np.uint8)
-    rgba[..., :3] = (_side_by_side(data).transpose(1, 2, 0) * 255).round()  # (3,M*P,M*P) -> (M*P,M*P,3)
+    rgba[..., :3] = _side_by_side(data)
     return {
         "number": number, "m": m, "cuts": data.cuts.tolist(), "changes": list(data.changes), "cells": rgba.tobytes(),
         "error": "",
@@ -112,18 +113,13 @@ def _answer(data: MegaPatches, number: int) -> dict:
 
 
 def _side_by_side(data: MegaPatches) -> np.ndarray:
-    """The cells as one image, (3, M*P, M*P) float32 in [0, 1]."""
-    m, p = data.m, data.patch
-    return data.cells.reshape(m, m, 3, p, p).transpose(2, 0, 3, 1, 4).reshape(3, m * p, m * p)  # -> (3,M,P,M,P)
+    """The cells as one image, (M*P, M*P, 3) uint8."""
+    return _picture(unpatchify(torch.from_numpy(data.cells)[None])[0].numpy())  # (N,3,P,P) -> (3,M*P,M*P)
 
 
-def _png(image: np.ndarray) -> bytes:
-    """(3, H, W) float in [0, 1] as a PNG file's bytes."""
-    from PIL import Image
-
-    data = io.BytesIO()
-    Image.fromarray((image.transpose(1, 2, 0) * 255).round().astype(np.uint8)).save(data, "PNG")  # -> (H,W,3)
-    return data.getvalue()
+def _picture(image: np.ndarray) -> np.ndarray:
+    """(3, H, W) float in [0, 1] -> (H, W, 3) uint8."""
+    return (image.transpose(1, 2, 0) * 255).round().astype(np.uint8)
 
 
 def explore_mega_patches(image: object = None, patch: int = 16, m: int = 5, seed: int = 0) -> MegaPatchesExplorer:

@@ -6,9 +6,14 @@
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 
 from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.randomness import generator
+from relvit_lab.method.augment import apply_patch_changes, draw_patch_changes
+from relvit_lab.method.patches import mega_patches, patchify
+from relvit_lab.show.own_image import square_image, whole
 from relvit_lab.show.style import INK, Drawing, frame, new_drawing, show_picture, styled, window
 
 GAP = 0.12  # between cells, in cells
@@ -77,11 +82,6 @@ def cut_into_mega_patches(
     crop, jitter, grey: section 4.1's patch augmentation of the cells, part by part; the same seed gives the same
     parameters whichever parts are on. Raises RelvitError for images, M and cuts that do not fit.
     """
-    from relvit_lab.common.randomness import generator
-    from relvit_lab.method.augment import apply_patch_changes, draw_patch_changes  # late: these need torch
-    from relvit_lab.method.patches import mega_patches, patchify
-    from relvit_lab.show.own_image import square_image, whole
-
     patch, m, seed = whole(patch, "patch"), whole(m, "M"), whole(seed, "seed")
     square = square_image(image, patch)
     resized, cuts = mega_patches(
@@ -113,8 +113,6 @@ def cut_into_mega_patches(
 
 
 def _as_cuts(cuts: object):
-    import torch
-
     try:
         cuts = torch.as_tensor(np.asarray(cuts))
     except (TypeError, ValueError):

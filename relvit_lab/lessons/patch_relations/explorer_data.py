@@ -65,7 +65,7 @@ def relations_data(
         side = pixels.shape[-1] // patch
     else:
         seen, note = as_input(trained, image)
-        pixels, side = as_picture(trained, seen), trained.model.side
+        pixels, side = as_picture(trained, seen)[0], trained.model.side
         own_patch = pixels.shape[-1] // side
         if patch not in (None, own_patch):
             raise RelvitError(f"this model has patches of {own_patch} pixels, not {patch!r}: leave patch out")

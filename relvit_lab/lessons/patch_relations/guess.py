@@ -13,17 +13,15 @@ from relvit_lab.common.table import Table
 from relvit_lab.lessons.given import whole_between
 from relvit_lab.lessons.patch_relations.pictures import guessed_pairs
 from relvit_lab.method.relations import RELATION_NAMES, spatial_relations
-from relvit_lab.show.model_input import as_trained, png
+from relvit_lab.show import task_views
+from relvit_lab.show.model_input import as_picture, as_trained, png
 from relvit_lab.show.own_image import USUAL, square_image, whole
 from relvit_lab.show.photographs import photograph
 from relvit_lab.show.still import Widget, script
 from relvit_lab.show.style import Drawing
 
 LEVELS = {"any": "any two patches", "near": "neighbours"}
-WORDS = (
-    "left top of", "above", "right top of", "left of", "on", "right of", "left bottom of", "below", "right bottom of",
-)  # fmt: skip
-"""The classes of eq. 5 in words: patch i lies WORDS[class] patch j."""
+WORDS = tuple(map(str.lower, task_views.WORDS))
 
 
 @dataclass(frozen=True)
@@ -77,12 +75,13 @@ class Score:
         return rows
 
     def __repr__(self) -> str:
-        lines = [["who", *LEVELS.values()], *self.rows()]
-        wide = [max(len(line[k]) for line in lines) for k in range(len(LEVELS) + 1)]
-        return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(line, wide)).rstrip() for line in lines)
+        return repr(self._table())
 
     def _repr_html_(self) -> str:
-        return Table(("who", *LEVELS.values()), tuple(map(tuple, self.rows())))._repr_html_()
+        return self._table()._repr_html_()
+
+    def _table(self) -> Table:
+        return Table(("who", *LEVELS.values()), tuple(map(tuple, self.rows())))
 
 
 class Guess(Widget):
@@ -227,8 +226,7 @@ def _model_says(trained, pixels: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
     """The model's relations (N, N), and the image as it sees it, (S', S', 3) uint8."""
     seen = trained.transform(pixels)  # (1,3,S',S')
     said = trained.model.predictions(seen, "sprel")[0].numpy()
-    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (trained.pipeline.mean, trained.pipeline.std))
-    coarse = ((seen[0] * std + mean).clamp(0, 1) * 255).round().byte()
+    coarse = (as_picture(trained, seen)[0] * 255).round().byte()
     return said, coarse.permute(1, 2, 0).contiguous().numpy()
 
 

@@ -1,12 +1,11 @@
 """§4.1 in pictures: where the tokens of each backbone come from, Swin's windows, and which places can be read."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from relvit_lab.common.errors import RelvitError
 from relvit_lab.lessons.pe_shortcut.backbone_leaks import STEPS, reach, sources, zeros
 from relvit_lab.show.style import (
     BLUE,
@@ -28,26 +27,22 @@ from relvit_lab.show.style import (
 MARGIN = 24  # pixels shown around the image: what the windows find there is zero
 SWIN_STAGES = ((4, 56), (8, 28), (16, 14), (32, 7))  # pixels and number of tokens a side, after each merging
 WINDOW, SHIFT = 7, 3  # of Swin-T, in tokens
+PIXEL = (104, 72)  # (y, x)
 
 
 @styled
-def token_sources(image, places: Sequence[tuple[int, int]] = ((3, 3), (0, 0))) -> Drawing:
-    """For each backbone, the pixels that a token of the tasks' 7 x 7 holds before any attention; a row for each place.
+def token_sources(image) -> Drawing:
+    """For each backbone, the pixels that a token of the tasks' 7 x 7 holds before any attention.
 
-    image: (3, 224, 224) uint8 or float in [0, 1]. places: (row, column) of the tokens. The stronger a pixel shows, the
-    more often it enters; the hatched surround stands for the zeros that windows find outside. Raises RelvitError for an
-    image of another size.
+    Above a token in the middle, below one in the corner. image: (3, 224, 224) uint8 or float in [0, 1]. The
+    stronger a pixel shows, the more often it enters; the hatched surround stands for the zeros that windows find there.
     """
     picture = to_picture(image)
     side = len(picture)
-    if picture.shape[:2] != (224, 224):
-        raise RelvitError(
-            f"the three backbones are shown on 224 x 224 pixels, not {picture.shape[0]} x {picture.shape[1]}"
-        )
-    figure = new_drawing(11.4, 4.05 * len(places) + 0.4)
-    axes = figure.subplots(len(places), len(STEPS), squeeze=False)
+    figure = new_drawing(11.4, 8.5)
+    axes = figure.subplots(2, len(STEPS))
     said = []
-    for row, (y, x) in zip(axes, places):
+    for row, (y, x) in zip(axes, ((3, 3), (0, 0))):
         for ax, (name, steps) in zip(row, STEPS.items()):
             shares = sources(steps, side)
             share = np.outer(to_array(shares[y]), to_array(shares[x]))  # (n,side) -> (side) (side) -> (side,side)
@@ -86,15 +81,12 @@ def _with_surround(ax: Axes, picture: np.ndarray, share: np.ndarray) -> None:
 
 
 @styled
-def swin_windows(image, place: tuple[int, int] = (104, 72)) -> Drawing:
+def swin_windows(image) -> Drawing:
     """Swin-T's four stages on one image: its tokens, its windows, and the windows shifted by three tokens.
 
-    image: (3, 224, 224). place: a pixel (y, x); its token, its window and its shifted window are marked. Raises
-    RelvitError for an image of another size.
+    image: (3, 224, 224). The token of PIXEL, its window and its shifted window are marked.
     """
     picture = to_picture(image)
-    if picture.shape[:2] != (224, 224):
-        raise RelvitError(f"Swin-T is shown on 224 x 224 pixels, not {picture.shape[0]} x {picture.shape[1]}")
     figure = new_drawing(13.2, 4.1)
     said = []
     for stage, (ax, (pixels, tokens)) in enumerate(zip(figure.subplots(1, 4), SWIN_STAGES), start=1):
@@ -102,8 +94,8 @@ def swin_windows(image, place: tuple[int, int] = (104, 72)) -> Drawing:
         for at in range(0, 225, WINDOW * pixels):
             for line in (([at, at], [0, 224]), ([0, 224], [at, at])):
                 ax.plot(*line, color=INK, linewidth=1.0)
-        token = [at // pixels * pixels for at in place]
-        windows = [_window(place, pixels, 0), *([_window(place, pixels, SHIFT)] if tokens > WINDOW else [])]
+        token = [at // pixels * pixels for at in PIXEL]
+        windows = [_window(pixels, 0), *([_window(pixels, SHIFT)] if tokens > WINDOW else [])]
         for spans, colour, style in zip(windows, (BLUE, VERMILLION), ("-", (0, (3, 1.5)))):
             (top, bottom), (left, right) = spans
             frame(ax, (left, top), right - left, bottom - top, ("white", 6.0))
@@ -123,10 +115,10 @@ def swin_windows(image, place: tuple[int, int] = (104, 72)) -> Drawing:
     return figure
 
 
-def _window(place: tuple[int, int], pixels: int, shift: int) -> list[tuple[int, int]]:
-    """The pixels [first, end) that the window around a pixel spans, down and across; cut off at the image's border."""
+def _window(pixels: int, shift: int) -> list[tuple[int, int]]:
+    """The pixels [first, end) that the window around PIXEL spans, down and across; cut off at the image's border."""
     spans = []
-    for at in place:
+    for at in PIXEL:
         first = ((at // pixels - shift) // WINDOW * WINDOW + shift) * pixels
         spans.append((max(0, first), min(224, first + WINDOW * pixels)))
     return spans
@@ -137,11 +129,9 @@ def place_maps(examples: Mapping[str, object], maps: Mapping[str, Mapping[str, o
     """How often a token's place was read off it, on the grid: a row for each kind of image, a column for each backbone.
 
     examples: an image (C, H, W) by kind. maps: for each kind {title of a backbone: (side, side), in %}; each square is
-    a place, and its mean stands below. Raises RelvitError where kinds or titles differ.
+    a place, and its mean stands below.
     """
-    titles = list(next(iter(maps.values()), ()))
-    if not titles or list(examples) != list(maps) or any(list(row) != titles for row in maps.values()):
-        raise RelvitError("examples and maps have the same kinds, and every kind the same backbones")
+    titles = list(next(iter(maps.values())))
     figure = new_drawing(2.0 * len(titles) + 2.6, 2.5 * len(maps) + 0.5)
     axes = figure.subplots(len(maps), 1 + len(titles), squeeze=False, width_ratios=[0.8] + [1] * len(titles))
     said = []

@@ -10,7 +10,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyBboxPatch, Rectangle
 
-from relvit_lab.common.errors import RelvitError
 from relvit_lab.show.style import (
     BLUE,
     GREEN,
@@ -20,8 +19,10 @@ from relvit_lab.show.style import (
     VERMILLION,
     Drawing,
     bare,
-    dark,
+    cut,
     frame,
+    joined,
+    name_ends,
     new_drawing,
     show_picture,
     styled,
@@ -42,22 +43,17 @@ def four_settings(image, p: Sequence[int]) -> Drawing:
     image: (C, H, W), its sides divisible by the grid's side. p: (N,), N a square: shuffled, token t holds patch p[t].
     In each token the white tag at the left top is what E_pos says (t), the dark one at the right bottom the place that
     the labels are computed from. A thick frame marks tokens whose PE gives the label away.
-    Raises RelvitError where p is no permutation of a square grid, or does not fit the image.
     """
     p = to_array(p).astype(int)
     side = math.isqrt(p.size)
-    if p.ndim != 1 or side * side != p.size or sorted(p.tolist()) != list(range(p.size)):
-        raise RelvitError("p is a permutation of the patches of a square grid: (N,), each of 0..N-1 once")
     picture = to_picture(image)
-    if picture.shape[0] % side or picture.shape[1] % side:
-        raise RelvitError(f"an image of {picture.shape[0]} x {picture.shape[1]} has no grid of {side} x {side} patches")
     figure = new_drawing(12.6, 4.1)
     axes = figure.subplots(1, 4)
     places, told = np.arange(p.size), []
     for ax, name in zip(axes, FOUR):
         held = p if name.endswith(", shuffle") else places
         embedded = name.startswith("PE on")
-        show_picture(ax, _rearranged(picture, held, side), side)
+        show_picture(ax, joined(cut(picture, side)[held]), side)
         given = embedded & (held == places)
         for t in range(p.size):
             _token(ax, *divmod(t, side), said=str(t) if embedded else "", label=str(held[t]), given=bool(given[t]))
@@ -76,15 +72,6 @@ def four_settings(image, p: Sequence[int]) -> Drawing:
     return figure
 
 
-def _rearranged(picture: np.ndarray, held: np.ndarray, side: int) -> np.ndarray:
-    """The picture (H, W, 3) in which place t shows patch held[t]."""
-    height, width, _ = picture.shape
-    h, w = height // side, width // side
-    patches = picture.reshape(side, h, side, w, 3).transpose(0, 2, 1, 3, 4).reshape(-1, h, w, 3)  # (N,h,w,3)
-    patches = patches[held]
-    return patches.reshape(side, side, h, w, 3).transpose(0, 2, 1, 3, 4).reshape(height, width, 3)
-
-
 def _token(ax: Axes, y: int, x: int, said: str, label: str, given: bool) -> None:
     frame(ax, (x - 0.5, y - 0.5), 1, 1, ("white", 2.5))
     if given:
@@ -98,16 +85,11 @@ def _token(ax: Axes, y: int, x: int, said: str, label: str, given: bool) -> None
 
 
 @styled
-def climb(
-    series: Mapping[str, Sequence[float]], floor: float, title: str = "", what: str = "SpRel accuracy"
-) -> Drawing:
-    """A metric in % by epoch for a few runs (at most five), each named at the end of its line.
+def climb(series: Mapping[str, Sequence[float]], floor: float, title: str) -> Drawing:
+    """SpRel accuracy in % by epoch for a few runs (at most five), each named at the end of its line.
 
     series: values after epoch 1, 2, ... by name. floor: in %, the dotted line: what knowing nothing gives.
-    Raises RelvitError for no runs, more than five, or one without values.
     """
-    if not 0 < len(series) <= len(SERIES) or not all(len(values) for values in series.values()):
-        raise RelvitError(f"1 to {len(SERIES)} runs, each with a value for every epoch, not {len(series)}")
     figure = new_drawing(8.6, 4.2)
     ax = figure.subplots()
     longest = max(map(len, series.values()))
@@ -119,27 +101,14 @@ def climb(
         ends.append((float(values[-1]), f"{name}: {values[-1]:.1f} %", colour))
     ax.axhline(floor, color=INK, linestyle=(0, (1, 2)), linewidth=1.5)
     ends.append((floor, f"knowing nothing: {floor:.1f} %", INK))
-    ax.set(xlim=(1, max(longest, 2)), ylim=(0, 103), xlabel="epoch", ylabel=f"{what}, %")
+    ax.set(xlim=(1, max(longest, 2)), ylim=(0, 103), xlabel="epoch", ylabel="SpRel accuracy, %")
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.grid(axis="y", color="#E4E4E4", linewidth=0.8)
     ax.set_title(title, loc="left")
-    _names_at_the_end(ax, ends, apart=0.065)
+    name_ends(ax, ends, 0.065)
     said = "; ".join(text for _, text, _ in ends)
-    figure.alt = f"{title + '. ' if title else ''}{what} by epoch, at the end: {said}."
+    figure.alt = f"{title}. SpRel accuracy by epoch, at the end: {said}."
     return figure
-
-
-def _names_at_the_end(ax: Axes, ends: Sequence[tuple[float, str, str]], apart: float) -> None:
-    """A name right of the axes at each height, moved up where two would touch."""
-    low, high = ax.get_ylim()
-    last = -1.0
-    for value, text, colour in sorted(ends):
-        at = (value - low) / (high - low)
-        last = max(at, last + apart)
-        ax.annotate(
-            text, xy=(1, at), xytext=(1.05, last), xycoords="axes fraction", textcoords="axes fraction", va="center",
-            color=dark(colour), arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.9, "relpos": (0, 0.5)},
-        )  # fmt: skip
 
 
 @styled
@@ -149,10 +118,8 @@ def leak_bars(
     """What was learnt about position from images that hold nothing: an example of each kind, and bars beside it.
 
     images: (C, H, W) by the leak's title. values: for each title {"SpRel": %, "AbsPos": %}. floors: for each metric
-    what knowing nothing of the place gives, in %: a dotted line. Raises RelvitError where titles or metrics differ.
+    what knowing nothing of the place gives, in %: a dotted line.
     """
-    if list(images) != list(values) or any(list(row) != list(floors) for row in values.values()):
-        raise RelvitError("images and values have the same titles, and every row the metrics of floors")
     rows, metrics = len(images), list(floors)
     figure = new_drawing(10.2, 0.95 * rows + 0.9)
     axes = figure.subplots(rows, 1 + len(metrics), squeeze=False, width_ratios=[0.26] + [1] * len(metrics))
@@ -174,21 +141,19 @@ def leak_bars(
 
 
 @styled
-def symptoms(runs: Mapping[str, Mapping[str, object]], healthy: str = "healthy") -> Drawing:
+def symptoms(runs: Mapping[str, Mapping[str, object]]) -> Drawing:
     """The curves of runs that went wrong, each beside those of a healthy one: training loss above, accuracy below.
 
     runs: by name {"loss": values by epoch, "sprel": values in % by epoch, "floor": %, what knowing nothing gives}; one
-    of the names is `healthy`, drawn in grey in every panel. Raises RelvitError where there is no such run, or no other.
+    of the names is "healthy", drawn in grey in every panel.
     """
-    if healthy not in runs or len(runs) < 2:
-        raise RelvitError(f"a run named '{healthy}' and at least one other are needed")
-    others = [name for name in runs if name != healthy]
+    others = [name for name in runs if name != "healthy"]
     figure = new_drawing(3.05 * len(others) + 0.5, 5.4)
     axes = figure.subplots(2, len(others), squeeze=False, sharex=True, sharey="row")
     top = max(max(run["loss"]) for run in runs.values())
     for column, name in zip(axes.T, others):
         for ax, key in zip(column, ("loss", "sprel")):
-            looks = {healthy: {"color": "#BBBBBB", "linewidth": 5}, name: {"color": VERMILLION, "marker": "o"}}
+            looks = {"healthy": {"color": "#BBBBBB", "linewidth": 5}, name: {"color": VERMILLION, "marker": "o"}}
             for run, look in looks.items():
                 values = list(runs[run][key])
                 ax.plot(range(1, len(values) + 1), values, markersize=4, **look)
@@ -214,7 +179,7 @@ def symptoms(runs: Mapping[str, Mapping[str, object]], healthy: str = "healthy")
     figure.alt = "Runs that went wrong beside a healthy one. " + "; ".join(
         f"{name}: loss from {runs[name]['loss'][0]:.2f} to {runs[name]['loss'][-1]:.2f}, "
         f"SpRel at the end {runs[name]['sprel'][-1]:.1f} %"
-        for name in (healthy, *others)
+        for name in ("healthy", *others)
     )  # fmt: skip
     return figure
 
@@ -224,7 +189,7 @@ def confusions(counts: Mapping[str, object], names: Sequence[str]) -> Drawing:
     """Which answer is given where which is right: a square of shares for each run, true classes down, answers across.
 
     counts: (K, K) whole numbers by the run's name, [true, said]; each row is shown as shares of its sum. names: of
-    the K classes. The diagonal, which is right, is framed. Raises RelvitError for other shapes.
+    the K classes. The diagonal, which is right, is framed.
     """
     k = len(names)
     figure = new_drawing(4.1 * len(counts) + 0.9, 4.3)
@@ -232,8 +197,6 @@ def confusions(counts: Mapping[str, object], names: Sequence[str]) -> Drawing:
     said = []
     for ax, (title, table) in zip(axes, counts.items()):
         table = to_array(table).astype(float)
-        if table.shape != (k, k):
-            raise RelvitError(f"counts of {k} classes have the shape ({k}, {k}), not {table.shape}")
         shares = 100 * table / np.maximum(table.sum(1, keepdims=True), 1)
         heat = ax.imshow(shares, cmap="Greys", vmin=0, vmax=100, interpolation="nearest")
         for (y, x), share in np.ndenumerate(shares):
@@ -257,15 +220,12 @@ def confusions(counts: Mapping[str, object], names: Sequence[str]) -> Drawing:
 def border_kinds(images: Mapping[str, object]) -> Drawing:
     """How many kinds of token a blank image gives: more than one where windows reach into zeros around it.
 
-    images: kinds (side, side), whole numbers from 0, by title: tokens of one number hold the same. Raises RelvitError
-    for kinds that are not square.
+    images: kinds (side, side), whole numbers from 0, by title: tokens of one number hold the same.
     """
     figure = new_drawing(3.4 * len(images) + 0.6, 3.7)
     said = []
     for ax, (title, kinds) in zip(np.atleast_1d(figure.subplots(1, len(images))), images.items()):
         kinds = to_array(kinds)
-        if kinds.ndim != 2 or kinds.shape[0] != kinds.shape[1]:
-            raise RelvitError(f"kinds of tokens lie on a square grid, not {kinds.shape}")
         count, side = len(np.unique(kinds)), len(kinds)
         ax.imshow(kinds, cmap="viridis", vmin=0, vmax=max(count - 1, 1), interpolation="nearest")
         bare(ax, side)

@@ -23,7 +23,7 @@ from relvit_lab.paper.records.store import read_records
 from relvit_lab.show.diagram import CREDITS, DPI
 from relvit_lab.show.photographs import photograph
 from relvit_lab.show.relations import mark_anchor, show_relations
-from relvit_lab.show.style import HEAT, STYLE, Drawing, bare, ink_on, new_drawing, show_picture, styled
+from relvit_lab.show.style import HEAT, STYLE, Drawing, bare, grid, ink_on, new_drawing, show_picture, styled
 
 SIDE, ANCHOR = 7, 3 * 7 + 2
 
@@ -35,13 +35,12 @@ def four_targets() -> Drawing:
     picture = figure.subplots(1, 5)
     first, *rest = picture
     show_picture(first, photograph(), SIDE)
-    first.hlines(np.arange(SIDE - 1) + 0.5, -0.5, SIDE - 0.5, color="white", linewidth=1)
-    first.vlines(np.arange(SIDE - 1) + 0.5, -0.5, SIDE - 0.5, color="white", linewidth=1)
-    grid = (SIDE, SIDE)
-    show_relations(rest[0], spatial_relations(SIDE)[:, ANCHOR].reshape(grid).numpy())  # (N,) -> (side,side)
+    grid(first, SIDE, 1)
+    shape = (SIDE, SIDE)
+    show_relations(rest[0], spatial_relations(SIDE)[:, ANCHOR].reshape(shape).numpy())  # (N,) -> (side,side)
     for ax, target in ((rest[1], distances(SIDE)), (rest[2], angles(SIDE))):
-        _heat(ax, target[:, ANCHOR].reshape(grid).numpy())
-    _numbers(rest[3], absolute_positions(SIDE).reshape(grid).numpy())
+        _heat(ax, target[:, ANCHOR].reshape(shape).numpy())
+    _numbers(rest[3], absolute_positions(SIDE).reshape(shape).numpy())
     titles = ("49 patches", "SpRel: on which side?", "Dist: how far?", "Ang: at what angle?", "AbsPos: which place?")
     for ax, title in zip(picture, titles):
         ax.set_title(title)

@@ -11,7 +11,7 @@ from relvit_lab.paper.records import whole
 from relvit_lab.paper.records.comparisons import available, shortcut_series
 from relvit_lab.paper.records.results import Results
 from relvit_lab.paper.records.store import Record, read_records
-from relvit_lab.show.style import BLACK, BLUE, GREEN, ORANGE, VERMILLION, Drawing, dark, new_drawing, styled
+from relvit_lab.show.style import BLACK, BLUE, GREEN, ORANGE, VERMILLION, Drawing, apart, dark, new_drawing, styled
 
 LOOKS = {
     "PE": {"color": VERMILLION, "linestyle": (0, (7, 1.5, 1.5, 1.5)), "marker": "X", "linewidth": 2.4},
@@ -39,10 +39,13 @@ def shortcut_figure(records: Mapping[str, Record] | None = None) -> Drawing:
         report, scale = Results(records), "CIFAR-10 at laptop scale"
     runs = report.find("pe_on")
     e, seeds = runs[0]["experiment"], ", ".join(str(run["experiment"]["seed"]) for run in runs)
+    lines = f"Lines are means over seeds {seeds}, bands reach from the lowest to the highest."
+    if len(runs) == 1:
+        lines = f"A line is one run, of seed {seeds}."
     note = (
         f"Measured on {scale}: {e['train_images']:,} training and {e['test_images']:,} test images, "
         f"{e['backbone']}, patches of {e['patch_size']} px, {e['epochs']} epochs a stage, pre-trained on SpRel alone. "
-        f"Lines are means over seeds {seeds}, bands reach from the lowest to the highest. Dashed: supervised from "
+        f"{lines} Dashed: supervised from "
         "scratch, one stage. The paper's own figure is at another scale."
     )
     scratch = report.of("supervised", "accuracy")
@@ -138,26 +141,10 @@ def _draw_baseline(ax: Axes, scratch: np.ndarray, epochs: int) -> End:
 def _name_ends(ax: Axes, ends: list[End], epochs: int) -> None:
     """Names at the ends of the lines, moved apart where these lie close, with a thin line from end to name."""
     low, high = ax.get_ylim()
-    heights = _apart(np.array([end for _, end, *_ in ends]), LINE_APART * (high - low), low, high)
+    heights = apart(np.array([end for _, end, *_ in ends]), LINE_APART * (high - low), low, high)
     for (last, end, name, color), height in zip(ends, heights):
         ax.plot((last, epochs * 1.035), (end, height), color=color, linewidth=1, clip_on=False)
         ax.text(epochs * 1.045, height, name, color=dark(color), fontsize=12, va="center")
-
-
-def _apart(heights: np.ndarray, least: float, low: float, high: float) -> np.ndarray:
-    """The nearest heights (least squares) that lie at least so far apart, in the same order, within low..high."""
-    order = np.argsort(heights, kind="stable")
-    steps = least * np.arange(len(heights))
-    # After taking off the steps, heights only have to rise: those that fall share a mean.
-    groups: list[list[float]] = []
-    for height in heights[order] - steps:
-        groups.append([float(height)])
-        while len(groups) > 1 and np.mean(groups[-2]) >= np.mean(groups[-1]):
-            groups[-2:] = [groups[-2] + groups[-1]]
-    rising = np.concatenate([np.full(len(group), np.mean(group)) for group in groups])
-    moved = np.empty(len(heights))
-    moved[order] = rising.clip(low + least / 2, high - least / 2 - steps[-1]) + steps
-    return moved
 
 
 def _alt(curves: Mapping[str, Mapping[str, np.ndarray]], scratch: np.ndarray, title: str, note: str) -> str:

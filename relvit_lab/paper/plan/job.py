@@ -99,11 +99,9 @@ class Termination:
     def __init__(self):
         self.asked = False
         self.kernel = None  # its manager, once it runs
-        self.before: dict[int, object] = {}
 
     def __enter__(self) -> "Termination":
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self.before[number] = signal.signal(number, self._note)
+        self.before = {number: signal.signal(number, self._note) for number in (signal.SIGTERM, signal.SIGINT)}
         return self
 
     def __exit__(self, *_: object) -> None:

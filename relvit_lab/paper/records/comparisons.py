@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.stats import told_apart
 from relvit_lab.common.table import Table
 from relvit_lab.paper.plan.cells import FIGURE_4
 from relvit_lab.paper.records.results import WHAT, Results, plus_minus
 
 FOUR = tuple(FIGURE_4)
+VERDICTS = {True: "told apart", False: "not told apart", None: "one seed: cannot be judged"}
 
 
 def differences(report: Results, pairs: Sequence[tuple[str, str]]) -> Table:
@@ -16,26 +16,18 @@ def differences(report: Results, pairs: Sequence[tuple[str, str]]) -> Table:
 
     pairs: of names of the report's settings. Those without records are left out.
     """
-    verdicts = {True: "told apart", False: "not told apart", None: "one seed: cannot be judged"}
     rows = []
     for one, other in pairs:
-        if len(available(report, (one, other))) == 2 and (gaps := report.gaps(one, other)):
+        if report.both(one, other):
+            gaps = report.gaps(one, other)
             points = plus_minus(gaps, sign=True)
-            rows.append((WHAT[one], WHAT[other], points, str(len(gaps)), verdicts[told_apart(gaps)]))
+            rows.append((WHAT[one], WHAT[other], points, str(len(gaps)), VERDICTS[told_apart(gaps)]))
     return Table(("accuracy of", "less that of", "points", "seeds", "verdict"), tuple(rows))
 
 
 def available(report: Results, names: Sequence[str]) -> list[str]:
     """The settings that have records, in the given order: what is not there yet is left out, not guessed."""
-    there = []
-    for name in names:
-        try:
-            report.find(name)
-            report.find(name, "first")
-        except RelvitError:
-            continue
-        there.append(name)
-    return there
+    return [name for name in names if report.there(name) and report.there(name, "first")]
 
 
 def shortcut_series(report: Results) -> dict[str, dict[str, list[list[float]]]]:

@@ -1,16 +1,14 @@
 """results/README.md from results/README.template.md and the records: every number in it is computed here.
 
-{{accuracy finetuned}}            mean ± sample standard deviation over the seeds, in %
-{{sprel pe_on}}                   a task's metric after the stage that trained it
+{{sprel pe_on}}                   a task's metric after the stage that trained it: mean ± sample sd over the seeds, in %
 {{gap finetuned twice}}           difference of accuracies, seed by seed: mean ± sample standard deviation
 {{wins finetuned twice}}          in how many of the seeds the first is ahead
-{{best finetuned}}                accuracy of the best epoch on the test images (never the headline)
 {{table main}}                    a table
 {{shared epochs}}                 a field that all records but those of LONG and FULL_SIZE share
 {{full epochs}}                   a field that all records of FULL_SIZE share
 {{long epochs}} {{chance sprel}} {{count records}} {{count_seeds pe_off}} {{points}} {{hours}}
 {{whole answer}}                  a part of whole_report.py
-{{minutes supervised}} {{seeds}} {{grid}} {{chances}} {{kept released}} {{missing}} {{commands}} {{made}}
+{{seeds}} {{grid}} {{chances}} {{kept released}} {{missing}} {{commands}} {{made}}
 """
 
 import re
@@ -46,8 +44,6 @@ class Report(Results):
 
     def value(self, verb: str, *words: str) -> str:
         verbs: dict[str, Callable[..., str]] = {
-            "accuracy": lambda name: plus_minus(self.of(name, "accuracy")),
-            "best": lambda name: plus_minus(self.of(name, "best_accuracy")),
             "sprel": lambda name: plus_minus(self.of(name, "sprel")),
             "abspos": lambda name: plus_minus(self.of(name, "abspos")),
             "gap": lambda a, b: plus_minus(self.gaps(a, b), sign=True),
@@ -59,7 +55,6 @@ class Report(Results):
             "chance": self.chance,
             "count": lambda _: str(len(self.used())),
             "hours": lambda: f"{sum(record['cost']['seconds'] for record in self.used()) / 3600:.1f}",
-            "minutes": lambda name: f"{sum(self.seconds(name)) / 60 / len(self.seconds(name)):.1f}",
             "chances": self.chances,
             "grid": lambda: "{0} x {0}".format(self.side()),
             "kept": lambda name: ", ".join(str(record["stage"]["kept_epoch"]) for record in self.find(name, "first")),

@@ -38,12 +38,23 @@ class Results:
     def find(self, name: str, stage: str = "last") -> list[Record]:
         return self.study.find(self.records, name, stage)
 
+    def there(self, name: str, stage: str = "last") -> list[Record]:
+        """`find`, and an empty list where nothing is on record."""
+        try:
+            return self.find(name, stage)
+        except RelvitError:
+            return []
+
+    def both(self, one: str, other: str) -> bool:
+        """Whether two settings have a seed in common."""
+        return bool(self.there(one) and self.there(other) and self.gaps(one, other))
+
     def curves(self, name: str, stage: str, metric: str) -> list[list[float]]:
         return self.study.curves(self.records, name, stage, metric)
 
     def of(self, name: str, metric: str) -> list[float]:
         """A metric by seed: accuracies after the last stage, a task's metric after the stage that trained it."""
-        stage = "last" if metric in ("accuracy", "best_accuracy") else "first"
+        stage = "last" if metric == "accuracy" else "first"
         return [record["metrics"][metric] for record in self.find(name, stage)]
 
     def gaps(self, one: str, other: str) -> list[float]:
@@ -53,11 +64,6 @@ class Results:
             for name in (one, other)
         )
         return [first[seed] - second[seed] for seed in first if seed in second]
-
-    def seconds(self, name: str) -> list[float]:
-        """Seconds of all stages of a run, by seed."""
-        stages = ("first", "last") if self.find(name, "first") != self.find(name, "last") else ("last",)
-        return [sum(r["cost"]["seconds"] for r in run) for run in zip(*(self.find(name, s) for s in stages))]
 
     def shared_by(self, records: Sequence[Record], field: str) -> object:
         values = {str(r["experiment"][field]): r["experiment"][field] for r in records}

@@ -3,9 +3,9 @@ none, some or all of them. What has not been run is named, with the command that
 
 from collections.abc import Callable, Mapping
 
-from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.stats import told_apart
-from relvit_lab.paper.records import comparisons, whole
+from relvit_lab.paper.records import whole
+from relvit_lab.paper.records.comparisons import VERDICTS
 from relvit_lab.paper.records.results import WHAT, Results, markdown, plus_minus
 from relvit_lab.paper.records.store import Record
 from relvit_lab.show.summary import Table
@@ -23,7 +23,6 @@ PAIRS = (  # the first less the second
     ("few_finetuned", "few_supervised_long"),
     ("mega_4", "finetuned"),
 )
-VERDICTS = {True: "told apart", False: "not told apart", None: "one seed: cannot be judged"}
 NOT_YET = "not run yet"
 
 
@@ -81,7 +80,7 @@ class WholeReport(Results):
         at, report = "on all of CIFAR-10", self
         if not self.both(one, other):
             report = Results(self.records)  # at laptop scale
-            if not comparisons.available(report, (one, other))[1:]:
+            if not report.both(one, other):
                 return f"{WHAT[one]}, against {WHAT[other]}: {NOT_YET}."
             images = report.shared_by(report.find(one), "train_images")
             at = f"on {images:,} images of CIFAR-10 (the whole set: {NOT_YET})"
@@ -178,17 +177,6 @@ class WholeReport(Results):
         )
 
     # -- what is there -------------------------------------------------------------------------------------------------
-
-    def there(self, name: str, stage: str = "last") -> list[Record]:
-        """`find`, and an empty list where nothing is on record."""
-        try:
-            return self.find(name, stage)
-        except RelvitError:
-            return []
-
-    def both(self, one: str, other: str) -> bool:
-        """Whether two settings have a seed in common."""
-        return bool(self.there(one) and self.there(other) and self.gaps(one, other))
 
     def images_seen(self, name: str) -> int:
         """Training images that a run is shown in all its stages, with those that it is shown again."""

@@ -33,15 +33,14 @@ def upset(
     ours: Mapping[str, Sequence[float]] | None = None,
     spread: float | None = None,
     our_baseline: Sequence[float] = (),
-    name: str = "the paper",
 ) -> Drawing:
     """A column for each combination, the best left: its accuracy above, its tasks as dots below; right, main effects.
 
     numbers: accuracy in % by combination, a float or something with `value` and, where known, `spread` (paper.Number).
     baseline: the supervised accuracy, a dashed line, or in words where it lies far below. ours: our accuracies by
     combination, a list over seeds each, in a panel of their own; those without stay empty, and their effects are drawn
-    once all are there. spread: of the same setting in another table, a band around the best. name: whose the numbers
-    are. Raises RelvitError for a name that is no combination.
+    once all are there. spread: of the same setting in another table, a band around the best. Raises RelvitError for a
+    name that is no combination.
     """
     ours = {row: to_array(values) for row, values in (ours or {}).items() if len(values)}
     for row in (*numbers, *ours):
@@ -53,7 +52,7 @@ def upset(
     figure = new_drawing(11.5, 2.2 + 2.9 * panels)
     grid = figure.add_gridspec(panels + 1, 2, width_ratios=[4.6, 1.3], height_ratios=[1.3] * panels + [0.85])
     top = figure.add_subplot(grid[0, 0])
-    _columns(top, order, {row: [value] for row, value in values.items()}, BLUE, baseline, f"{name}, accuracy, %")
+    _columns(top, order, {row: [value] for row, value in values.items()}, BLUE, baseline, "the paper, accuracy, %")
     for row, number in numbers.items():
         if getattr(number, "spread", None):
             x = order.index(row)
@@ -63,7 +62,7 @@ def upset(
         top.axhspan(best - spread, best + spread, color=ORANGE, alpha=0.3, linewidth=0, zorder=0)
         top.text(len(order) - 0.4, best, f"best ± {spread:.2f}", ha="right", va="center", fontsize=9)
     words = [
-        f"{name.capitalize()}: {'; '.join(f'{paper.label(row)} {values[row]:.2f}' for row in order if row in values)}"
+        f"The paper: {'; '.join(f'{paper.label(row)} {values[row]:.2f}' for row in order if row in values)}"
     ]
     if ours:
         axes = figure.add_subplot(grid[1, 0])
@@ -72,7 +71,7 @@ def upset(
         words.append(f"Our runs: {'; '.join(f'{paper.label(row)} {mean(v):.2f}' for row, v in ours.items())}")
     matrix = figure.add_subplot(grid[panels, 0])
     _matrix(matrix, order)
-    both = [(values, BLUE, name)]
+    both = [(values, BLUE, "the paper")]
     if len(ours) == len(ablation.COMBINATIONS):
         both.append(({row: mean(v) for row, v in ours.items()}, VERMILLION, "our runs"))
     both = [entry for entry in both if len(entry[0]) == len(ablation.COMBINATIONS)]
