@@ -9,6 +9,8 @@ from relvit_lab.method.tasks import TASKS
 from relvit_lab.paper import numbers as paper
 from relvit_lab.paper.plan import cells as plan
 from relvit_lab.paper.records import settings as small
+from relvit_lab.paper.records import whole
+from relvit_lab.paper.records.results import Results
 from relvit_lab.paper.records.store import read_records
 from relvit_lab.train.evaluate import chance
 
@@ -46,6 +48,16 @@ def test_what_three_seeds_say_of_pairs():
     assert statistics.stdev(gaps) < min(statistics.stdev(base), statistics.stdev(ours))
     text = prose("07_paper_tables", "seed-read")
     assert "one in six" in text and "scatter less than either does alone" in text
+
+
+def test_what_the_larger_runs_say_of_figure_4():
+    text = prose("05_pe_shortcut", "figure4-larger-read")
+    report = Results(RECORDS, whole.STUDY)
+    at = {name: statistics.mean(report.of(name, "accuracy")) for name in ("supervised", "twice", "pe_on", "pe_off")}
+    assert "below* a network" in text and "well above both" in text and "does not get ahead" in text
+    assert at["pe_on"] < at["supervised"] < at["pe_off"] - 5 and at["pe_off"] < at["twice"]
+    assert "almost without a fault" in text and min(report.of("pe_on", "sprel")) > 99
+    assert ("one seed cannot tell" in text) == (len(report.find("pe_off")) == 1)
 
 
 def test_stages_of_one_seed_share_no_draws():

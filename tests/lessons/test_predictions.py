@@ -40,6 +40,7 @@ ANSWERS = {
     "05-give": ("lab-read", r"is no protection"),
     "05-bare": ("lab-read", r"neither 66\.1"),
     "05-paper": ("figure4-read", r"no better for it than a random start|comparable to a random"),
+    "05-larger": ("figure4-larger-read", r"ends \*below\* a network"),
     "05-border": ("leaks-read", r"read off the leak"),
     "05-joint": ("joint-read", r"it is told\."),
     "05-backbones": ("reads-read", r"9 of 49"),
