@@ -68,7 +68,7 @@ def permute(images_or_patches: Tensor, p: Tensor) -> Tensor:
     images_or_patches: patches (B, N, C, P, P), or images (B, C, H, W), whose patch side follows from N.
     p: (N,), the same for all, or (B, N), int64, a permutation each, on any device.
     Returns the input's shape and dtype. Raises RelvitError where the numbers of patches or images differ,
-    and for a p on the CPU that is no permutation.
+    and where p is no permutation.
     """
     if images_or_patches.dim() == 4:
         height, side = images_or_patches.shape[-2], math.isqrt(p.shape[-1])
@@ -81,11 +81,17 @@ def permute(images_or_patches: Tensor, p: Tensor) -> Tensor:
     b, n = images_or_patches.shape[:2]
     if p.shape not in ((n,), (b, n)):
         raise RelvitError(f"{b} images of {n} patches need p of shape ({n},) or ({b}, {n}), not {tuple(p.shape)}")
-    if p.device.type == "cpu" and (p.sort().values != torch.arange(n)).any():  # elsewhere looking would wait for it
+    if (p.sort().values != torch.arange(n, device=p.device)).any():
         raise RelvitError(f"p is no permutation of {n} patches: each of 0 to {n - 1} stands in it once")
-    p = to_device(p, images_or_patches.device)
+    return reordered(images_or_patches, p)
+
+
+def reordered(patches: Tensor, p: Tensor) -> Tensor:
+    """`permute` of patches by a p that was drawn here: it is not looked at, which would wait for a GPU."""
+    b, n = patches.shape[:2]
+    p = to_device(p, patches.device)
     rows = p + n * torch.arange(b, device=p.device)[:, None]  # (B,N): where each is among all B * N patches
-    return images_or_patches.flatten(0, 1).index_select(0, rows.flatten()).view_as(images_or_patches)
+    return patches.flatten(0, 1).index_select(0, rows.flatten()).view_as(patches)
 
 
 def draw_cuts(

@@ -29,7 +29,7 @@ from relvit_lab.method.patches import (
     grid_side,
     mega_patches,
     patchify,
-    permute,
+    reordered,
     unpatchify,
 )
 from relvit_lab.method.resample import one_thread
@@ -145,7 +145,7 @@ class Pipeline:
                 jitter = self.patch_jitter
                 patches = patch_augment(patches, changes=changes, crop=self.patch_crop, jitter=jitter, grey=jitter)
             if permutation is not None:
-                patches = permute(patches, permutation)
+                patches = reordered(patches, permutation)
             x = unpatchify(patches)
         return x if at_once else self._normalise_(x)
 
