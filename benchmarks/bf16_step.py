@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from training_step import bare_steps
 
+from relvit_lab.common.compute.choose_device import pick_device
 from relvit_lab.train.build import load_data
-from relvit_lab.train.choose_device import pick_device
 from relvit_lab.train.experiment import Experiment
 from relvit_lab.train.state import Training
 

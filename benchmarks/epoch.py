@@ -19,10 +19,10 @@ from input_pipeline import MEAN, STD, photograph_tiles
 from training_step import loop_steps
 from usual_way import PatchDataset, usual_loader
 
+from relvit_lab.common.compute.choose_device import pick_device
 from relvit_lab.method import relations
 from relvit_lab.train import clock
 from relvit_lab.train.build import load_data
-from relvit_lab.train.choose_device import pick_device
 from relvit_lab.train.experiment import Experiment
 from relvit_lab.train.stage_folder import RunFolder
 from relvit_lab.train.state import Training

@@ -20,8 +20,8 @@ import torch
 
 from relvit_lab.common.randomness import epoch_order, generator
 from relvit_lab.data import folder, packed
+from relvit_lab.data.feed import SplitFeed
 from relvit_lab.method.pipeline import Pipeline
-from relvit_lab.train.feed import SplitFeed
 
 LEAST_PACKING, LEAST_EPOCH = 1.6, 3.0
 IMAGE_SIZE, BATCH, WORKERS = 224, 64, 2

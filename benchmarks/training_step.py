@@ -17,9 +17,9 @@ from pathlib import Path
 import measure
 import numpy as np
 
+from relvit_lab.common.compute.choose_device import pick_device
 from relvit_lab.train import clock, training
 from relvit_lab.train.build import load_data
-from relvit_lab.train.choose_device import pick_device
 from relvit_lab.train.events import StepDone
 from relvit_lab.train.experiment import Experiment
 from relvit_lab.train.stage_folder import RunFolder

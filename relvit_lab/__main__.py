@@ -381,7 +381,7 @@ def _run(words: list[str]) -> int:
 def _say(text: str) -> None:
     """Of several processes that end, the first that fails says why."""
     if processes()[1] > 1:
-        from relvit_lab.train.distributed import first_to_fail
+        from relvit_lab.common.compute.distributed import first_to_fail
 
         if not first_to_fail():
             return

@@ -51,8 +51,8 @@ def train(home: str, terminate: int | None = None, at: int = 0, **fields) -> lis
 
     Returns what is yielded, by the names of the types, or the step after which it was terminated.
     """
+    from relvit_lab.common.signals import Terminated
     from relvit_lab.train.experiment import Experiment
-    from relvit_lab.train.signals import Terminated
     from relvit_lab.train.state import Training
     from relvit_lab.train.training import run
 

@@ -6,5 +6,7 @@ paths.py         where things are; files.py: whole files and locks; regular.py: 
 registry.py      a list of named things; randomness.py: generators without state; stats.py: means, intervals, tests
 table.py         tables of anything; words.py: times, rates, counts; document.py: the frame of an HTML page
 printing.py      how the package prints; printable.py: no control codes; readable.py: names that look the same
-memory.py        memory of this process; processes.py: which of several this one is
+memory.py        memory of this process; processes.py: which of several this one is; signals.py: those that end it
+checkpoints.py   the file of a training's state
+compute/         devices, one or several; what a processor can do; torch.compile
 """

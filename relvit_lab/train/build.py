@@ -7,13 +7,13 @@ from torch import nn
 
 from relvit_lab import data
 from relvit_lab.common.errors import RelvitError
+from relvit_lab.data.feed import Feed, FileFeed, SplitFeed
 from relvit_lab.method.backbones import create_backbone, load_weights, of_another_size
 from relvit_lab.method.backbones.weights import backbone_weights, read_weights
 from relvit_lab.method.model import RelViT
 from relvit_lab.method.pipeline import Pipeline
 from relvit_lab.method.tasks import get as get_task
 from relvit_lab.train.experiment import Resolved, Stage
-from relvit_lab.train.feed import Feed, FileFeed, SplitFeed
 from relvit_lab.train.stage_folder import RunFolder
 
 

@@ -5,19 +5,15 @@ the records in results/ were made. What was chosen is kept in a stage's checkpoi
 """
 
 import functools
-import logging
-import os
-import shutil
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.compute.compiler import set_up_compiler
 from relvit_lab.method.backbones.base import TokenBackbone
 from relvit_lab.method.heads import PairScores, TokenScores
 from relvit_lab.method.model import RelViT
@@ -34,34 +30,6 @@ COMPILING = "compiling, about 20 s; a few where this was compiled before"
 WORTH_COMPILING = 1e14
 WORTH_COMPILING_STEPS = 5_000  # on a GPU, where small steps wait for launches; not measured
 BACKEND = "inductor"
-VARIANTS = 64  # of a compiled function: shapes, with and without gradients, Swin's stages
-
-
-# -- precision -----------------------------------------------------------------------------------------------------
-
-
-@functools.cache
-def cpu_flags() -> frozenset[str]:
-    """What the processor can do, in the system's words; nothing where it does not say (macOS, Windows)."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return frozenset()
-    flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
-    return frozenset(flags.partition(":")[2].split())
-
-
-def multiplies_bf16(flags: frozenset[str]) -> bool:
-    """Whether a processor has bf16 matrix products of its own: AMX, or AVX512_BF16 (2.2 times for ViT-S/4 on an AMD
-    EPYC, benchmarks/bf16_step.py). Without them bf16 is slower than float32."""
-    return bool(flags & {"amx_bf16", "avx512_bf16"})
-
-
-def auto_precision(device: torch.device) -> str:
-    """What `precision auto` stands for on a device: "bf16" or "float32"."""
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported() else "float32"
-    return "bf16" if device.type == "cpu" and multiplies_bf16(cpu_flags()) else "float32"
 
 
 # -- attention -----------------------------------------------------------------------------------------------------
@@ -108,29 +76,6 @@ def worth_compiling(stage: "Stage", images: int, device: torch.device, precision
     return seen * backbone_flops(e.backbone, size, e.patch_size).train >= WORTH_COMPILING
 
 
-def missing_compiler(device: torch.device) -> str:
-    """Why nothing can be compiled here; "" where there is a compiler."""
-    if device.type == "cuda":
-        from torch.utils._triton import has_triton
-
-        return "" if has_triton() else "no triton for this GPU"
-    from torch._inductor.cpp_builder import get_cpp_compiler
-    from torch._inductor.exc import InvalidCxxCompiler
-
-    try:
-        get_cpp_compiler()
-    except InvalidCxxCompiler:
-        return "no C++ compiler: g++ or clang"
-    return ""
-
-
-def cache_folder() -> Path:
-    """Where compiled code is kept for the next run: torch's own variable TORCHINDUCTOR_CACHE_DIR, else the user's
-    folder for caches."""
-    user = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("TORCHINDUCTOR_CACHE_DIR") or Path(user) / "relvit_lab" / "compiled")
-
-
 def set_up(model: RelViT, device: torch.device, precision: str, compiled: bool) -> None:
     """Make a model compute in that way, whichever it had before. Compiling itself comes with the first call."""
     attentions: list[Any] = [module for module in model.backbone.modules() if hasattr(module, "fused_attn")]  # timm's
@@ -142,23 +87,11 @@ def set_up(model: RelViT, device: torch.device, precision: str, compiled: bool) 
     model.compiled = compiled
     model.losses = {task.name: task.loss for task in model.tasks}
     if compiled:
-        _settings()
+        set_up_compiler()
         _leave_drop_path_out()
         model.losses = {name: _compiled_loss(loss) for name, loss in model.losses.items()}
         for module in _regions(model):
             module.compile(backend=BACKEND, dynamic=False)
-
-
-def _settings() -> None:
-    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(cache_folder())
-    import torch._dynamo.config
-    import torch._inductor.config as inductor
-
-    torch._dynamo.config.recompile_limit = VARIANTS
-    inductor.fallback_random = True  # dropout draws what it draws in plain code
-    inductor.cpp.threads = torch.get_num_threads()  # part of the cache's key: another number rounds otherwise
-    inductor.compile_threads = 1  # no processes of its own: one block is soon done
-    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # "No CUDA runtime is found"
 
 
 def _regions(model: RelViT) -> Iterator[nn.Module]:
@@ -193,26 +126,3 @@ def whole_batches_only(model: RelViT, whole: bool) -> AbstractContextManager:
     if whole or not getattr(model, "compiled", False):
         return nullcontext()
     return torch.compiler.set_stance("force_eager")
-
-
-def compile_now(first_pass: Callable[[], object]) -> None:
-    """Call what compiles all that a stage needs. Where that fails, once more without the code that was kept: a process
-    that was killed may have left some half written. Raises RelvitError where it fails again."""
-    try:
-        first_pass()
-    except RelvitError:
-        shutil.rmtree(cache_folder(), ignore_errors=True)
-        torch._dynamo.reset()
-        first_pass()
-
-
-@contextmanager
-def explained() -> Iterator[None]:
-    """What a compiler says that is missing or fails, in words that say what to do."""
-    try:
-        yield
-    except RuntimeError as error:
-        if not type(error).__module__.startswith(("torch._inductor", "torch._dynamo")):
-            raise
-        reason = (str(error).splitlines() or [""])[0][:120]
-        raise RelvitError(f"compile=True does not work here ({reason}): leave compile out") from error

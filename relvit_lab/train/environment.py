@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from relvit_lab.train.device import Device
+from relvit_lab.common.compute.device import Device
 
 Version = dict[str, Any]
 """{"commit", "torch", "threads" (on a CPU, else None), "precision"}: whatever of it differs, the numbers may."""

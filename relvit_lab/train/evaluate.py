@@ -6,14 +6,14 @@ from contextlib import closing
 import torch
 import torch.nn.functional as F
 
+from relvit_lab.common.compute.device import Device
 from relvit_lab.common.randomness import BatchGenerator
 from relvit_lab.data import Split
+from relvit_lab.data.feed import Feed, SplitFeed
 from relvit_lab.method.model import RelViT
 from relvit_lab.method.pipeline import Pipeline
 from relvit_lab.method.tasks import Task
-from relvit_lab.train.device import Device
 from relvit_lab.train.engine import whole_batches_only
-from relvit_lab.train.feed import Feed, SplitFeed
 
 
 @torch.no_grad()

@@ -12,16 +12,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from relvit_lab import data
+from relvit_lab.common.compute.device import Device
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.data import Split
 from relvit_lab.data.base import counter
+from relvit_lab.data.feed import Feed, SplitFeed
 from relvit_lab.method.model import RelViT
 from relvit_lab.method.pipeline import Pipeline
 from relvit_lab.train.build import build_model, build_pipeline, train_feed
-from relvit_lab.train.device import Device
 from relvit_lab.train.events import Note
 from relvit_lab.train.experiment import Experiment, Stage
-from relvit_lab.train.feed import Feed, SplitFeed
 from relvit_lab.train.stage_folder import RunFolder
 
 TEMPERATURE = 0.07  # of the neighbours' votes: Wu et al., CVPR 2018

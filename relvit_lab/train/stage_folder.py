@@ -15,12 +15,12 @@ from typing import Any
 
 from torch import Tensor
 
+from relvit_lab.common.checkpoints import ANEW, load_state, save_state
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.files import locked, write_whole
 from relvit_lab.common.regular import read_regular
 from relvit_lab.common.sealed import NUMBER, OPTIONAL, Damaged, is_sealed, misfit, parse, read, sealed
 from relvit_lab.common.shortages import write_explained
-from relvit_lab.train.checkpoints import ANEW, load_state, save_state
 
 STAGE_FILES = (
     "result.json", "checkpoint.pt", "metrics.jsonl", "model.safetensors", "experiment.json", "profile.json",

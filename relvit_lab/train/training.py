@@ -10,20 +10,21 @@ from contextlib import closing
 from torch import Tensor
 
 from relvit_lab import data
+from relvit_lab.common.compute.choose_device import passed_over, pick_device
+from relvit_lab.common.compute.device import Device
 from relvit_lab.common.randomness import epoch_order
 from relvit_lab.common.shortages import shortages_explained
+from relvit_lab.common.signals import Signals, end_by
 from relvit_lab.train import engine
 from relvit_lab.train.build import load_data
-from relvit_lab.train.choose_device import passed_over, pick_device
 from relvit_lab.train.clock import Clock
-from relvit_lab.train.device import Device
 from relvit_lab.train.environment import commit
 from relvit_lab.train.events import EpochDone, Event, Note, StageFinished, StageStarted
 from relvit_lab.train.experiment import Experiment, Stage
 from relvit_lab.train.finish import about, result, weights
 from relvit_lab.train.probes import add_probes, missing_probes
 from relvit_lab.train.profile import Profile, profile_table
-from relvit_lab.train.signals import Signals, end_by
+from relvit_lab.train.shared_folder import folder_of
 from relvit_lab.train.stage_folder import RunFolder
 from relvit_lab.train.state import Training, same_data
 
@@ -56,7 +57,7 @@ def _run(experiment: Experiment, stages: tuple[Stage, ...], device: Device) -> G
             loaded.append(load_data(stages[0].experiment))
         return loaded[0]
 
-    anew = Fresh(device.folder(stages[-1].folder), experiment.fresh)
+    anew = Fresh(folder_of(device, stages[-1].folder), experiment.fresh)
     for stage in stages:
         yield from run_stage(stage, device, dataset, anew, experiment.notes() + passed_over(experiment.device))
 
@@ -86,7 +87,7 @@ def run_stage(
 ) -> Iterator[Event]:
     """One stage. dataset() loads the data when it is needed: not for a stage that is only read back. notes: on the
     run."""
-    folder = device.folder(stage.folder)
+    folder = folder_of(device, stage.folder)
     if device.is_main:
         yield from until_free(folder)
     if not anew.clears(folder) and folder.result() is not None:

@@ -42,7 +42,7 @@ if do == "bug":
 if do == "die":
     os.kill(os.getpid(), signal.SIGKILL)
 if do == "train":
-    from relvit_lab.train.signals import Signals, end_by
+    from relvit_lab.common.signals import Signals, end_by
     with Signals() as signals:
         (folder / "started").touch()
         while not signals.received:

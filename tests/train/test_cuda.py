@@ -5,9 +5,9 @@ import dataclasses
 import pytest
 import torch
 
+from relvit_lab.common.compute.choose_device import pick_device
 from relvit_lab.method.pipeline import Pipeline
 from relvit_lab.train.build import load_data
-from relvit_lab.train.choose_device import pick_device
 from relvit_lab.train.events import StageFinished
 from relvit_lab.train.experiment import Experiment
 from relvit_lab.train.state import Training

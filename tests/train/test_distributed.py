@@ -17,20 +17,20 @@ from safetensors.torch import load_file
 from torch import nn
 
 from relvit_lab.__main__ import main
+from relvit_lab.common.compute.device import Device
+from relvit_lab.common.compute.distributed import Devices, Group
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.randomness import BatchGenerator, Share, generator
 from relvit_lab.data.base import Split
+from relvit_lab.data.feed import SplitFeed
 from relvit_lab.method import drloc
 from relvit_lab.method.backbones import create_backbone
 from relvit_lab.method.heads import PairMLP
 from relvit_lab.method.model import RelViT
 from relvit_lab.method.pipeline import Pipeline
 from relvit_lab.method.tasks import TASKS
-from relvit_lab.train.device import Device
-from relvit_lab.train.distributed import Devices, Group
 from relvit_lab.train.environment import environment
 from relvit_lab.train.evaluate import evaluate
-from relvit_lab.train.feed import SplitFeed
 from relvit_lab.train.stage_folder import RunFolder
 
 pytestmark = pytest.mark.long

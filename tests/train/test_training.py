@@ -16,11 +16,11 @@ import torch
 from safetensors.torch import load_file
 
 from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.signals import Terminated
 from relvit_lab.method.tasks import RELVIT
 from relvit_lab.train import clock, state, training
 from relvit_lab.train.events import EpochDone, Note, StageFinished, StageStarted, StepDone
 from relvit_lab.train.experiment import Experiment
-from relvit_lab.train.signals import Terminated
 from relvit_lab.train.stage_folder import RunFolder
 from relvit_lab.train.training import run
 

@@ -14,6 +14,8 @@ import pytest
 import torch
 
 from relvit_lab import __main__ as cli
+from relvit_lab.common import signals
+from relvit_lab.common.checkpoints import load_state, save_state
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.shortages import shortage
 from relvit_lab.paper import ablation
@@ -22,8 +24,7 @@ from relvit_lab.paper.plan.job import _judge, read_failure
 from relvit_lab.paper.records import report
 from relvit_lab.paper.tables.finished import collect
 from relvit_lab.paper.tables.numbers import aggregate, paper_table
-from relvit_lab.train import clock, environment, signals, training
-from relvit_lab.train.checkpoints import load_state, save_state
+from relvit_lab.train import clock, environment, training
 from relvit_lab.train.events import EpochDone, StageFinished, StageStarted, StepDone
 from relvit_lab.train.experiment import Experiment
 from relvit_lab.train.stage_folder import RunFolder

@@ -92,7 +92,7 @@ def _listed(names: list[str]) -> str:
 def record_runs(run_dir: str = "runs/own_task") -> dict[str, Any]:
     """Train all of it with the notebook's own tasks, and give it as `recorded` does."""
     from relvit_lab import Experiment, run
-    from relvit_lab.train.choose_device import pick_device
+    from relvit_lab.common.compute.choose_device import pick_device
     from relvit_lab.train.environment import environment
     from relvit_lab.train.events import StageFinished
 

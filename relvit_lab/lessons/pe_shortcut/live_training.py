@@ -13,13 +13,13 @@ from typing import Any
 
 import torch
 
+from relvit_lab.common.compute.choose_device import pick_device
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.randomness import epoch_order
 from relvit_lab.method.relations import RELATION_NAMES
 from relvit_lab.method.tasks import TASKS
 from relvit_lab.train import assets
 from relvit_lab.train.build import load_data
-from relvit_lab.train.choose_device import pick_device
 from relvit_lab.train.environment import environment
 from relvit_lab.train.evaluate import chance, evaluate
 from relvit_lab.train.experiment import Experiment

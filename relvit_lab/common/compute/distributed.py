@@ -7,13 +7,10 @@ dropout. A checkpoint has no trace of how many there were.
 
 import atexit
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import partial
 from inspect import signature
-from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -21,12 +18,11 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from relvit_lab.common.compute.device import Device, one_device
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.processes import processes
 from relvit_lab.common.randomness import Share
-from relvit_lab.train.device import Device, one_device
-from relvit_lab.train.signals import Terminated
-from relvit_lab.train.stage_folder import RunFolder
+from relvit_lab.common.signals import Terminated
 
 PATIENCE = timedelta(days=2)  # that processes wait for one another: one may be packing a data set meanwhile
 Value = TypeVar("Value")
@@ -119,9 +115,6 @@ class Devices(Device):
         self.group.asked = dist.all_reduce(said, dist.ReduceOp.MAX, async_op=True), said
         return answer or None
 
-    def folder(self, path: Path) -> RunFolder:
-        return SharedFolder(path, self)
-
     def end(self, error: BaseException | None = None) -> None:
         """All wait for the last. With an error this process leaves the others, which then find it gone and end too."""
         if error is None or isinstance(error, Terminated):  # which all have agreed on
@@ -131,46 +124,6 @@ class Devices(Device):
         _leave(broken=True)
         if isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error)):
             raise LostPeer from None
-
-
-class SharedFolder(RunFolder):
-    """A run folder of several processes: the main one holds and writes it, and what it reads all get."""
-
-    def __init__(self, path: Path, devices: Devices):
-        super().__init__(path)
-        self.devices = devices
-
-    @contextmanager
-    def lock(self, wait: bool = False) -> Iterator[None]:
-        if not self.devices.is_main:
-            yield
-            return
-        with super().lock(wait):
-            yield
-
-    def clear(self) -> None:
-        if self.devices.is_main:
-            super().clear()
-
-    def write(self, name: str, save: Callable[[Path], object]) -> None:
-        if self.devices.is_main:
-            super().write(name, save)
-
-    def result(self) -> dict | None:
-        return self.devices.group.from_main(super().result)
-
-    def fresh_since(self) -> int | None:
-        return self.devices.group.from_main(super().fresh_since)
-
-    def is_older(self, moment: int) -> bool:
-        return self.devices.group.from_main(partial(RunFolder(self.path).is_older, moment))
-
-    def begin_fresh(self, moment: int) -> None:
-        if self.devices.is_main:
-            super().begin_fresh(moment)
-
-    def checkpoint(self, stage_id: str) -> dict | None:
-        return self.devices.group.from_main(partial(super().checkpoint, stage_id))
 
 
 def join(name: str, precision: str) -> Devices:

@@ -2,15 +2,15 @@
 
 import torch
 
+from relvit_lab.common.compute.device import Device, one_device
 from relvit_lab.common.processes import processes
-from relvit_lab.train.device import Device, one_device
 
 
 def pick_device(name: str = "auto", precision: str = "auto") -> Device:
-    """auto: an NVIDIA GPU where there is one, else the CPU; bf16 where engine.auto_precision says so. Under torchrun
+    """auto: an NVIDIA GPU where there is one, else the CPU; bf16 where processor.auto_precision says so. Under torchrun
     each process gets a GPU of its own. Raises RelvitError."""
     if processes()[1] > 1:
-        from relvit_lab.train.distributed import join  # late: one device needs none of it
+        from relvit_lab.common.compute.distributed import join  # late: one device needs none of it
 
         return join(name, precision)
     return one_device(name, precision)

@@ -11,11 +11,10 @@ from PIL import Image
 
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.randomness import epoch_order
-from relvit_lab.data import packed
+from relvit_lab.data import feed, packed
 from relvit_lab.data.base import Files, FileSet, Split
+from relvit_lab.data.feed import FileFeed, SplitFeed
 from relvit_lab.data.images import decode_image
-from relvit_lab.train import feed
-from relvit_lab.train.feed import FileFeed, SplitFeed
 
 CPU = torch.device("cpu")
 COUNT = 11

@@ -7,16 +7,14 @@ started, every process has a distributed.Devices, which does the same for its sh
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
 import torch
 from torch import Tensor, dtype, nn
 
+from relvit_lab.common.compute.processor import auto_precision
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.randomness import WHOLE, Share
-from relvit_lab.train.engine import auto_precision
-from relvit_lab.train.stage_folder import RunFolder
 
 Value = TypeVar("Value")
 NAMES = "auto, cpu, cuda, cuda:N or mps"
@@ -84,10 +82,6 @@ class Device:
     def agree(self, asked: int | None) -> int | None:
         """What any device asks for (a signal's number), the same on all of them; None: nothing."""
         return asked
-
-    def folder(self, path: Path) -> RunFolder:
-        """A run folder, which only one process writes."""
-        return RunFolder(path)
 
     def end(self, error: BaseException | None = None) -> None:
         """After a run, however it ended. Raises LostPeer where the error only says that another process has failed."""
