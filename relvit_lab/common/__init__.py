@@ -7,6 +7,7 @@ registry.py      a list of named things; randomness.py: generators without state
 table.py         tables of anything; words.py: times, rates, counts; document.py: the frame of an HTML page
 printing.py      how the package prints; printable.py: no control codes; readable.py: names that look the same
 memory.py        memory of this process; processes.py: which of several this one is; signals.py: those that end it
+source_text.py   what a function does, as text; feature_classifiers.py: nearest neighbours, a linear classifier
 checkpoints.py   the file of a training's state
 compute/         devices, one or several; what a processor can do; torch.compile
 """

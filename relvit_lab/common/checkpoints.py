@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from relvit_lab.common.errors import first_line
 from relvit_lab.common.sealed import Damaged
 
 ANEW = "delete the file, or pass fresh=True, to start this stage anew"
@@ -38,14 +39,10 @@ def load_state(file: Path) -> dict:
         state = torch.load(file, map_location="cpu", weights_only=True)
     except (OSError, MemoryError) as error:
         if isinstance(error, OSError) and error.errno is None:  # zipfile's and torch's own, of a damaged file
-            raise DamagedCheckpoint(file, _reason(error)) from None
+            raise DamagedCheckpoint(file, first_line(error)) from None
         raise
     except Exception as error:  # zipfile, pickle and torch raise some ten kinds between them
-        raise DamagedCheckpoint(file, _reason(error)) from None
+        raise DamagedCheckpoint(file, first_line(error)) from None
     if not isinstance(state, dict) or not isinstance(state.get("stage"), str):
         raise DamagedCheckpoint(file, "it holds no stage")
     return state
-
-
-def _reason(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:120]

@@ -25,6 +25,11 @@ class RelvitError(Exception):
         return [f"{type(self).__name__}: {self.shown}"]
 
 
+def first_line(error: BaseException, length: int = 120) -> str:
+    """The first line of what an error says, or its kind where it says nothing, cut to so many characters."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:length]
+
+
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL)

@@ -1,10 +1,13 @@
 """Files that are whole or not there, and locks that die with their holder."""
 
+import hashlib
 import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from relvit_lab.common.errors import RelvitError
 
 
 def write_whole(path: Path, content: bytes | str | Callable[[Path], object]) -> None:
@@ -63,3 +66,12 @@ def one_at_a_time(path: Path, doing: str, progress: bool | None) -> Iterator[Non
 
     with locked(path, waiting=say):
         yield
+
+
+def sha256(file: Path) -> str:
+    """Of a file's bytes, as 64 hexadecimal digits. Raises RelvitError where it cannot be read."""
+    try:
+        with file.open("rb") as f:
+            return hashlib.file_digest(f, "sha256").hexdigest()
+    except OSError as error:
+        raise RelvitError(f"{file} cannot be read ({error.strerror or error}): make it readable") from None

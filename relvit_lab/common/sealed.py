@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.errors import RelvitError, first_line
 from relvit_lab.common.regular import read_regular
 
 SEAL = "sha256"
@@ -57,7 +57,7 @@ def parse(text: bytes, shape: object = dict) -> Any:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, or too deep
-        raise ValueError((str(error).splitlines() or [type(error).__name__])[0][:120]) from None
+        raise ValueError(first_line(error)) from None
     if isinstance(value, dict) and is_sealed(value):
         if any(place.get(SEAL) != digest for place, digest in _seals(value)):
             raise ValueError("it has changed since it was written: its sha256 is another")

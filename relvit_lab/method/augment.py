@@ -14,9 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from relvit_lab.common.compute.host import one_thread, to_device
 from relvit_lab.common.errors import RelvitError, nearest
 from relvit_lab.method.colour import HUE_AT, ORDERS, grey_of, jitter_, jitter_plan
-from relvit_lab.method.resample import axis_weights, one_thread, resample, to_device
+from relvit_lab.method.resample import axis_weights, resample
 
 CROPS = ("resized", "padded", "none")
 PATCH_CROP = 1.15  # the window of a patch crop has the side round(P / 1.15)

@@ -8,10 +8,10 @@ code over the two coordinates, too.
 import torch
 from torch import Tensor, nn
 
+from relvit_lab.common.compute.host import to_device
 from relvit_lab.common.randomness import drawn_for
 from relvit_lab.method.heads import PairMLP
 from relvit_lab.method.relations import offsets
-from relvit_lab.method.resample import to_device
 
 PAIRS = 64  # m
 WEIGHT = 0.5  # lambda, for Swin; the paper has 0.1 for T2T

@@ -8,9 +8,10 @@ import math
 import torch
 from torch import Tensor
 
+from relvit_lab.common.compute.host import to_device
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.values import is_whole
-from relvit_lab.method.resample import axis_weights, resample, to_device
+from relvit_lab.method.resample import axis_weights, resample
 
 
 def patchify(images: Tensor, patch: int) -> Tensor:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from relvit_lab.common.compute.host import one_thread
 from relvit_lab.common.randomness import drawn_for, generator
 from relvit_lab.method.augment import (
     PHOTOGRAPH,
@@ -22,7 +23,7 @@ from relvit_lab.method.augment import (
     draw_windows,
     image_augment,
     patch_augment,
-)  # fmt: skip
+)
 from relvit_lab.method.patches import (
     draw_cuts,
     draw_permutations,
@@ -32,7 +33,6 @@ from relvit_lab.method.patches import (
     reordered,
     unpatchify,
 )
-from relvit_lab.method.resample import one_thread
 
 PART = 8  # photographs whose patches a CPU takes all the way at a time: a third less time than step by step for all
 

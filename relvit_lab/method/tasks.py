@@ -5,13 +5,10 @@ further task is one entry: TASKS.add(Task("quadrant", make_head=..., target=...)
 """
 
 import hashlib
-import inspect
 import math
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from types import CodeType
 from typing import Any
 
 import torch
@@ -20,6 +17,7 @@ from torch import Tensor, nn
 
 from relvit_lab.common.errors import RelvitError, nearest
 from relvit_lab.common.registry import Registry
+from relvit_lab.common.source_text import source_text
 from relvit_lab.method import drloc, relations
 from relvit_lab.method.blocks import BLOCK, mean_in_blocks
 from relvit_lab.method.heads import PairMLP, PairScores, TokenScores
@@ -73,7 +71,6 @@ def predict_and_compare(
     return compare(head(tokens), targets)
 
 
-ADDRESS = re.compile(r" at 0x[0-9a-f]+")  # in an object's repr: another in each process
 BY_TARGET: Any = None  # the default of a field that Task.__post_init__ fills in, by the kind of the target
 
 
@@ -132,7 +129,7 @@ class Task:
 
     def fingerprint(self) -> str:
         """A digest of the task's own code: a task that was changed in a notebook is another experiment."""
-        parts = [_source(part) for part in (self.make_head, self.loss, self.metric, self.target)]
+        parts = [source_text(part) for part in (self.make_head, self.loss, self.metric, self.target)]
         scalars: tuple[object, ...] = (self.ramp_epochs, self.end_epoch, self.before_norm)
         while scalars and not scalars[-1]:  # what is not set changes no digest
             scalars = scalars[:-1]
@@ -144,27 +141,6 @@ class Task:
         rise = min(1.0, whole / self.ramp_epochs) if self.ramp_epochs else 1.0
         fall = (self.end_epoch - whole) / max(1, self.end_epoch - self.ramp_epochs) if self.end_epoch else 1.0
         return min(rise, max(0.0, fall))
-
-
-def _source(function: Callable) -> str:
-    """Source text where there is some, else the compiled code. A partial counts with its function, an object that can
-    be called with its class and what it holds."""
-    if isinstance(function, partial):
-        given = repr([getattr(a, "__qualname__", a) for a in function.args])
-        return _source(function.func) + given + (repr(sorted(function.keywords.items())) if function.keywords else "")
-    try:
-        return inspect.getsource(function)
-    except (OSError, TypeError):
-        if hasattr(function, "__code__"):  # typed into an interpreter
-            return _compiled(function.__code__)
-        if hasattr(function, "__qualname__") or not hasattr(function, "__dict__"):  # built in
-            return getattr(function, "__qualname__", repr(function))
-        return _source(type(function)) + ADDRESS.sub("", repr(sorted(vars(function).items())))
-
-
-def _compiled(code: CodeType) -> str:
-    inner = [_compiled(part) if isinstance(part, CodeType) else repr(part) for part in code.co_consts]
-    return repr((code.co_code.hex(), code.co_names, inner))
 
 
 RELVIT = (

@@ -19,12 +19,12 @@ from typing import Any
 
 from relvit_lab import data
 from relvit_lab.common.errors import RelvitError, nearest
+from relvit_lab.common.files import sha256
 from relvit_lab.common.paths import places, resolve
 from relvit_lab.common.values import Setting, check, coerce, nearest_field
 from relvit_lab.method import backbones
 from relvit_lab.method.tasks import BUILT_IN, TASKS
 from relvit_lab.train import presets
-from relvit_lab.train.stage_folder import sha256
 
 OTHER_NAMES = Path(__file__).with_name("other_names.txt")  # what people type for a field's name, field by field
 

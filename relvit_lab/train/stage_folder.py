@@ -5,7 +5,6 @@
 result.json comes last, and its presence is the only sign of success.
 """
 
-import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -17,7 +16,7 @@ from torch import Tensor
 
 from relvit_lab.common.checkpoints import ANEW, load_state, save_state
 from relvit_lab.common.errors import RelvitError
-from relvit_lab.common.files import locked, write_whole
+from relvit_lab.common.files import locked, sha256, write_whole
 from relvit_lab.common.regular import read_regular
 from relvit_lab.common.sealed import NUMBER, OPTIONAL, Damaged, is_sealed, misfit, parse, read, sealed
 from relvit_lab.common.shortages import write_explained
@@ -239,15 +238,6 @@ def _has_seal(file: Path, value: dict | None, older: bool) -> dict | None:
     if value is None or older or is_sealed(value):
         return value
     raise Damaged(file, "it has lost its sha256", AGAIN)
-
-
-def sha256(file: Path) -> str:
-    """Of a file's bytes, as 64 hexadecimal digits. Raises RelvitError where it cannot be read."""
-    try:
-        with file.open("rb") as f:
-            return hashlib.file_digest(f, "sha256").hexdigest()
-    except OSError as error:
-        raise RelvitError(f"{file} cannot be read ({error.strerror or error}): make it readable") from None
 
 
 def _time(file: Path) -> int | None:

@@ -13,7 +13,7 @@ from relvit_lab import data
 from relvit_lab.common.checkpoints import DamagedCheckpoint
 from relvit_lab.common.compute import compiler
 from relvit_lab.common.compute.device import Device
-from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.errors import RelvitError, first_line
 from relvit_lab.common.randomness import BatchGenerator, key
 from relvit_lab.common.shortages import shortage
 from relvit_lab.data.feed import SplitFeed
@@ -263,7 +263,7 @@ class Training:
         except (KeyError, RuntimeError, ValueError, AttributeError, TypeError, IndexError) as error:
             if shortage(error):
                 raise
-            reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+            reason = first_line(error)
             raise DamagedCheckpoint(folder.path / "checkpoint.pt", f"or of another version: {reason}") from None
         return f"epoch {len(self.history) + 1}, step {self.step + 1}"
 

@@ -4,8 +4,9 @@ import pytest
 import torch
 import torchvision.transforms.v2.functional as F
 
+from relvit_lab.common.compute.host import one_thread, to_device
 from relvit_lab.common.errors import RelvitError
-from relvit_lab.method.resample import axis_weights, one_thread, resample, to_device
+from relvit_lab.method.resample import axis_weights, resample
 
 
 def windows(count, height, width):

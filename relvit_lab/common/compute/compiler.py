@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.errors import RelvitError, first_line
 
 VARIANTS = 64  # of a compiled function: shapes, with and without gradients, Swin's stages
 
@@ -69,5 +69,5 @@ def explained() -> Iterator[None]:
     except RuntimeError as error:
         if not type(error).__module__.startswith(("torch._inductor", "torch._dynamo")):
             raise
-        reason = (str(error).splitlines() or [""])[0][:120]
+        reason = first_line(error)
         raise RelvitError(f"compile=True does not work here ({reason}): leave compile out") from error

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, dtype, nn
 
 from relvit_lab.common.compute.processor import auto_precision
-from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.errors import RelvitError, first_line
 from relvit_lab.common.randomness import WHOLE, Share
 
 Value = TypeVar("Value")
@@ -98,7 +98,7 @@ def one_device(name: str, precision: str) -> Device:
             raise ValueError("there is one CPU: its cores work together")
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError, ValueError) as error:
-        reason = (str(error).splitlines() or [""])[0][:120]
+        reason = first_line(error)
         raise RelvitError(f"device '{name}' cannot be used here ({reason}): take {NAMES}") from None
     if device.type not in ("cpu", "cuda", "mps"):
         raise RelvitError(f"device '{name}' is not supported: take {NAMES}")

@@ -4,16 +4,16 @@ A backbone takes images (B, 3, H, W), float, normalised, and gives `(feature, to
 classifier reads, (B, D), and its patch tokens, (B, N, D), row by row. It has the attributes dim (D), image_size, patch,
 side (N = side * side), task_side (the side of the grid that the tasks use: T2T's 14 x 14 are averaged to 7 x 7).
 
-A further backbone is one file and one entry. The file defines an nn.Module that does the above, takes image_size,
-patch, dropout and drop_path (and pos_embed, if its entry says is_vit), and has `timm_state_dict()`, a copy of its
-weights under the names that its users know, and, if it has parameters of two dimensions and more that weight decay is
-to spare, `no_weight_decay()` that names them; see swin.py and t2t.py. The entry is a `Backbone(...)` in BACKBONES
-below, or from a notebook `BACKBONES.add(Backbone(...))`. A VisionTransformer of timm needs neither:
+A further backbone is one file and one entry. The file defines a TokenBackbone that does the above, takes image_size,
+patch, dropout and drop_path (and pos_embed, if its entry says is_vit), and, if it has parameters of two dimensions and
+more that weight decay is to spare, has `no_weight_decay()` that names them; see t2t.py. The entry is a `Backbone(...)`
+in BACKBONES below, or from a notebook `BACKBONES.add(Backbone(...))`. A VisionTransformer of timm needs neither:
 `timm:vit_tiny_patch16_224` is a name.
 """
 
 from collections.abc import Mapping
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -24,32 +24,24 @@ from relvit_lab.method.backbones.base import Backbone, TokenBackbone, default_pa
 from relvit_lab.method.backbones.weights import backbone_weights, read_weights, resized_pos_embed
 
 
-def _vit(**options) -> TokenBackbone:
-    from relvit_lab.method.backbones.vit import ViT  # here, not above: timm and torchvision take seconds to import
-
-    return ViT(**options)
-
-
-def _swin(**options) -> TokenBackbone:
-    from relvit_lab.method.backbones.swin import Swin
-
-    return Swin(**options)
+def _late(file: str, kind: str, **options) -> TokenBackbone:
+    """Imported when it is built: timm and torchvision take seconds."""
+    return getattr(import_module(f"relvit_lab.method.backbones.{file}"), kind)(**options)
 
 
-def _t2t(**options) -> TokenBackbone:
-    from relvit_lab.method.backbones.t2t import T2T
-
-    return T2T(**options)
-
-
-_vit_s = partial(_vit, dim=384, depth=12, heads=6)
-_vit_nano = partial(_vit, dim=96, depth=4, heads=3)
+_vit_s = partial(_late, "vit", "ViT", dim=384, depth=12, heads=6)
+_vit_nano = partial(_late, "vit", "ViT", dim=96, depth=4, heads=3)
+_swin = partial(_late, "swin", "Swin")
 _swin_nano = partial(_swin, width=16, depths=(2, 2, 2, 2), heads=(1, 2, 4, 8))
+_t2t = partial(_late, "t2t", "T2T")
 _t2t_nano = partial(_t2t, dim=64, depth=2, heads=2, token_dim=16)
 _other = partial(Backbone, image_size=224, batch_size=64, is_vit=False)
 _t2t_entry = partial(_other, patch=16, released_dropout=0.1, released_drop_path=0.0)  # the code's rate never reaches it
 
-__all__ = ["BACKBONES", "Backbone", "create_backbone", "default_patch", "get", "load_weights", "of_another_size"]
+__all__ = [
+    "BACKBONES", "Backbone", "TokenBackbone", "create_backbone", "default_patch", "get", "load_weights",
+    "of_another_size",
+]  # fmt: skip
 
 BACKBONES: Registry[Backbone] = Registry(
     "backbone",

@@ -2,13 +2,26 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 
 from relvit_lab.common.errors import RelvitError
 
 
-class TokenBackbone(nn.Module):
+class KnownWeights:
+    """Of a module: its weights under the names that their users know."""
+
+    state_dict: Any
+
+    def timm_state_dict(self) -> dict[str, Tensor]:
+        """A copy of the weights, under timm's names where timm has such a model:
+        create_model(name, num_classes=0, img_size=..., patch_size=...) loads it with strict=True, and gives the same
+        feature. Without positional embedding the dict of a ViT holds one of zeros."""
+        return {name: value.detach().clone() for name, value in self.state_dict().items()}
+
+
+class TokenBackbone(KnownWeights, nn.Module):
     """Images (B, 3, H, W), float, normalised, to `(feature, tokens)`. For the reader and for types: a backbone has all
     this, of this class or not; those of timm's parts are of timm's classes."""
 
@@ -17,7 +30,6 @@ class TokenBackbone(nn.Module):
     patch: int
     side: int  # N = side * side
     task_side: int  # of the grid that the tasks use
-    timm_state_dict: Callable[[], dict[str, Tensor]]
     # Swin has these besides
     before_norm: Callable[[Tensor], tuple[Tensor, Tensor]]
     norm: nn.Module

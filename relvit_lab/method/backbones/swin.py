@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from timm.models.swin_transformer import SwinTransformer
 from torch import Tensor
 
+from relvit_lab.method.backbones.base import KnownWeights
 
-class Swin(SwinTransformer):
+
+class Swin(KnownWeights, SwinTransformer):
     """timm's SwinTransformer (its parameters, names and initialisation) that gives its tokens as well.
 
     image_size: in pixels, a multiple of 32. At 224 each stage divides into windows of 7 x 7; at other sizes timm fills
@@ -33,16 +35,9 @@ class Swin(SwinTransformer):
         drop_path: float = 0.0,
     ):
         super().__init__(
-            img_size=image_size,
-            patch_size=4,
-            num_classes=0,
-            embed_dim=width,
-            depths=depths,
-            num_heads=heads,
-            window_size=7,
-            proj_drop_rate=dropout,
-            drop_path_rate=drop_path,
-        )
+            img_size=image_size, patch_size=4, num_classes=0, embed_dim=width, depths=depths, num_heads=heads,
+            window_size=7, proj_drop_rate=dropout, drop_path_rate=drop_path,
+        )  # fmt: skip
         self.dim, self.image_size, self.patch = self.num_features, image_size, patch
         self.side = self.task_side = image_size // patch
 
@@ -55,11 +50,6 @@ class Swin(SwinTransformer):
         """The same with the tokens as they are before the last norm: norm(tokens) are those of forward."""
         tokens = self.layers(self.patch_embed(images)).flatten(1, 2)  # (B,side,side,D) -> (B,N,D)
         return self.norm(tokens).mean(1), tokens
-
-    def timm_state_dict(self) -> dict[str, Tensor]:
-        """A copy of the weights for timm: create_model("swin_tiny_patch4_window7_224", num_classes=0) loads those of
-        swin_t with strict=True, and gives the same feature."""
-        return {name: value.detach().clone() for name, value in self.state_dict().items()}
 
     def from_published(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Weights under the names of Swin's published checkpoints (or already under timm's), named as here.

@@ -44,16 +44,12 @@ class T2T(TokenBackbone):
         self.blocks = nn.Sequential(
             *(
                 Block(
-                    dim,
-                    heads,
-                    mlp_ratio=3,
-                    qkv_bias=False,
-                    drop_path=drop_path * i / max(1, depth - 1),
+                    dim, heads, mlp_ratio=3, qkv_bias=False, drop_path=drop_path * i / max(1, depth - 1),
                     norm_layer=partial(nn.LayerNorm, eps=1e-5),
                 )
                 for i in range(depth)
             )
-        )
+        )  # fmt: skip
         self.norm = nn.LayerNorm(dim)
         self.apply(_initialise)
         nn.init.trunc_normal_(self.cls_token, std=0.02)
@@ -72,10 +68,6 @@ class T2T(TokenBackbone):
     def no_weight_decay(self) -> set[str]:
         """The parameters that weight decay spares, as timm's models name theirs; E_pos is not trained."""
         return {"cls_token"}
-
-    def timm_state_dict(self) -> dict[str, Tensor]:
-        """A copy of the weights under the published names. timm itself has no T2T-ViT."""
-        return {name: value.detach().clone() for name, value in self.state_dict().items()}
 
 
 class TokensToToken(nn.Module):

@@ -13,10 +13,10 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from relvit_lab.common.errors import RelvitError
-from relvit_lab.method.backbones.base import Backbone, TokenBackbone
+from relvit_lab.method.backbones.base import Backbone, KnownWeights, TokenBackbone
 
 
-class TimmViT(VisionTransformer):
+class TimmViT(KnownWeights, VisionTransformer):
     """What create adds to a model of timm's."""
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -26,12 +26,8 @@ class TimmViT(VisionTransformer):
         return self.forward_head(z, pre_logits=True), self.fc_norm(z[:, self.num_prefix_tokens :])
 
     def timm_state_dict(self) -> dict[str, Tensor]:
-        """A copy of the weights for timm: create_model(name, num_classes=0, img_size=...) loads them with strict=True,
-        and gives the same feature. Without positional embedding the dict holds one of zeros."""
-        state = {name: value.detach().clone() for name, value in self.state_dict().items()}
-        if self.pos_embed is not None:
-            state["pos_embed"] = self.pos_embed.detach().clone()
-        return state
+        zeros = {} if self.pos_embed is None else {"pos_embed": self.pos_embed.detach().clone()}
+        return super().timm_state_dict() | zeros  # which are no parameter, see create
 
 
 def create(
@@ -42,14 +38,9 @@ def create(
     image_size, patch: in pixels. pos_embed, dropout, drop_path: as ViT has them.
     """
     vit = timm.create_model(
-        model,
-        pretrained=False,
-        num_classes=0,
-        img_size=image_size,
-        pos_drop_rate=dropout,
-        proj_drop_rate=dropout,
+        model, pretrained=False, num_classes=0, img_size=image_size, pos_drop_rate=dropout, proj_drop_rate=dropout,
         drop_path_rate=drop_path,
-    )
+    )  # fmt: skip
     # The object that timm made, of a class that has our forward in front: parameters keep timm's names.
     vit.__class__ = type("TimmViT", (TimmViT, type(vit)), {})
     if not pos_embed and vit.pos_embed is not None:

@@ -9,8 +9,10 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
+from relvit_lab.method.backbones.base import KnownWeights
 
-class ViT(VisionTransformer):
+
+class ViT(KnownWeights, VisionTransformer):
     """timm's VisionTransformer (its parameters, names and initialisation) that gives its tokens as well.
 
     image_size, patch: in pixels, the first a multiple of the second. dim: D. depth: L. heads: of each attention.
@@ -32,21 +34,11 @@ class ViT(VisionTransformer):
         drop_path: float = 0.0,
     ):
         super().__init__(
-            img_size=image_size,
-            patch_size=patch,
-            num_classes=0,
-            embed_dim=dim,
-            depth=depth,
-            num_heads=heads,
-            mlp_ratio=4,
-            qkv_bias=True,
-            class_token=True,
-            pos_embed="learn" if pos_embed else "none",
-            pos_drop_rate=dropout,
-            proj_drop_rate=dropout,
-            drop_path_rate=drop_path,
+            img_size=image_size, patch_size=patch, num_classes=0, embed_dim=dim, depth=depth, num_heads=heads,
+            mlp_ratio=4, qkv_bias=True, class_token=True, pos_embed="learn" if pos_embed else "none",
+            pos_drop_rate=dropout, proj_drop_rate=dropout, drop_path_rate=drop_path,
             norm_layer=partial(nn.LayerNorm, eps=1e-6),
-        )
+        )  # fmt: skip
         self.dim, self.image_size, self.patch = dim, image_size, patch
         self.side = self.task_side = image_size // patch
 
@@ -65,13 +57,7 @@ class ViT(VisionTransformer):
         return z[:, 0], z[:, 1:]
 
     def timm_state_dict(self) -> dict[str, Tensor]:
-        """The weights for timm: create_model("vit_small_patch16_224", img_size=.., patch_size=.., num_classes=0) loads
-        them with strict=True, and gives the same feature.
-
-        Without positional embedding the dict holds one of zeros, which is the same function (some versions of timm,
-        1.0.20 among them, drop the CLS token of a model made with pos_embed="none").
-        """
-        state = {name: value.detach().clone() for name, value in self.state_dict().items()}
-        if self.pos_embed is None:
-            state["pos_embed"] = self.cls_token.new_zeros(1, 1 + self.side**2, self.dim)
-        return state
+        """See KnownWeights. Without positional embedding there is one of zeros, which is the same function: some
+        versions of timm, 1.0.20 among them, drop the CLS token of a model made with pos_embed="none"."""
+        zeros = {} if self.pos_embed is not None else {"pos_embed": torch.zeros(1, 1 + self.side**2, self.dim)}
+        return super().timm_state_dict() | zeros

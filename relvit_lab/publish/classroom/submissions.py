@@ -10,7 +10,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.errors import RelvitError, first_line
 from relvit_lab.common.paths import expanded
 from relvit_lab.common.regular import read_regular
 from relvit_lab.lessons.ask import journal
@@ -58,7 +58,7 @@ def read_book(path: Path) -> NotebookNode:
             assert isinstance(cell.source, str) and isinstance(cell.cell_type, str)
         return book
     except Exception as error:  # any bytes may stand there
-        raise RelvitError(f"{path.name} cannot be read as a notebook: {_first_line(error)}") from None
+        raise RelvitError(f"{path.name} cannot be read as a notebook: {first_line(error, 200)}") from None
 
 
 def read_export(path: Path) -> tuple[str, list[dict]]:
@@ -68,7 +68,7 @@ def read_export(path: Path) -> tuple[str, list[dict]]:
         if not isinstance(whole, dict) or whole.get("format") != FORMAT or not isinstance(whole.get("lines"), list):
             raise ValueError("it was not made by progress().export(...)")
     except (OSError, ValueError, RecursionError) as error:
-        raise RelvitError(f"{path.name} cannot be read as a progress file: {_first_line(error)}") from None
+        raise RelvitError(f"{path.name} cannot be read as a progress file: {first_line(error, 200)}") from None
     lines = [journal.entry(line) for line in whole["lines"]]
     return str(whole.get("name", ""))[:80], [line for line in lines if line]
 
@@ -132,7 +132,3 @@ def _student(path: Path, folder: Path) -> str:
     for stem in (path.stem for path in choose(())):
         name = name.replace(stem, "")
     return name.strip(" _-.()") or folder.name
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
