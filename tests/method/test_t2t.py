@@ -341,9 +341,9 @@ def test_no_nan_in_200_steps_under_bf16_autocast():
     assert np.mean(losses[-20:]) < 0.7 * np.mean(losses[:20])  # it did train
 
 
-def test_a_few_steps_of_the_full_size_under_bf16_autocast():
+def test_no_nan_in_a_few_steps_under_bf16_autocast():
     torch.manual_seed(0)
-    train_under_autocast(create_backbone("t2t_vit_14").train(), steps=2, batch=1)
+    train_under_autocast(create_backbone("t2t_nano", image_size=112).train(), steps=5, batch=2)
 
 
 @pytest.mark.slow
