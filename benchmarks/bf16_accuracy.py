@@ -13,7 +13,7 @@ import sys
 
 import measure
 
-from relvit_lab.paper.records import settings as small
+from relvit_lab.paper.records import small_study as small
 from relvit_lab.paper.records.store import find_record, read_records
 from relvit_lab.show.follow import follow
 from relvit_lab.train.training import run

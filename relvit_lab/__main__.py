@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from relvit_lab import __version__
 from relvit_lab.common.errors import RelvitError, explain, nearest
 from relvit_lab.common.options import only_options, split
-from relvit_lab.common.printable import printable
 from relvit_lab.common.printing import tolerant_output
 from relvit_lab.common.processes import processes
 from relvit_lab.common.shortages import shortages_explained
+from relvit_lab.common.shown_names import printable
 from relvit_lab.common.values import PLAIN
 from relvit_lab.publish.classroom.commands import class_copies, grade
 from relvit_lab.publish.site.command import site
@@ -224,14 +224,14 @@ def _count(name: str, text: str) -> int:
 
 
 def small(words: Sequence[str]) -> None:
-    from relvit_lab.paper.records.settings import commands
+    from relvit_lab.paper.records.small_study import commands
 
     only_options(words, ())
     print("\n".join(commands()))
 
 
 def whole(words: Sequence[str]) -> None:
-    from relvit_lab.paper.records import whole
+    from relvit_lab.paper.records import whole_study as whole
 
     options, others = split(words, ("epochs",), ("search", "models"))
     only_options(others, ())

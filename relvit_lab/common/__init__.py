@@ -2,12 +2,12 @@
 
 errors.py        one message that says what to do; shortages.py: of disk, memory, open files
 options.py       the words of a command line as options; values.py: each brought to the type of its field
-paths.py         where things are; files.py: whole files and locks; regular.py: no pipes; sealed.py: JSON with a digest
+paths.py         where things are; files.py: whole files and locks; regular_files.py: no pipes
+sealed_json.py   JSON with a digest; checkpoints.py: the file of a training's state
 registry.py      a list of named things; randomness.py: generators without state; stats.py: means, intervals, tests
 table.py         tables of anything; words.py: times, rates, counts; document.py: the frame of an HTML page
-printing.py      how the package prints; printable.py: no control codes; readable.py: names that look the same
+printing.py      how the package prints; shown_names.py: no control codes, names that look the same told apart
 memory.py        memory of this process; processes.py: which of several this one is; signals.py: those that end it
 source_text.py   what a function does, as text; feature_classifiers.py: nearest neighbours, a linear classifier
-checkpoints.py   the file of a training's state
 compute/         devices, one or several; what a processor can do; torch.compile
 """

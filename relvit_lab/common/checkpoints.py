@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from relvit_lab.common.errors import first_line
-from relvit_lab.common.sealed import Damaged
+from relvit_lab.common.sealed_json import Damaged
 
 ANEW = "delete the file, or pass fresh=True, to start this stage anew"
 

@@ -5,7 +5,7 @@ import errno
 import os
 from collections.abc import Iterable, Mapping
 
-from relvit_lab.common.printable import printable
+from relvit_lab.common.shown_names import printable
 
 
 class RelvitError(Exception):

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from relvit_lab.common.printable import printable
+from relvit_lab.common.shown_names import printable
 
 Column = tuple[str, str | Callable[[Any], Any]]
 

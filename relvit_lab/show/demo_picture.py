@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from relvit_lab.common.files import write_whole
-from relvit_lab.common.readable import readable_names
+from relvit_lab.common.shown_names import readable_names
 from relvit_lab.show.style import BLUE, GREEN, INK, VERMILLION, Drawing, new_drawing, styled, to_picture
 from relvit_lab.train.build import load_data
 from relvit_lab.train.stage_folder import RunFolder

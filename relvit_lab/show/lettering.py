@@ -10,7 +10,7 @@ from matplotlib import font_manager
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from relvit_lab.common.readable import readable
+from relvit_lab.common.shown_names import readable
 
 PLACEHOLDERS = ("last resort", "lastresort", "adobe blank", "unifont upper")  # fonts of boxes and of nothing
 OFFER = "Noto Sans CJK (in Linux distributions fonts-noto-cjk) has Chinese, Japanese and Korean"

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from relvit_lab.common.errors import RelvitError
-from relvit_lab.common.readable import readable_names
+from relvit_lab.common.shown_names import readable_names
 from relvit_lab.method.tasks import DRLOC_FORMS, RELVIT, Task
 from relvit_lab.show.curves import curves
 from relvit_lab.show.model_input import as_picture

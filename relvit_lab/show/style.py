@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from relvit_lab.common.errors import RelvitError
-from relvit_lab.common.readable import readable
+from relvit_lab.common.shown_names import readable
 from relvit_lab.show.lettering import letter, without_glyph_warnings
 
 BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILLION, PURPLE = (

@@ -26,7 +26,7 @@ from relvit_lab.method import backbones
 from relvit_lab.method.tasks import BUILT_IN, TASKS
 from relvit_lab.train import presets
 
-OTHER_NAMES = Path(__file__).with_name("other_names.txt")  # what people type for a field's name, field by field
+SYNONYMS = Path(__file__).with_name("field_synonyms.txt")  # what people type for a field's name
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ class Experiment:
     @cache
     def settings(cls) -> dict[str, Field]:
         """What is known of each field, by name, in their order."""
-        words = dict(line.split(": ") for line in OTHER_NAMES.read_text(encoding="utf-8").splitlines())
+        words = dict(line.split(": ") for line in SYNONYMS.read_text(encoding="utf-8").splitlines())
         own = {field.name: field.metadata["setting"] for field in dataclasses.fields(cls)}
         return {name: dataclasses.replace(setting, words=words.get(name, "")) for name, setting in own.items()}
 

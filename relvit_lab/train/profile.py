@@ -19,7 +19,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 
 from relvit_lab.common.compute.device import Device
 from relvit_lab.common.compute.throughput import peak_memory, peak_tflops, product_tflops
-from relvit_lab.common.sealed import NUMBER, read
+from relvit_lab.common.sealed_json import NUMBER, read
 from relvit_lab.common.table import Table
 from relvit_lab.method.model import RelViT
 from relvit_lab.train.experiment import Stage

@@ -17,8 +17,8 @@ from torch import Tensor
 from relvit_lab.common.checkpoints import ANEW, load_state, save_state
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.files import locked, sha256, write_whole
-from relvit_lab.common.regular import read_regular
-from relvit_lab.common.sealed import NUMBER, OPTIONAL, Damaged, is_sealed, misfit, parse, read, sealed
+from relvit_lab.common.regular_files import read_regular
+from relvit_lab.common.sealed_json import NUMBER, OPTIONAL, Damaged, is_sealed, misfit, parse, read, sealed
 from relvit_lab.common.shortages import write_explained
 
 STAGE_FILES = (
@@ -145,7 +145,7 @@ class RunFolder:
             write_whole(self.path / name, save)
 
     def write_json(self, name: str, value: dict) -> None:
-        """The value, which is sealed by this (sealed.py)."""
+        """The value, which is sealed by this (sealed_json.py)."""
         text = sealed(value, indent=1)
         self.write(name, lambda path: path.write_bytes(text))
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from relvit_lab.method.tasks import TASKS
 from relvit_lab.paper import numbers as paper
 from relvit_lab.paper.plan import cells as plan
-from relvit_lab.paper.records import settings as small
-from relvit_lab.paper.records import whole
+from relvit_lab.paper.records import small_study as small
+from relvit_lab.paper.records import whole_study as whole
 from relvit_lab.paper.records.results import Results
 from relvit_lab.paper.records.store import read_records
 from relvit_lab.train.evaluate import chance

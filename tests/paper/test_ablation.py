@@ -8,7 +8,7 @@ import pytest
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.paper import ablation
 from relvit_lab.paper.plan import cells as plan
-from relvit_lab.paper.records import settings as small
+from relvit_lab.paper.records import small_study as small
 from relvit_lab.paper.records.store import read_records
 
 RESULTS = Path(__file__).parents[2] / "results"

@@ -3,7 +3,7 @@
 import pytest
 
 from relvit_lab.paper.records import comparisons
-from relvit_lab.paper.records import settings as small
+from relvit_lab.paper.records import small_study as small
 from relvit_lab.paper.records.results import Results
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from relvit_lab.common.errors import RelvitError
-from relvit_lab.paper.records import settings as small
+from relvit_lab.paper.records import small_study as small
 from relvit_lab.paper.records.report import Report
 from relvit_lab.paper.records.results import plus_minus
 from relvit_lab.paper.records.store import parse_command, read_records

@@ -18,8 +18,8 @@ from relvit_lab.paper import numbers as paper
 from relvit_lab.paper.figures.figure_4 import shortcut_figure
 from relvit_lab.paper.figures.images_seen import images_seen_figure
 from relvit_lab.paper.plan import cells as plan
-from relvit_lab.paper.records import settings as small
-from relvit_lab.paper.records import whole
+from relvit_lab.paper.records import small_study as small
+from relvit_lab.paper.records import whole_study as whole
 from relvit_lab.paper.records.store import read_records
 from relvit_lab.paper.records.whole_report import NOT_YET, PAIRS, WholeReport
 from relvit_lab.train.experiment import Experiment

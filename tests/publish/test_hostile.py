@@ -17,7 +17,7 @@ from safetensors.torch import save
 
 from relvit_lab.__main__ import main
 from relvit_lab.common.errors import RelvitError
-from relvit_lab.common.printable import printable
+from relvit_lab.common.shown_names import printable
 from relvit_lab.paper.plan.gpus import one_device
 from relvit_lab.publish.app import server
 

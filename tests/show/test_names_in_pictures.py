@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib import font_manager
 
-from relvit_lab.common.readable import readable, readable_names
+from relvit_lab.common.shown_names import readable, readable_names
 from relvit_lab.show import lettering
 from relvit_lab.show.relations import predictions_grid
 from relvit_lab.show.style import Drawing, new_drawing, styled

@@ -9,7 +9,7 @@ import torch
 import relvit_lab
 from relvit_lab import data
 from relvit_lab.common.errors import RelvitError
-from relvit_lab.paper.records import whole
+from relvit_lab.paper.records import whole_study as whole
 from relvit_lab.paper.records.asset import make_asset
 from relvit_lab.paper.records.store import parse_command
 from relvit_lab.show.photographs import SQUARES, photograph

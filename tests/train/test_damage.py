@@ -14,9 +14,9 @@ import pytest
 import torch
 
 from relvit_lab import __main__ as cli
-from relvit_lab.common import sealed
+from relvit_lab.common import sealed_json as sealed
 from relvit_lab.common.errors import RelvitError
-from relvit_lab.common.sealed import Damaged, read
+from relvit_lab.common.sealed_json import Damaged, read
 from relvit_lab.paper.plan.job import read_failure
 from relvit_lab.paper.tables.finished import collect
 from relvit_lab.train.events import EpochDone, StageFinished

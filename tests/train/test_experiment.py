@@ -8,7 +8,7 @@ import pytest
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.method.tasks import TASKS, Task
 from relvit_lab.train.build import load_start
-from relvit_lab.train.experiment import OTHER_NAMES, PLACES, Experiment, Stage
+from relvit_lab.train.experiment import PLACES, SYNONYMS, Experiment, Stage
 
 
 def stage_ids(**fields) -> dict[str, str]:
@@ -291,7 +291,7 @@ def test_a_stage_knows_its_folder(tmp_path):
 
 def test_other_names_stand_for_fields_and_none_is_a_field_itself():
     named = {name: setting.words.split() for name, setting in Experiment.settings().items()}
-    lines = OTHER_NAMES.read_text(encoding="utf-8").splitlines()
+    lines = SYNONYMS.read_text(encoding="utf-8").splitlines()
     assert [line.split(": ")[0] for line in lines] == [name for name in named if named[name]]
     assert not set(named) & {word for words in named.values() for word in words}
 

@@ -12,7 +12,7 @@ import traitlets
 from relvit_lab.common.errors import RelvitError, nearest
 from relvit_lab.lessons.attention_scores.explorer_data import ScoresData, scores_data, with_image
 from relvit_lab.lessons.attention_scores.explorer_figure import draw_scores
-from relvit_lab.lessons.given import yes_or_no
+from relvit_lab.lessons.explorer_arguments import yes_or_no
 from relvit_lab.show.in_page.pack import carried
 from relvit_lab.show.model_input import SHUFFLES
 from relvit_lab.show.own_image import whole

@@ -7,7 +7,7 @@ from scipy.special import softmax
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.lessons.attention_scores.explorer_data import ScoresData
 from relvit_lab.lessons.attention_scores.pictures import _short
-from relvit_lab.lessons.given import whole_between
+from relvit_lab.lessons.explorer_arguments import whole_between
 from relvit_lab.show.model_input import SHUFFLES
 from relvit_lab.show.own_image import whole
 from relvit_lab.show.relations import _check_anchor, default_anchors, mark_anchor

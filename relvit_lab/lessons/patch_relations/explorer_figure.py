@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import matplotlib
 from matplotlib.axes import Axes
 
-from relvit_lab.lessons.given import whole_between
+from relvit_lab.lessons.explorer_arguments import whole_between
 from relvit_lab.lessons.patch_relations.explorer_data import RelationsData, relations_data
 from relvit_lab.show.model_input import SHUFFLES
 from relvit_lab.show.own_image import whole

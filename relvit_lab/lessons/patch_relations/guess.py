@@ -10,7 +10,7 @@ import traitlets
 
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.table import Table
-from relvit_lab.lessons.given import whole_between
+from relvit_lab.lessons.explorer_arguments import whole_between
 from relvit_lab.lessons.patch_relations.pictures import guessed_pairs
 from relvit_lab.method.relations import RELATION_NAMES, spatial_relations
 from relvit_lab.show import task_views

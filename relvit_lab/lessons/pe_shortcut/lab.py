@@ -10,7 +10,7 @@ import traitlets
 
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.words import human_rate, human_time
-from relvit_lab.lessons.given import whole_between
+from relvit_lab.lessons.explorer_arguments import whole_between
 from relvit_lab.lessons.pe_shortcut.lab_figure import LOOKS, recorded_note, tries_figure
 from relvit_lab.lessons.pe_shortcut.live_training import (
     EPOCHS,

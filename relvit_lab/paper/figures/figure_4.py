@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from relvit_lab.common.errors import RelvitError, nearest
-from relvit_lab.paper.records import whole
+from relvit_lab.paper.records import whole_study as whole
 from relvit_lab.paper.records.comparisons import available, shortcut_series
 from relvit_lab.paper.records.results import Results
 from relvit_lab.paper.records.store import Record, read_records

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.axes import Axes
 
-from relvit_lab.paper.records import whole
+from relvit_lab.paper.records import whole_study as whole
 from relvit_lab.paper.records.results import WHAT
 from relvit_lab.paper.records.store import Record, read_records
 from relvit_lab.paper.records.whole_report import NOT_YET, WholeReport

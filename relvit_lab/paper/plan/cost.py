@@ -14,7 +14,7 @@ from typing import Any
 
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.paths import resolve
-from relvit_lab.common.sealed import NUMBER, misfit
+from relvit_lab.common.sealed_json import NUMBER, misfit
 from relvit_lab.common.table import Column, Table, compare
 from relvit_lab.common.words import plural
 from relvit_lab.data import DATASETS

@@ -20,8 +20,8 @@ from pathlib import Path
 
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.files import locked, write_whole
-from relvit_lab.common.printable import printable
-from relvit_lab.common.sealed import read
+from relvit_lab.common.sealed_json import read
+from relvit_lab.common.shown_names import printable
 from relvit_lab.paper.plan.gpus import one_device
 
 TERMINATED = 75

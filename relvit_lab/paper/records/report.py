@@ -18,7 +18,7 @@ from pathlib import Path
 
 from relvit_lab.common.errors import RelvitError, nearest
 from relvit_lab.common.paths import resolve
-from relvit_lab.paper.records import settings as small
+from relvit_lab.paper.records import small_study as small
 from relvit_lab.paper.records.results import WHAT, Results, markdown, number, plus_minus
 from relvit_lab.paper.records.store import Record, read_records
 from relvit_lab.paper.records.whole_report import WholeReport

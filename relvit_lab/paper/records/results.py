@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.stats import mean_sd
 from relvit_lab.paper.plan.cells import FIGURE_4
-from relvit_lab.paper.records import settings as small
-from relvit_lab.paper.records import whole
+from relvit_lab.paper.records import small_study as small
+from relvit_lab.paper.records import whole_study as whole
 from relvit_lab.paper.records.store import Record
 from relvit_lab.paper.records.study import Study
 

@@ -13,7 +13,7 @@ from typing import Any
 from relvit_lab.common.errors import RelvitError, nearest
 from relvit_lab.common.files import write_whole
 from relvit_lab.common.paths import resolve
-from relvit_lab.common.sealed import NUMBER, OPTIONAL, Damaged, read
+from relvit_lab.common.sealed_json import NUMBER, OPTIONAL, Damaged, read
 from relvit_lab.train.experiment import Experiment, Stage
 from relvit_lab.train.stage_folder import EXPERIMENT, WHOLE, RunFolder
 

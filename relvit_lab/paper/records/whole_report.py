@@ -1,10 +1,10 @@
-"""What results/README.md and the README say of the whole of CIFAR-10 (whole.py), computed from the records alone: with
-none, some or all of them. What has not been run is named, with the command that runs it."""
+"""What results/README.md and the README say of the whole of CIFAR-10 (whole_study.py), computed from the records alone:
+with none, some or all of them. What has not been run is named, with the command that runs it."""
 
 from collections.abc import Callable, Mapping
 
 from relvit_lab.common.stats import told_apart
-from relvit_lab.paper.records import whole
+from relvit_lab.paper.records import whole_study as whole
 from relvit_lab.paper.records.comparisons import VERDICTS
 from relvit_lab.paper.records.results import WHAT, Results, markdown, plus_minus
 from relvit_lab.paper.records.store import Record
@@ -160,7 +160,7 @@ class WholeReport(Results):
             if seed in lacking.get(name, ())
         ]
         if not whole.searched(self.records):
-            first = "# first the search; its best then goes into RATE and BATCH of whole.py, and so into what follows"
+            first = "# first the search; its best goes into RATE and BATCH of whole_study.py, and so into what follows"
             lines = [first, *whole.search_commands(), *lines]
         return "```\n" + "\n".join(lines) + "\n```" if lines else "Nothing: all of them are on record."
 

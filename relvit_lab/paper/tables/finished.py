@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from relvit_lab.common.errors import RelvitError
-from relvit_lab.common.sealed import Damaged, misfit
+from relvit_lab.common.sealed_json import Damaged, misfit
 from relvit_lab.train.stage_folder import RunFolder
 
 

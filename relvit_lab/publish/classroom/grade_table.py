@@ -7,7 +7,7 @@ from pathlib import Path
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.files import write_whole
 from relvit_lab.common.paths import expanded
-from relvit_lab.common.printable import printable
+from relvit_lab.common.shown_names import printable
 from relvit_lab.common.table import Table
 from relvit_lab.lessons.ask import EXERCISES
 from relvit_lab.publish.classroom.grade import Result, Results

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.options import split
-from relvit_lab.common.printable import printable
+from relvit_lab.common.shown_names import printable
 
 
 def site(words: Sequence[str]) -> int:

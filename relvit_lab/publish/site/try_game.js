@@ -25,8 +25,10 @@ const game = {
       ...sides.map(([name, k]) => button(name, () => this.say(k))))];
   },
   async say(k) {
-    const a = await answers(this.on(), 0), [i, j] = this.pair(), real = truth(a, "sprel", i, j);
+    if (this.given !== null) return; // a second tap
     this.given = k;
+    const { of } = this, [i, j] = this.pair(), a = await answers(this.on(), 0), real = truth(a, "sprel", i, j);
+    if (of !== this.of) return; // another image meanwhile, and another game
     this.you += k === real;
     this.model += answer(a, "sprel", i, j) === real;
     change({});

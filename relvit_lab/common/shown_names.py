@@ -1,4 +1,5 @@
-"""Names from outside (folders, files, tasks) as a person can read them and tell them apart."""
+"""Names from outside (folders, files, tasks) as a person can read them and tell them apart, and as a terminal may show
+them: what it would obey (a colour, a cleared screen) is spelt out."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -20,6 +21,12 @@ def readable_names(names: Sequence[str]) -> list[str]:
     for name in names:
         alike.setdefault(_plain(name), set()).add(name)
     return [_spelled(name) if len(alike[_plain(name)]) > 1 else said for name, said in zip(names, shown)]
+
+
+def printable(text: object) -> str:
+    """The text on one line; every character that is no visible one as its escape: "\\x1b", "\\n", "\\u202e"."""
+    said = str(text)
+    return said if said.isprintable() else "".join(c if c.isprintable() else _escape(c) for c in said)
 
 
 def _letter(letter: str) -> str:

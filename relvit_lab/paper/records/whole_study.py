@@ -11,7 +11,7 @@ from itertools import product
 from typing import Any
 
 from relvit_lab.paper.plan.cells import FIGURE_4
-from relvit_lab.paper.records.settings import JOINT, SUPERVISED, TWICE
+from relvit_lab.paper.records.small_study import JOINT, SUPERVISED, TWICE
 from relvit_lab.paper.records.store import Record
 from relvit_lab.paper.records.study import Study
 
