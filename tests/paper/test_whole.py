@@ -1,5 +1,6 @@
 """The larger study: its page with none, some and all of its records, its commands and figure, the images held back."""
 
+import itertools
 import json
 import re
 import shlex
@@ -283,6 +284,17 @@ def test_the_figure_with_none_some_and_all_records():
     assert ends == [pytest.approx(end) for end in (
         (one, mean["supervised"]), (2 * one, mean["twice"]), (2 * one, mean["finetuned"]))]  # fmt: skip
     assert NOT_YET not in full.alt
+
+
+@pytest.mark.parametrize("gap", [0.0, 0.3, -1.0, 20.0])
+def test_numbers_at_the_ends_of_lines_do_not_touch(gap):
+    both = made("twice", 0, 60.0) | made("finetuned", 0, 60.0 + gap)
+    drawing = images_seen_figure(LAPTOP | both)
+    drawing.draw_without_rendering()
+    texts = [text for text in drawing.axes[0].texts if re.fullmatch(r"\d+\.\d", text.get_text())]
+    assert sorted(text.get_text() for text in texts) == sorted(["60.0", "60.0", f"{60 + gap:.1f}"])
+    for one, other in itertools.combinations([text.get_window_extent() for text in texts], 2):
+        assert not one.overlaps(other)
 
 
 def test_figure_4_takes_the_larger_runs_as_soon_as_it_has_them():
