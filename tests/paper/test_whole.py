@@ -304,5 +304,15 @@ def test_figure_4_takes_the_larger_runs_as_soon_as_it_has_them():
     assert "50,000 training and 10,000 test images" in shortcut_figure(some | made("pe_off", 0, 71.0)).alt
 
 
+def test_figure_4_compares_with_a_baseline_of_its_own_seeds():
+    both = made("pe_on", 0, 70.0) | made("pe_off", 0, 71.0) | made("supervised", 1, 20.0)
+    assert "from scratch  60.0" in words_of(shortcut_figure(LAPTOP | both | made("supervised", 0, 60.0)))
+    assert "from scratch  20.0" in words_of(shortcut_figure(LAPTOP | both))  # there is no other
+
+
+def words_of(drawing) -> list[str]:
+    return [text.get_text() for ax in drawing.axes for text in ax.texts]
+
+
 def test_without_any_record_nothing_is_claimed():
     assert WholeReport({}).answer().count(NOT_YET) == 2 and not re.search(r"\d", WholeReport({}).answer())
