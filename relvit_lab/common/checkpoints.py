@@ -7,15 +7,6 @@ from pathlib import Path
 import torch
 
 from relvit_lab.common.errors import first_line
-from relvit_lab.common.sealed_json import Damaged
-
-ANEW = "delete the file, or pass fresh=True, to start this stage anew"
-
-
-class DamagedCheckpoint(Damaged):
-    def __init__(self, file: Path, why: str):
-        super().__init__(file, why)
-        self.args = (f"the checkpoint {file} is corrupt ({why}): {ANEW}",)
 
 
 def save_state(state: dict, path: Path) -> None:
@@ -26,7 +17,8 @@ def save_state(state: dict, path: Path) -> None:
 
 
 def load_state(file: Path) -> dict:
-    """The state in a file, its tensors on the CPU; none of its code runs. Raises Damaged, OSError, MemoryError.
+    """The state in a file, its tensors on the CPU; none of its code runs. Raises ValueError, with the reason, where it
+    is damaged or no dict; OSError, MemoryError.
 
     The zip's checksums are compared first: torch reads damaged numbers without a word, and of damaged structure raises
     nearly anything.
@@ -39,10 +31,10 @@ def load_state(file: Path) -> dict:
         state = torch.load(file, map_location="cpu", weights_only=True)
     except (OSError, MemoryError) as error:
         if isinstance(error, OSError) and error.errno is None:  # zipfile's and torch's own, of a damaged file
-            raise DamagedCheckpoint(file, first_line(error)) from None
+            raise ValueError(first_line(error)) from None
         raise
     except Exception as error:  # zipfile, pickle and torch raise some ten kinds between them
-        raise DamagedCheckpoint(file, first_line(error)) from None
-    if not isinstance(state, dict) or not isinstance(state.get("stage"), str):
-        raise DamagedCheckpoint(file, "it holds no stage")
+        raise ValueError(first_line(error)) from None
+    if not isinstance(state, dict):
+        raise ValueError("it holds no dict")
     return state

@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import Tensor
 
-from relvit_lab.common.checkpoints import ANEW, load_state, save_state
+from relvit_lab.common.checkpoints import load_state, save_state
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.files import locked, sha256, write_whole
 from relvit_lab.common.regular_files import read_regular
@@ -59,9 +59,16 @@ LINE = {
     "val?": {"*": OPTIONAL}, "timing?": TIMING,
 }  # fmt: skip
 AGAIN = "fresh=True starts this stage anew"
+ANEW = "delete the file, or pass fresh=True, to start this stage anew"
 
 _held: set[Path] = set()  # folders whose lock this process has
 _guard = threading.Lock()
+
+
+class DamagedCheckpoint(Damaged):
+    def __init__(self, file: Path, why: str):
+        super().__init__(file, why)
+        self.args = (f"the checkpoint {file} is corrupt ({why}): {ANEW}",)
 
 
 class RunFolder:
@@ -222,12 +229,16 @@ class RunFolder:
         file = self.path / "checkpoint.pt"
         try:
             state = load_state(file)
+        except ValueError as error:
+            raise DamagedCheckpoint(file, str(error)) from None
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             reason = error.strerror or error
             raise RelvitError(f"the checkpoint {file} cannot be read ({reason}): make it readable") from None
-        found = state["stage"]
+        found = state.get("stage")
+        if not isinstance(found, str):
+            raise DamagedCheckpoint(file, "it holds no stage")
         if found != stage_id:
             raise RelvitError(f"the checkpoint {file} belongs to another experiment ({found}, not {stage_id}): {ANEW}")
         return state

@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from relvit_lab import data
-from relvit_lab.common.checkpoints import DamagedCheckpoint
 from relvit_lab.common.compute import compiler
 from relvit_lab.common.compute.device import Device
 from relvit_lab.common.errors import RelvitError, first_line
@@ -26,7 +25,7 @@ from relvit_lab.train.environment import going_on, version
 from relvit_lab.train.evaluate import evaluate
 from relvit_lab.train.experiment import Stage
 from relvit_lab.train.profile import Profile
-from relvit_lab.train.stage_folder import RunFolder
+from relvit_lab.train.stage_folder import DamagedCheckpoint, RunFolder
 
 
 def same_data(digest: str | None, dataset: data.Dataset, folder: RunFolder) -> None:
@@ -263,8 +262,8 @@ class Training:
         except (KeyError, RuntimeError, ValueError, AttributeError, TypeError, IndexError) as error:
             if shortage(error):
                 raise
-            reason = first_line(error)
-            raise DamagedCheckpoint(folder.path / "checkpoint.pt", f"or of another version: {reason}") from None
+            why = f"or of another version: {first_line(error)}"
+            raise DamagedCheckpoint(folder.path / "checkpoint.pt", why) from None
         return f"epoch {len(self.history) + 1}, step {self.step + 1}"
 
     def _follow(self, state: dict, notes: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""§4.1 on several devices: data parallel training, one process a device, as torchrun starts them.
+"""Several devices: data parallel training, one process a device, as torchrun starts them.
 
 Every process has the whole model and its share of each batch. Draws are made for the whole batch (randomness.py), the
 gradients and losses are means over it, so that training is that of one device, up to rounding, where there is no

@@ -41,15 +41,8 @@ class T2T(TokenBackbone):
         self.tokens_to_token = TokensToToken(dim, token_dim, dropout)
         self.cls_token = nn.Parameter(torch.empty(1, 1, dim))
         self.pos_embed = nn.Parameter(sinusoid(1 + self.side**2, dim), requires_grad=False)
-        self.blocks = nn.Sequential(
-            *(
-                Block(
-                    dim, heads, mlp_ratio=3, qkv_bias=False, drop_path=drop_path * i / max(1, depth - 1),
-                    norm_layer=partial(nn.LayerNorm, eps=1e-5),
-                )
-                for i in range(depth)
-            )
-        )  # fmt: skip
+        block = partial(Block, dim, heads, mlp_ratio=3, qkv_bias=False, norm_layer=partial(nn.LayerNorm, eps=1e-5))
+        self.blocks = nn.Sequential(*(block(drop_path=drop_path * i / max(1, depth - 1)) for i in range(depth)))
         self.norm = nn.LayerNorm(dim)
         self.apply(_initialise)
         nn.init.trunc_normal_(self.cls_token, std=0.02)

@@ -59,5 +59,5 @@ class ViT(KnownWeights, VisionTransformer):
     def timm_state_dict(self) -> dict[str, Tensor]:
         """See KnownWeights. Without positional embedding there is one of zeros, which is the same function: some
         versions of timm, 1.0.20 among them, drop the CLS token of a model made with pos_embed="none"."""
-        zeros = {} if self.pos_embed is not None else {"pos_embed": torch.zeros(1, 1 + self.side**2, self.dim)}
-        return super().timm_state_dict() | zeros
+        zeros = self.cls_token.new_zeros(1, 1 + self.side**2, self.dim)
+        return super().timm_state_dict() | ({} if self.pos_embed is not None else {"pos_embed": zeros})

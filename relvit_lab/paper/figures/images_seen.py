@@ -29,15 +29,15 @@ def images_seen_figure(records: Mapping[str, Record] | None = None) -> Drawing:
     report = WholeReport(read_records() if records is None else records)
     drawing = new_drawing(11, 5.6)
     ax = drawing.subplots()
-    ends: list[End] = []
-    said = [f"{WHAT[name]}: {_draw(ax, report, name, ends)}" for name in LOOK]
+    drawn = {name: _draw(ax, report, name) for name in LOOK}
+    said = [f"{WHAT[name]}: {words}" for name, (words, _) in drawn.items()]
     total = report.images_seen("twice") / 1e6
     ax.set_xlim(0, total * 1.05)  # room for the last numbers
     ax.axvline(total / 2, color="0.7", linewidth=1, zorder=0)
     ax.set_xlabel("training images seen, millions (both stages)", fontsize=13)
     ax.set_ylabel("class accuracy (%)", fontsize=13)
     ax.tick_params(labelsize=12)
-    _number(ax, ends)
+    _number(ax, [end for _, ends in drawn.values() for end in ends])
     if ax.has_data() and ax.get_legend_handles_labels()[0]:
         ax.legend(loc="lower right", fontsize=12, frameon=False)
     else:
@@ -50,9 +50,9 @@ def images_seen_figure(records: Mapping[str, Record] | None = None) -> Drawing:
     return drawing
 
 
-def _draw(ax: Axes, report: WholeReport, name: str, ends: list[End]) -> str:
-    """Both stages of an arm, as far as they are on record. Returns what is there, in words; lines' ends go to ends."""
-    look, there = LOOK[name], []
+def _draw(ax: Axes, report: WholeReport, name: str) -> tuple[str, list[End]]:
+    """Both stages of an arm, as far as they are on record. Returns what is there, in words, and where its lines end."""
+    look, there, ends = LOOK[name], [], []
     for number, stage in enumerate(("first", "last")):
         runs = [r["curves"]["test"].get("accuracy") for r in report.there(name, stage)]
         before = number * report.images_seen("supervised") / 1e6
@@ -73,7 +73,7 @@ def _draw(ax: Axes, report: WholeReport, name: str, ends: list[End]) -> str:
         ax.plot(images, mean, label=label, linewidth=2.2, markersize=5, markevery=3, **look)
         ends.append((images[-1], mean[-1], dark(look["color"])))
         there.append(f"{mean[-1]:.1f} % after stage {number + 1} ({_seeds(len(values))})")
-    return ", ".join(there) or NOT_YET
+    return ", ".join(there) or NOT_YET, ends
 
 
 def _number(ax: Axes, ends: list[End]) -> None:
