@@ -20,7 +20,7 @@ help:  ## print this list
 
 setup: $(STAMP)  ## make .venv with everything in it, once (about 6 GB; 2 to 3 minutes, with uv less)
 
-demo: $(STAMP)  ## train on handwritten digits and compare three scenarios (2 to 4 minutes on two cores)
+demo: $(STAMP)  ## train on handwritten digits and compare three scenarios (2 to 6 minutes on two cores)
 	$(RUN) -m relvit_lab demo
 
 # One thread a kernel: these models are small, and two kernels with two threads each slow one another down tenfold.

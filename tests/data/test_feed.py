@@ -199,7 +199,7 @@ def test_threads_end_at_an_interrupt(folder):
     assert own_threads() == []
 
 
-def test_an_interrupt_while_waiting_for_a_batch(folder, monkeypatch):
+def test_an_interrupt_while_waiting_for_a_batch(folder, monkeypatch, as_in_a_terminal):
     """The next batches are in work then; nothing of them is left."""
     import _thread
 

@@ -222,6 +222,11 @@ def test_load_weights_names_what_does_not_fit_and_changes_nothing():
     assert all(torch.equal(value, before[name]) for name, value in target.state_dict().items())
 
 
+def test_embeddings_of_zeros_are_like_the_other_weights():
+    zeros = create_backbone("vit_nano", pos_embed=False).double().timm_state_dict()["pos_embed"]
+    assert zeros.dtype == torch.float64 and not zeros.any()
+
+
 @pytest.mark.parametrize("pos_embed", [True, False])
 def test_timm_loads_the_weights_and_agrees(pos_embed):
     torch.manual_seed(0)
