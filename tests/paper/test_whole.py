@@ -99,6 +99,9 @@ def test_what_joint_training_gains_or_loses_is_split_once_its_control_is_there()
     assert "by the tasks" not in WholeReport(records).answer()
     said = WholeReport(records | made("control", 0, 55.5)).answer()
     assert said.endswith(": -14.5 by the patch augmentation, +5.5 by the tasks.") and "9.0 points" in said
+    second = made("twice", 1, 70.0) | made("joint", 1, 61.1) | made("control", 1, 51.0)
+    said = WholeReport(records | made("control", 0, 55.5) | second).answer()
+    assert "(2 seeds: told apart): -16.8 ± 3.2 by the patch augmentation (not told apart)" in said
 
 
 def test_with_all_records_each_row_is_the_mean_and_spread_of_its_seeds():

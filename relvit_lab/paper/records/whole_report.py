@@ -73,8 +73,11 @@ class WholeReport(Results):
         augmentation, tasks = self.gaps("control", "supervised"), self.gaps("joint", "control")
         if not len(self.gaps("joint", "supervised")) == len(augmentation) == len(tasks):
             return ""
-        parts = (plus_minus(gaps, sign=True) for gaps in (augmentation, tasks))
-        return ": {} by the patch augmentation, {} by the tasks".format(*parts)
+        unsure = f" ({VERDICTS[False]})"
+        return ": " + ", ".join(
+            f"{plus_minus(gaps, sign=True)} by the {what}{unsure if told_apart(gaps) is False else ''}"
+            for what, gaps in {"patch augmentation": augmentation, "tasks": tasks}.items()
+        )
 
     def _sentence(self, one: str, other: str) -> str:
         at, report = "on all of CIFAR-10", self
