@@ -7,7 +7,6 @@ import pytest
 
 from relvit_lab.method.backbones import create_backbone
 from relvit_lab.paper import numbers as paper
-from relvit_lab.paper import slips as slips_module
 from relvit_lab.paper.slips import Slip, differences, parameters, slips
 
 
@@ -101,14 +100,3 @@ def test_parameters_are_those_of_built_models():
     block = model.blocks[0]
     mlp, msa = (sum(p.numel() for p in part.parameters()) for part in (block.mlp, block.attn))
     assert about("Eq. 3")[0].computed.endswith(f"{(21_338_496 - 12 * (mlp - msa)) / 1e6:.1f}M with MSA twice")
-
-
-def test_nothing_heavy_is_imported_before_it_is_needed():
-    assert slips_module.slips is slips
-    import subprocess
-    import sys
-
-    heavy = ("timm", "torchvision", "matplotlib")
-    code = f"import sys, relvit_lab.paper.slips; print([m for m in {heavy} if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"

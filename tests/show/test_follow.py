@@ -1,7 +1,6 @@
 """The faces of the loop, on records made by hand: which one, what it shows, how it ends."""
 
 import io
-import subprocess
 import sys
 
 import pytest
@@ -228,15 +227,6 @@ def test_a_kernel_is_live_only_where_a_person_sits(plain_place):
     assert progress.choose_face(io.StringIO()) == "live"
     plain_place.setenv("RELVIT_FACE", "log")
     assert progress.choose_face(io.StringIO()) == "log"
-
-
-def test_importing_the_faces_draws_in_nothing_heavy():
-    code = (
-        "import sys, relvit_lab.show.follow\n"
-        "print([name for name in ('matplotlib', 'IPython', 'torch', 'tqdm') if name in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
 
 
 # -- the bar -------------------------------------------------------------------------------------------------------
