@@ -14,7 +14,7 @@ from relvit_lab.method.relations import permuted, spatial_relations
 from relvit_lab.method.tasks import TASKS, Task, accuracy, cross_entropy
 from relvit_lab.train.experiment import Experiment
 
-EPOCHS = 8
+EPOCHS = 6
 NAMES = ("transposed labels", "labels shuffled without their patches", "patch too large", "learning rate too high")
 
 

@@ -22,7 +22,7 @@ from relvit_lab.train.experiment import Experiment
 
 SIDE, PATCH = 8, 2  # pixels; patches of 2 are too small for the patch crop, so noise is the same in training and after
 TRAIN, TEST = 1024, 256  # images
-EPOCHS = 8
+EPOCHS = 6
 
 
 @dataclass(frozen=True)

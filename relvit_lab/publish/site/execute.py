@@ -67,7 +67,8 @@ class _Work:
         books = {path: read_book(path) for path in paths}
         files = {path: self.cache / f"{path.stem}-{book_digest(books[path], code)}.ipynb" for path in paths}
         done = {path: _kept(path, files[path]) for path in paths if files[path].exists()}
-        todo = [path for path in reversed(paths) if path not in done]  # the later ones train: they take longest
+        todo = [path for path in paths if path not in done]
+        todo.sort(key=lambda path: -_trainings(books[path]))  # those that train take longest, and go first
         count = f"{len(paths)} notebook{'s' * (len(paths) > 1)}"
         together = f", {AT_ONCE} at a time" if len(todo) > 1 else ""
         self.say(f"{count}: {len(done)} kept from an earlier build, {len(todo)} to run{together}")
@@ -176,6 +177,11 @@ class _Work:
     def _line(self, text: str) -> None:
         minutes, seconds = divmod(round(time.monotonic() - self.start), 60)
         self.say(f"  {minutes}:{seconds:02}  {text}")
+
+
+def _trainings(book: nbformat.NotebookNode) -> int:
+    """How many of its cells train."""
+    return sum("relvit_lab.run(" in cell.source for cell in book.cells if cell.cell_type == "code")
 
 
 def _kept(path: Path, file: Path) -> Executed:
