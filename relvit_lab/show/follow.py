@@ -1,7 +1,8 @@
 """The faces of the training loop: it yields events, and `follow` shows them as suits the place.
 
-"live": a bar and a plot in JupyterLab (follow_live.py); "bar": one line that moves, in a terminal; "log": a line an
-epoch, for papermill, pipes and files (faces.py). Tables of what came out are in summary.py, and may be had from here.
+"live": a bar and a plot in JupyterLab; "still": what "live" leaves, at once, for pages (follow_live.py); "bar": one
+line that moves, in a terminal; "log": a line an epoch, for papermill, pipes and files (faces.py). Tables of what came
+out are in summary.py, and may be had from here.
 """
 
 import os
@@ -20,7 +21,7 @@ from relvit_lab.train.events import Event, StageFinished
 
 __all__ = ["FACES", "Table", "choose_face", "compare", "follow", "summary"]
 
-FACES = ("live", "log", "bar")
+FACES = ("live", "still", "log", "bar")
 
 
 def follow(
@@ -31,8 +32,8 @@ def follow(
 ) -> list[StageFinished]:
     """Consume the events of a run, show them, and return those of its finished stages.
 
-    face: "live", "log", "bar", or "auto" (see choose_face). out: where "log" and "bar" write; standard output when
-    None. units: the unit of each metric; those of the registered tasks when None.
+    face: one of FACES, or "auto" (see choose_face). out: where "log" and "bar" write; standard output when None. units:
+    the unit of each metric; those of the registered tasks when None.
     However it ends (an interrupt, an error of a stage, one of the face), the iterator is closed, so that the loop
     writes its checkpoint; an interrupt then says how to go on. The exception is raised again.
     Raises RelvitError for an unknown face.
@@ -85,10 +86,10 @@ def _make_face(name: str, out: TextIO, units: Mapping[str, str] | None) -> "Face
     units = wording.known_units() if units is None else units
     if processes()[0]:  # of several processes the first shows what happens
         return Face(units)
-    if name == "live":
-        from relvit_lab.show.follow_live import Live  # late: needs IPython and matplotlib
+    if name in ("live", "still"):
+        from relvit_lab.show.follow_live import Live, Still  # late: needs IPython and matplotlib
 
-        return Live(units)
+        return (Live if name == "live" else Still)(units)
     if name not in FACES:
         raise RelvitError(f"unknown face '{name}' of the progress: {nearest(name, ('auto', *FACES))}")
     return (Log if name == "log" else Bar)(out, units)

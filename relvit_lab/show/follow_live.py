@@ -127,3 +127,14 @@ class Live(Face):
             notes = "".join(f"<li>{html.escape(note)}</li>" for note in self._notes)
             parts.append(f'<ul style="margin-top:0; margin-bottom:0.3em">{notes}</ul>')
         return {"text/html": "".join(parts), "text/plain": "\n".join(plain)}
+
+
+class Still(Live):
+    """What Live leaves, without its way there: for a page, while which is made nobody watches."""
+
+    def step(self, step: StepDone) -> None:
+        self._text, self._share = wording.step_line(self.stage, step), step.step / max(step.steps, 1)
+
+    def _draw(self, final: bool = False) -> None:
+        if final:
+            super()._draw(final)

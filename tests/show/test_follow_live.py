@@ -1,11 +1,12 @@
 """The face in a notebook, in a real kernel and on a display made by hand."""
 
+import contextlib
 import itertools
 
 import pytest
 
 from relvit_lab.show import follow as progress
-from relvit_lab.train.events import EpochDone, StageFinished, StageStarted
+from relvit_lab.train.events import EpochDone, StageFinished, StageStarted, StepDone
 
 UNITS = {"accuracy": "%", "best_accuracy": "%", "sprel": "%", "abspos": "%", "dist": "MSE x 100"}
 
@@ -116,3 +117,39 @@ def test_the_live_plot_is_drawn_about_once_a_second_and_at_the_end(monkeypatch):
     progress.follow(records(), face="live", units=UNITS)
     assert 5 <= len(drawn) <= 6 and drawn[-1] == 5.0  # five seconds of epochs, and nothing yet of the next stage
     assert all(b - a > 0.99 for a, b in itertools.pairwise(drawn[:-1]))
+
+
+@pytest.mark.parametrize("stops", [False, True])
+def test_still_leaves_what_live_leaves_and_draws_once(monkeypatch, stops):
+    from relvit_lab.show import follow_live as progress_live
+
+    def records():
+        yield started()
+        for k in (1, 2):
+            yield StepDone(21 * k, 42, k, 2, 5.0, 1234.0)
+            yield epoch(k, epochs=2)
+        if stops:
+            raise KeyboardInterrupt
+        yield finished()
+
+    class Handle:
+        def __init__(self):
+            self.updates, self.bundle = 0, None
+
+        def update(self, bundle, **_):
+            self.updates, self.bundle = self.updates + 1, bundle
+
+    def display(bundle, **_):
+        handles.append(Handle())
+        handles[-1].update(bundle)
+        return handles[-1]
+
+    monkeypatch.setattr(progress_live, "display", display)
+    left = {}
+    for face in ("live", "still"):
+        handles = []
+        with contextlib.suppress(KeyboardInterrupt):
+            progress.follow(records(), face=face, units=UNITS)
+        left[face] = [handle.bundle for handle in handles]
+    assert left["still"] == left["live"] and len(handles) == 2
+    assert handles[1].updates == 1  # one drawing

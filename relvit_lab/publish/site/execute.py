@@ -115,7 +115,7 @@ class _Work:
         home.mkdir(parents=True, exist_ok=True)
         if self.results.is_dir():
             shutil.copytree(self.results, home / "results", dirs_exist_ok=True)
-        own = {"RELVIT_HOME": str(home), "RELVIT_PROGRESS": "off", "RELVIT_FACE": "live"}
+        own = {"RELVIT_HOME": str(home), "RELVIT_PROGRESS": "off", "RELVIT_FACE": "still"}
         environment = {**os.environ, **THREADS, **own}
         at, carried = book.cells[0].id if book.cells else "", set()
 
