@@ -42,7 +42,7 @@ tables: $(STAMP)  ## write the paper's tables with the runs in runs/ beside them
 report: $(STAMP)  ## write report.html: tables, figures, deviations from the paper and cost of the runs in runs/
 	$(RUN) -m relvit_lab report
 
-site: $(STAMP)  ## write the notebooks as pages without kernel and network into site/ (8 to 11 minutes the first time)
+site: $(STAMP)  ## write the notebooks as pages without kernel and network into site/ (up to 10 minutes the first time)
 	$(RUN) -m relvit_lab site
 
 app: $(STAMP)  ## serve the explorers as an app without code, on this machine only (PORT=8866)

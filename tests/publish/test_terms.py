@@ -16,8 +16,11 @@ BUTTON = re.compile(r'<button aria-describedby="(term-\d+)" class="term" type="b
                     r'<span id="\1" role="tooltip">.*?</span>')  # fmt: skip
 
 
+KEPT = re.compile(r'<span class="kept">(.*?)</span>', re.DOTALL)
+
+
 def plain(source: str) -> str:
-    return BUTTON.sub(r"\2", source)
+    return KEPT.sub(r"\1", BUTTON.sub(r"\2", source))
 
 
 def test_the_glossary_of_the_project_has_the_words_that_pages_use_without_explaining():
@@ -33,6 +36,14 @@ def test_each_term_is_marked_once_and_its_meaning_is_escaped():
     assert "A &lt;vote&gt;." in first and "Leaves out 0 &amp; more." in first
     assert terms.mark("<p>The floor again</p>") == "<p>The floor again</p>"
     assert Terms(MEANING).mark("<p>floors</p>").count("floors</button>") == 1
+
+
+def test_marks_beside_a_term_stay_on_its_line():
+    marked = Terms(MEANING).mark("<p>well (k-NN), a floor. Told apart</p>")
+    assert [plain(kept) for kept in re.findall(r'<span class="kept">.*?</span>[),.]+</span>', marked)] == [
+        "(k-NN),", "floor."
+    ]  # fmt: skip
+    assert plain(marked) == "<p>well (k-NN), a floor. Told apart</p>"
 
 
 @pytest.mark.parametrize(

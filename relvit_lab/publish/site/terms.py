@@ -39,7 +39,7 @@ class Terms:
         self.meaning = dict(meaning)
         self.marked: list[str] = []  # no term twice on a page
         names = sorted((re.escape(html.escape(name)) for name in meaning), key=len, reverse=True)
-        self.pattern = re.compile(rf"(?<![\w-])({'|'.join(names)})(s?)(?![\w-])", re.IGNORECASE)
+        self.pattern = re.compile(rf"(\(?)(?<![\w-])({'|'.join(names)})(s?)(?![\w-])([),.;:?]*)", re.IGNORECASE)
 
     def mark(self, source: str) -> str:
         """HTML with the first mention of each term as a button with its meaning; headings, links and code stay."""
@@ -53,12 +53,16 @@ class Terms:
         return str(soup) if len(self.marked) > before else source
 
     def _button(self, found: re.Match) -> str:
-        name = html.unescape(found[1]).lower()
+        opening, word, plural, closing = found.groups()
+        name = html.unescape(word).lower()
         if name in self.marked:
             return found[0]
         self.marked.append(name)
         place = f"term-{len(self.marked)}"
-        return (
-            f'<button type="button" class="term" aria-describedby="{place}">{found[0]}</button>'
+        marked = (
+            f'<button type="button" class="term" aria-describedby="{place}">{word}{plural}</button>'
             f'<span role="tooltip" id="{place}"><b>{html.escape(name)}</b> {html.escape(self.meaning[name])}</span>'
         )
+        if not opening + closing:
+            return marked
+        return f'<span class="kept">{opening}{marked}{closing}</span>'  # browsers break lines beside a button, else not
