@@ -130,7 +130,7 @@ class Live(Face):
 
 
 class Still(Live):
-    """What Live leaves, without its way there: for a page, while which is made nobody watches."""
+    """What Live leaves, drawn once, at the end of a stage: for pages, which nobody watches being made."""
 
     def step(self, step: StepDone) -> None:
         self._text, self._share = wording.step_line(self.stage, step), step.step / max(step.steps, 1)
