@@ -132,9 +132,6 @@ class Live(Face):
 class Still(Live):
     """What Live leaves, drawn once, at the end of a stage: for pages, which nobody watches being made."""
 
-    def step(self, step: StepDone) -> None:
-        self._text, self._share = wording.step_line(self.stage, step), step.step / max(step.steps, 1)
-
     def _draw(self, final: bool = False) -> None:
         if final:
             super()._draw(final)
