@@ -5,8 +5,8 @@ attention), on this machine; and attention fused beside written out, which decid
 
 Pre-training with SpRel and AbsPos at 32/4: ViT-nano at batch 64, ViT-S/4 at batch 32, from stored images to updated
 weights, in a stage as long as the paper's. Each side has a process of its own, which waits while the other has its
-turn; so each has its own peak of memory. Compiling is told apart. --check asks, where the processor has AMX, for 1.7
-and 2.3 times, on others for 0.97 (never slower), and for at most 1.1 times the memory.
+turn; so each has its own peak of memory. Compiling is told apart. --check asks, where the processor multiplies bf16,
+for 1.7 and 2.3 times, on others for 0.97 (never slower), and for at most 1.1 times the memory.
 """
 
 import argparse
@@ -24,7 +24,6 @@ import torch
 from training_step import loop_steps
 
 from relvit_lab.common.compute.choose_device import pick_device
-from relvit_lab.common.compute.processor import cpu_flags, multiplies_bf16
 from relvit_lab.common.compute.throughput import peak_memory, product_tflops
 from relvit_lab.train import clock
 from relvit_lab.train.build import load_data
@@ -104,12 +103,12 @@ def whole_loop(o, report: measure.Report, folder: str, backbone: str, batch: int
     compiled = f", compiled in {auto.about['compiling']:.0f} s" if auto.about["compiled"] else ", not compiled"
     chosen = auto.about["precision"] + compiled
     what = f"the loop of {backbone} 32/4, batch {batch}: auto, beside as it was"
-    amx = "amx_bf16" in cpu_flags()
+    bf16 = measure.has_bf16()
     report.add(
         measure.Row(
-            f"{what}", [a / b for a, b in pairs], mark=mark if amx else NEVER_SLOWER,
+            f"{what}", [a / b for a, b in pairs], mark=mark if bf16 else NEVER_SLOWER,
             detail=f"{now:,.0f} and {before:,.0f} img/s; auto: {chosen}; {100 * share:.0f} % of the same-shaped product"
-            + ("" if amx else "; no AMX here, so the marks for it were not run"),
+            + ("" if bf16 else "; no bf16 products here, so the marks for them were not run"),
         )
     )  # fmt: skip
     report.add(
@@ -162,7 +161,7 @@ def main() -> int:
                  y_test=np.arange(64) % 10)  # fmt: skip
         for case in CASES:
             whole_loop(o, report, folder, *case)
-    for dtype in (torch.float32, torch.bfloat16)[: 1 + multiplies_bf16(cpu_flags())]:  # without: 20 times as long
+    for dtype in (torch.float32, torch.bfloat16)[: 1 + measure.has_bf16()]:  # without: 20 times as long
         for tokens in TOKENS:
             attention(o, report, tokens, dtype)
     return report.exit_code()

@@ -308,7 +308,7 @@ def test_checkpoints_come_within_an_epoch(monkeypatch):
 
 def test_going_on_in_another_precision_says_so(monkeypatch):
     monkeypatch.setattr(clock, "SHOW_EVERY", 0.0)
-    records = run(Experiment(scenario="supervised", **LONG))
+    records = run(Experiment(scenario="supervised", precision="float32", **LONG))
     for record in records:
         if isinstance(record, EpochDone):
             records.close()
