@@ -45,7 +45,7 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 
 @pytest.mark.parametrize("shuffle", [False, True])
 def test_it_gives_the_numbers_of_the_training_loop(shuffle, tmp_path):
-    fields = {**live_training.DATA, **SMALL, "preset": "demo", "tasks": "sprel", "device": "cpu", "precision": "float32"}
+    fields = {**live_training.DATA, **SMALL, "preset": "demo", "tasks": "sprel", "device": "cpu"}
     experiment = Experiment(**fields, pos_embed=True, shuffle=shuffle, stop_after="pretrain", run_dir=str(tmp_path))
     folder = list(run(experiment))[-1].folder
     expected = {line["step"]: line["test"]["sprel"] for line in RunFolder(folder).metrics()}

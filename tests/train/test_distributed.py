@@ -152,7 +152,8 @@ def test_only_train_runs_on_several(monkeypatch, capsys, rank, says):
 
 # 24 steps; batches do not divide by two, and the last ones of "released" have one image: the second process has none.
 # AdamW makes a step of about the learning rate of a gradient that is nothing but rounding: hence the small rate.
-FIELDS = {"preset": "smoke", "epochs": 4, "batch_size": 17, "train_images": 96, "test_images": 45, "lr": 1e-4}
+FIELDS = {"preset": "smoke", "epochs": 4, "batch_size": 17, "train_images": 96, "test_images": 45, "lr": 1e-4,
+          "precision": "float32"}  # fmt: skip
 SETTINGS = {
     "joint": {"scenario": "downstream_only", "tasks": "sprel+drloc"},
     "mega": {"tasks": "sprel+dist+ang+abspos", "mega_patches": 3, "shuffle": True},
