@@ -1,5 +1,7 @@
 """Numbers and switches as a person hands them to an explorer: brought to Python's own types, or refused in words."""
 
+import contextlib
+
 import numpy as np
 
 from relvit_lab.common.errors import RelvitError
@@ -8,14 +10,10 @@ from relvit_lab.show.own_image import whole
 
 def whole_between(value: object, name: str, least: int, most: int) -> int:
     """A whole number in that range, be it Python's, numpy's or a tensor's. Raises RelvitError for all else."""
-    said = f"{name} is a whole number from {least} to {most}, not {value!r}"
-    try:
-        number = whole(value, name)
-    except RelvitError:
-        raise RelvitError(said) from None
-    if not least <= number <= most:
-        raise RelvitError(said)
-    return number
+    with contextlib.suppress(RelvitError):
+        if least <= (number := whole(value, name)) <= most:
+            return number
+    raise RelvitError(f"{name} is a whole number from {least} to {most}, not {value!r}")
 
 
 def yes_or_no(value: object, name: str) -> bool:

@@ -81,7 +81,9 @@ def _add(what: dict) -> None:
     line = json.dumps({"time": datetime.now(UTC).isoformat(timespec="seconds")} | what, ensure_ascii=False)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _append(path, line)
+        with locked(path.with_name(f"{path.name}.lock"), PATIENCE), path.open("a+b") as file:  # held or not
+            cut_short = file.tell() and (file.seek(-1, os.SEEK_END), file.read(1))[1] != b"\n"
+            file.write((b"\n" if cut_short else b"") + line.encode() + b"\n")
     except Exception as error:  # full, read-only, a folder in its place, a file system without locks: all the same
         if str(path) not in _complained:
             _complained.add(str(path))
@@ -90,12 +92,6 @@ def _add(what: dict) -> None:
                 f'set {VARIABLE} to a file of yours before the first check: import os; os.environ["{VARIABLE}"] = ...',
                 file=sys.stderr,
             )
-
-
-def _append(path: Path, line: str) -> None:
-    with locked(path.with_name(f"{path.name}.lock"), PATIENCE), path.open("a+b") as file:  # held or not
-        cut_short = file.tell() and (file.seek(-1, os.SEEK_END), file.read(1))[1] != b"\n"
-        file.write((b"\n" if cut_short else b"") + line.encode() + b"\n")
 
 
 def _parsed(line: str) -> dict | None:
