@@ -26,7 +26,7 @@ class Verdict:
 
     status: str
     text: str
-    difference: Difference | None = field(default=None, compare=False, repr=False)
+    difference: Difference | None = field(default=None, compare=False)
 
     def __bool__(self) -> bool:
         return self.status == "right"

@@ -2,7 +2,7 @@
 
 import html
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from relvit_lab.common.paths import expanded
 from relvit_lab.common.words import plural
 from relvit_lab.lessons.ask import journal
 from relvit_lab.lessons.ask.base import EXERCISES, PREDICTIONS, Exercise
+from relvit_lab.lessons.ask.checking import load_all
 
 FORMAT = "relvit-progress 1"
 STARS = {n: "★" * n + "☆" * (3 - n) for n in (1, 2, 3)}
@@ -64,32 +65,28 @@ class Progress:
     """
 
     def __init__(self, lines: Sequence[Mapping], only: Sequence[str] = ()):
-        self.lines, self.only = list(lines), tuple(only)
+        self.lines = list(lines)
         self.states, self.choices = states(self.lines), choices(self.lines)
+        self.notebooks = [number for number in _numbers() if not only or number in only]
 
-    @property
-    def notebooks(self) -> tuple[str, ...]:
-        names = [*EXERCISES.names(), *PREDICTIONS.names()]
-        return tuple(n for n in sorted({name[:2] for name in names}) if not self.only or n in self.only)
+    def exercises(self, *notebooks: str) -> list[tuple[Exercise, State]]:
+        return [(each, self.states.get(each.name, State())) for each in EXERCISES if each.name[:2] in notebooks]
 
-    def exercises(self, notebook: str) -> list[tuple[Exercise, State]]:
-        return [(each, self.states.get(each.name, State())) for each in EXERCISES if each.name[:2] == notebook]
-
-    def predictions(self, notebook: str) -> tuple[int, int, int]:
+    def predictions(self, *notebooks: str) -> tuple[int, int, int]:
         """How many there are, how many were made, and how many of those were right."""
-        there = [name for name in PREDICTIONS.names() if name[:2] == notebook]
+        there = [name for name in PREDICTIONS.names() if name[:2] in notebooks]
         made = [self.choices[name] for name in there if name in self.choices]
         return len(there), len(made), sum(made)
 
-    def touched(self, notebook: str) -> bool:
+    def touched(self, *notebooks: str) -> bool:
         """Whether any exercise was tried there, or any prediction made."""
-        return self.predictions(notebook)[1] > 0 or any(state.tries for _, state in self.exercises(notebook))
+        return self.predictions(*notebooks)[1] > 0 or any(state.tries for _, state in self.exercises(*notebooks))
 
     def __repr__(self) -> str:
         lines = [self._headline()]
-        for notebook in self._lines():
-            lines += ["", f"Notebook {notebook}: {self._said_of(notebook)}"]
-            for exercise, state in self._rows(notebook):
+        for said, exercises in self._parts():
+            lines += ["", said]
+            for exercise, state in exercises:
                 mark, stars = MARKS[state.status][0], STARS[exercise.difficulty]
                 lines.append(f"  {mark} {exercise.title}  {stars}  {exercise.minutes} min  {state}")
                 if state.status == "mistake":
@@ -97,14 +94,13 @@ class Progress:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        if not self._lines():
-            return f"<p>{html.escape(self._headline())}</p>"
         rows = []
-        for notebook in self._lines():
-            said = f"Notebook {notebook}: {self._said_of(notebook)}"
+        for said, exercises in self._parts():
             style = "text-align:left;padding-top:.8em"
             rows.append(f'<tr><th scope="rowgroup" colspan="5" style="{style}">{said}</th></tr>')
-            rows += [self._row(exercise, state) for exercise, state in self._rows(notebook)]
+            rows += [self._row(exercise, state) for exercise, state in exercises]
+        if not rows:
+            return f"<p>{html.escape(self._headline())}</p>"
         heads = ("", "exercise", "difficulty", "minutes", "state")
         head = "".join(f'<th scope="col" style="text-align:left">{name}</th>' for name in heads)
         return (
@@ -122,41 +118,37 @@ class Progress:
         )  # fmt: skip
         return "<tr>" + "".join(f'<td style="text-align:left">{cell}</td>' for cell in cells) + "</tr>"
 
-    def _lines(self) -> tuple[str, ...]:
-        """The notebooks that are shown below the headline: none where it says all."""
-        return self.notebooks if any(map(self.touched, self.notebooks)) else ()
-
-    def _rows(self, notebook: str) -> list[tuple[Exercise, State]]:
-        return self.exercises(notebook) if self.touched(notebook) else []
+    def _parts(self) -> Iterator[tuple[str, list[tuple[Exercise, State]]]]:
+        """Below the headline, unless it says all: of each notebook a line, and its exercises where any was tried."""
+        for notebook in self.notebooks if self.touched(*self.notebooks) else ():
+            said, exercises = self._nothing_tried(notebook), []
+            if self.touched(notebook):
+                there, made, right = self.predictions(notebook)
+                said = f"{made} of {plural(there, 'prediction')} made, {right} right" if there else "no predictions"
+                exercises = self.exercises(notebook)
+            yield f"Notebook {notebook}: {said}", exercises
 
     def _headline(self) -> str:
-        if not self._lines():
-            return self._nothing_tried(self.notebooks).capitalize()
-        all_ = [pair for notebook in self.notebooks for pair in self.exercises(notebook)]
+        if not self.touched(*self.notebooks):
+            return self._nothing_tried(*self.notebooks).capitalize()
+        all_ = self.exercises(*self.notebooks)
         right = sum(state.status == "right" for _, state in all_)
         left = sum(exercise.minutes for exercise, state in all_ if state.status != "right")
-        there, made, hit = map(sum, zip(*map(self.predictions, self.notebooks), strict=True))
+        there, made, hit = self.predictions(*self.notebooks)
         said = [
             f"{right} of {plural(len(all_), 'exercise')} right (about {plural(left, 'minute')} left)" if all_ else "",
             f"{made} of {plural(there, 'prediction')} made, {hit} of them right" if there else "",
         ]
         return ", ".join(filter(None, said))
 
-    def _nothing_tried(self, notebooks: Sequence[str]) -> str:
-        there = [exercise for notebook in notebooks for exercise, _ in self.exercises(notebook)]
-        asked = sum(self.predictions(notebook)[0] for notebook in notebooks)
-        minutes = plural(sum(exercise.minutes for exercise in there), "minute")
+    def _nothing_tried(self, *notebooks: str) -> str:
+        there, (asked, *_) = self.exercises(*notebooks), self.predictions(*notebooks)
+        minutes = plural(sum(exercise.minutes for exercise, _ in there), "minute")
         said = [
             f"{plural(len(there), 'exercise')} (about {minutes})" if there else "",
             plural(asked, "prediction") if asked else "",
         ]
         return f"nothing tried yet of {' and '.join(filter(None, said))}"
-
-    def _said_of(self, notebook: str) -> str:
-        if not self.touched(notebook):
-            return self._nothing_tried([notebook])
-        there, made, right = self.predictions(notebook)
-        return f"{made} of {plural(there, 'prediction')} made, {right} right" if there else "no predictions"
 
     def export(self, path: str | Path, name: str = "") -> Path:
         """Write what stands here to a file for the teacher (`python -m relvit_lab grade FILE` reads it).
@@ -178,12 +170,15 @@ def progress(*notebooks: str | int) -> Progress:
 
     Raises RelvitError where a notebook has neither exercises nor predictions.
     """
-    from relvit_lab.lessons.ask.checking import load_all
-
     load_all()
-    known = {name[:2] for name in (*EXERCISES.names(), *PREDICTIONS.names())}
+    known = _numbers()
     only = [str(notebook)[:2].zfill(2) for notebook in notebooks]
     for name, asked in zip(only, notebooks, strict=True):
         if name not in known:
-            raise RelvitError(f"no notebook {asked!r} has exercises: known are {', '.join(sorted(known))}")
+            raise RelvitError(f"no notebook {asked!r} has exercises: known are {', '.join(known)}")
     return Progress(journal.read(), only)
+
+
+def _numbers() -> list[str]:
+    """Of the notebooks that ask anything, in order."""
+    return sorted({name[:2] for name in (*EXERCISES.names(), *PREDICTIONS.names())})
