@@ -229,23 +229,21 @@ def _explain(answer: Callable) -> None:
     })  # fmt: skip
 
 
-EXERCISES.add(
-    Exercise(
-        "08-follows", "does it follow the patches", 2, 12, _judge_follows,
-        reference=follows_the_patches,
-        wrong={
-            "every task follows": lambda task, head, tokens, p: True,
-            "no task follows": lambda task, head, tokens, p: False,
-            "the labels stayed": _compare_losses(_moved, lambda t, p: t),
-            "the tokens stayed": _compare_losses(lambda z, p: z, permuted),
-            "only the rows moved": _compare_losses(_moved, lambda t, p: t[p]),
-            "the other way": _compare_losses(_moved, lambda t, p: permuted(t, p.argsort())),
-            "rounding": _compare_losses(_moved, permuted, exact=True),
-            "it follows, you say otherwise": lambda task, head, tokens, p: task.target(4).dim() == 2,
-            "true or false": lambda task, head, tokens, p: "yes",
-        },
-    )
-)  # fmt: skip
+EXERCISES.add(Exercise(
+    "08-follows", "does it follow the patches", 2, 12, _judge_follows,
+    reference=follows_the_patches,
+    wrong={
+        "every task follows": lambda task, head, tokens, p: True,
+        "no task follows": lambda task, head, tokens, p: False,
+        "the labels stayed": _compare_losses(_moved, lambda t, p: t),
+        "the tokens stayed": _compare_losses(lambda z, p: z, permuted),
+        "only the rows moved": _compare_losses(_moved, lambda t, p: t[p]),
+        "the other way": _compare_losses(_moved, lambda t, p: permuted(t, p.argsort())),
+        "rounding": _compare_losses(_moved, permuted, exact=True),
+        "it follows, you say otherwise": lambda task, head, tokens, p: task.target(4).dim() == 2,
+        "true or false": lambda task, head, tokens, p: "yes",
+    },
+))  # fmt: skip
 
 
 # -- 08-floor: the best constant answer ----------------------------------------------------------------------------

@@ -90,20 +90,18 @@ def _clue(claim: str, said: str) -> str:
     return f". Look at {_NOT_FAIR[claim] if said == 'fair' else _LOOK[said]}"
 
 
-EXERCISES.add(
-    Exercise(
-        "08-fair", "what is unfair", 2, 10,
-        assigned("claim", _RIGHT, REASONS, _clue, praise="All six."),
-        reference=_RIGHT,
-        wrong={
-            "Claim A is not 'fair'. Compare the two rows line by line: they differ": dict.fromkeys(_RIGHT, "fair"),
-            "Claim B is not 'trained longer'": {**_RIGHT, "B": "trained longer"},
-            "Claim D is not 'fair'. Look at what is measured": {**_RIGHT, "D": "fair"},
-            "Claim C is not 'rate tuned": {**_RIGHT, "C": "rate tuned for one only"},
-            "Claim E is not 'trained longer'": {**_RIGHT, "E": "trained longer"},
-            "Claim F is not 'best of several": {**_RIGHT, "F": "best of several seeds"},
-            "none of these": {**_RIGHT, "A": "unlucky"},
-            "dictionary": list(_RIGHT.values()),
-        },
-    )
-)  # fmt: skip
+EXERCISES.add(Exercise(
+    "08-fair", "what is unfair", 2, 10,
+    assigned("claim", _RIGHT, REASONS, _clue, praise="All six."),
+    reference=_RIGHT,
+    wrong={
+        "Claim A is not 'fair'. Compare the two rows line by line: they differ": dict.fromkeys(_RIGHT, "fair"),
+        "Claim B is not 'trained longer'": {**_RIGHT, "B": "trained longer"},
+        "Claim D is not 'fair'. Look at what is measured": {**_RIGHT, "D": "fair"},
+        "Claim C is not 'rate tuned": {**_RIGHT, "C": "rate tuned for one only"},
+        "Claim E is not 'trained longer'": {**_RIGHT, "E": "trained longer"},
+        "Claim F is not 'best of several": {**_RIGHT, "F": "best of several seeds"},
+        "none of these": {**_RIGHT, "A": "unlucky"},
+        "dictionary": list(_RIGHT.values()),
+    },
+))  # fmt: skip
