@@ -111,10 +111,6 @@ def content_free(kind: str, count: int, side: int, seed: int = 0) -> Tensor:
 # -- Backbones, and ways to close T2T's leaks -----------------------------------------------------------------------
 
 
-def as_it_is(backbone: nn.Module) -> None:
-    """Change nothing."""
-
-
 def without_embeddings(backbone: nn.Module) -> None:
     """Set E_pos, CLS's row included, to zero."""
     with torch.no_grad():
@@ -147,12 +143,12 @@ def _wrapped_split(x: Tensor, step: Step) -> Tensor:
 
 @dataclass(frozen=True)
 class Case:
-    """A backbone to be read. options: for create_backbone. change: what is done to the fresh backbone."""
+    """A backbone to be read. options: for create_backbone. change: what is done to the fresh backbone, if anything."""
 
     title: str
     backbone: str
     options: tuple[tuple[str, object], ...] = ()
-    change: Callable[[nn.Module], None] = as_it_is
+    change: Callable[[nn.Module], None] | None = None
 
 
 CASES = {
@@ -174,7 +170,8 @@ def tokens(case: Case, images: Tensor, seed: int = 0, batch: int = 16) -> Tensor
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         backbone = create_backbone(case.backbone, image_size=images.shape[-1], **dict(case.options))
-    case.change(backbone)
+    if case.change:
+        case.change(backbone)
     model = RelViT(backbone).eval()
     mean, sd = (torch.tensor(values).view(3, 1, 1) for values in NORMALISATION)
     return torch.cat([model((part - mean) / sd).tokens for part in images.split(batch)])

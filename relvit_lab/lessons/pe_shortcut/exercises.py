@@ -12,7 +12,7 @@ from relvit_lab.lessons.ask.answers import name_mistake, number, tensor
 from relvit_lab.lessons.ask.base import EXERCISES, Exercise, call
 from relvit_lab.lessons.ask.difference import Difference
 from relvit_lab.lessons.ask.tables import assigned, compared
-from relvit_lab.lessons.pe_shortcut import faults
+from relvit_lab.lessons.pe_shortcut.faults import FAULTS, NAMES
 from relvit_lab.method.model import pool
 from relvit_lab.method.patches import draw_permutations, patchify, permute, unpatchify
 from relvit_lab.method.relations import RELATION_NAMES, permuted, spatial_relations
@@ -277,7 +277,6 @@ compared(
 
 # -- 05-faults: name them ------------------------------------------------------------------------------------------
 
-_FAULTS = {name: faults.fault(name) for name in faults.RUNS if name != "healthy"}
 _CLUES = {
     "transposed labels": "its loss would fall as in the healthy run while the right labels are missed",
     "labels shuffled without their patches": "its loss would start near ln 9, as usual, and hardly fall, for labels "
@@ -288,20 +287,20 @@ _CLUES = {
 
 
 def _swapped(one: str, other: str) -> dict[str, str]:
-    return {**_FAULTS, one: _FAULTS[other], other: _FAULTS[one]}
+    return {**FAULTS, one: FAULTS[other], other: FAULTS[one]}
 
 
 EXERCISES.add(Exercise(
     "05-faults", "naming the fault", 2, 10,
-    assigned("run", _FAULTS, faults.NAMES, lambda _, said: f": {_CLUES[said]}", praise="All four."),
-    reference=_FAULTS,
+    assigned("run", FAULTS, NAMES, lambda _, said: f": {_CLUES[said]}", praise="All four."),
+    reference=FAULTS,
     wrong={
         "Run A is not 'labels shuffled": _swapped("A", "D"),
         "Run B is not 'labels shuffled": _swapped("B", "D"),
         "Run A is not 'transposed": _swapped("A", "B"),
-        "Run C is not 'transposed": _swapped("B", "C") | {"B": _FAULTS["B"]},
-        "none of these": {**_FAULTS, "A": "bad luck"},
-        "the keys are A, B, C, D, not 'a'": {name.lower(): fault for name, fault in _FAULTS.items()},
-        "dictionary": list(_FAULTS.values()),
+        "Run C is not 'transposed": _swapped("B", "C") | {"B": FAULTS["B"]},
+        "none of these": {**FAULTS, "A": "bad luck"},
+        "the keys are A, B, C, D, not 'a'": {name.lower(): fault for name, fault in FAULTS.items()},
+        "dictionary": list(FAULTS.values()),
     },
 ))  # fmt: skip

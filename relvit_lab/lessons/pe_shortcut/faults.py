@@ -16,6 +16,8 @@ from relvit_lab.train.experiment import Experiment
 
 EPOCHS = 6
 NAMES = ("transposed labels", "labels shuffled without their patches", "patch too large", "learning rate too high")
+FAULTS = {"A": NAMES[3], "B": NAMES[0], "C": NAMES[2], "D": NAMES[1]}
+"""What went wrong in each run but the healthy one."""
 
 
 def _transposed(side: int) -> Tensor:
@@ -41,30 +43,22 @@ def _head(dim: int, grid: int) -> nn.Module:
     return _nine_scores(dim)
 
 
-_RUNS: dict[str, tuple[str | None, Task | None, dict]] = {  # the fault, a faulty task, fields of the experiment
-    "healthy": (None, None, {}),
-    "A": (NAMES[3], None, {"lr": 0.5}),
-    "B": (NAMES[0], Task("sprel_b", _head, metric=_against_the_truth, target=_transposed, title="SpRel"), {}),
-    "C": (NAMES[2], None, {"patch_size": 4}),
-    "D": (NAMES[1], Task("sprel_d", _head, loss=_labels_alone, target=spatial_relations, title="SpRel"), {}),
+_RUNS: dict[str, tuple[Task | None, dict]] = {  # a faulty task, fields of the experiment
+    "healthy": (None, {}),
+    "A": (None, {"lr": 0.5}),
+    "B": (Task("sprel_b", _head, metric=_against_the_truth, target=_transposed, title="SpRel"), {}),
+    "C": (None, {"patch_size": 4}),
+    "D": (Task("sprel_d", _head, loss=_labels_alone, target=spatial_relations, title="SpRel"), {}),
 }
 RUNS = tuple(_RUNS)
 
 
 def experiment(name: str, **fields: object) -> Experiment:
     """Pre-training on SpRel without PE. name: one of RUNS; a faulty task is added to TASKS. Raises KeyError."""
-    _, task, changed = _RUNS[name]
+    task, changed = _RUNS[name]
     if task is not None:
         TASKS.add(task)
     return Experiment(
         dataset="digits", tasks=(task.name if task else "sprel",), pos_embed=False, stop_after="pretrain",
         preset="demo", **{"epochs": EPOCHS, **changed, **fields},
     )  # fmt: skip
-
-
-def fault(name: str) -> str:
-    """What went wrong in a run: one of NAMES. Raises KeyError, for "healthy" too."""
-    found, _, _ = _RUNS[name]
-    if found is None:
-        raise KeyError(name)
-    return found

@@ -17,11 +17,6 @@ LOOKS = (
 """Colour, marker and dashes (in line widths) of one try after the other; the first four as in Figure 4."""
 
 
-def look(number: int) -> tuple[str, str, tuple[float, ...]]:
-    """Of the try with that number, from 1."""
-    return LOOKS[(number - 1) % len(LOOKS)]
-
-
 def recorded_note(record: Mapping[str, Any]) -> str:
     """What the recorded tries are, in a sentence."""
     a = record["about"]
@@ -56,7 +51,7 @@ def draw_tries(tries: Sequence[Try], title: str = "", note: str = "", letter: st
     switched: list[tuple[int, str, str]] = []  # step, words and colour
     for k, one in enumerate(tries):
         number = one.get("number", k + 1)
-        colour, marker, dashes = look(number)
+        colour, marker, dashes = LOOKS[(number - 1) % len(LOOKS)]
         key = f"{letter}{number}"
         name = f"{key}  {full_label(one)}: {one['sprel'][-1]:.1f} % after step {one['steps'][-1]}"
         ax.plot(one["steps"], one["sprel"], color=colour, marker=marker, linestyle=(0, dashes) if dashes else "-",

@@ -176,7 +176,6 @@ class LiveTraining:
 
 # Recorded tries
 
-NO_AUGMENT = {"crop": False, "jitter": False}
 SWITCH_AT = 84
 PLANNED: tuple[tuple[Settings, Settings | None], ...] = (
     (Settings(), None),
@@ -185,7 +184,7 @@ PLANNED: tuple[tuple[Settings, Settings | None], ...] = (
     (Settings(pos_embed=False, shuffle=True), None),
     (Settings(), Settings(pos_embed=False)),
     (Settings(pos_embed=False), Settings()),
-    (Settings(pos_embed=False, **NO_AUGMENT), None),
+    (Settings(pos_embed=False, crop=False, jitter=False), None),
 )
 """The recorded tries: the settings at the start and, for some, those from step SWITCH_AT on."""
 
