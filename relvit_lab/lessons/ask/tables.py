@@ -6,7 +6,7 @@ assigned(...)   a dictionary: a choice for each letter
 
 import contextlib
 import copy
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -98,11 +98,10 @@ def compared(
     return EXERCISES.add(Exercise(name, title, difficulty, minutes, judge, reference, wrong))
 
 
-def assigned(what: str, right: Mapping[str, str], choices: Iterable[str], clue: Callable[[str, str], str], praise: str):
+def assigned(what: str, right: Mapping[str, str], choices: Sequence[str], clue: Callable[[str, str], str], praise: str):
     """A judge of a dictionary that gives each letter of `right` one of the choices. what: a letter stands for it.
     clue(letter, choice): what is said where that is wrong; the first wrong one is named, with the number of right
     ones."""
-    choices = tuple(choices)
 
     def judge(answer: Any) -> str:
         if not isinstance(answer, Mapping):

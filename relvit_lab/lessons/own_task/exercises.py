@@ -259,10 +259,6 @@ def _by_kind(of_classes: Callable[[Tensor], float], of_values: Callable[[Tensor]
     return lambda target: float((of_values if target.is_floating_point() else of_classes)(target))
 
 
-def _floors_differ(d: Difference) -> str:
-    return f"{d.shown}: the best constant answer scores {d.right:.2f}, not {d.got:.2f}"
-
-
 compared(
     "08-floor", "the floor of a task", 2, 10,
     asks="floor_of(target)",
@@ -271,7 +267,8 @@ compared(
         "is it the same patch, 4 x 4": torch.eye(16).long(), "Dist on 4 x 4": distances(4),
         "Manhattan on 3 x 3": manhattan(3), "values of patches": torch.tensor([0.0, 0.0, 0.0, 1.0]),
     },
-    reads=number, tell=_floors_differ, atol=1e-6, together=True,
+    reads=number, atol=1e-6, together=True,
+    tell=lambda d: f"{d.shown}: the best constant answer scores {d.right:.2f}, not {d.got:.2f}",
     reference=floor_of,
     wrong={
         "one in K is what a model reaches that guesses. A constant answer may pick the most common class":

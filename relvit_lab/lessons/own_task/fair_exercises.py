@@ -49,22 +49,16 @@ compared(
 
 # -- 08-fair: what is unfair? --------------------------------------------------------------------------------------
 
-REASONS = (
-    "trained longer", "rate tuned for one only", "best of several seeds", "other pretext scores compared",
-    "best epoch on the test images", "fair",
-)  # fmt: skip
 _BOTH = {"epochs": "40 + 40", "lr": "0.002", "seeds": "0, 1, 2: mean", "measured": "class accuracy, last epoch"}
-_ALONE = {**_BOTH, "trained": "supervised, twice"}
+_MINE, _ALONE = {**_BOTH, "trained": "my task, fine-tuned"}, {**_BOTH, "trained": "supervised, twice"}
+_SCORE = {**_BOTH, "epochs": "40", "measured": "its own score"}
 CLAIMS: dict[str, tuple[dict[str, str], dict[str, str]]] = {
-    "A": ({**_BOTH, "trained": "my task, fine-tuned"}, {**_ALONE, "epochs": "40", "trained": "supervised"}),
-    "B": ({**_BOTH, "trained": "my task, fine-tuned", "lr": "best of 0.0005 to 0.004"}, _ALONE),
-    "C": ({**_BOTH, "trained": "my task, fine-tuned", "seeds": "best of 0 to 4"}, {**_ALONE, "seeds": "0"}),
-    "D": (
-        {**_BOTH, "trained": "my task", "epochs": "40", "measured": "its own score"},
-        {**_BOTH, "trained": "SpRel", "epochs": "40", "measured": "its own score"},
-    ),
-    "E": ({**_BOTH, "trained": "my task, fine-tuned"}, _ALONE),
-    "F": ({**_BOTH, "trained": "my task, fine-tuned", "measured": "class accuracy, best epoch"}, _ALONE),
+    "A": (_MINE, {**_ALONE, "epochs": "40", "trained": "supervised"}),
+    "B": ({**_MINE, "lr": "best of 0.0005 to 0.004"}, _ALONE),
+    "C": ({**_MINE, "seeds": "best of 0 to 4"}, {**_ALONE, "seeds": "0"}),
+    "D": ({**_SCORE, "trained": "my task"}, {**_SCORE, "trained": "SpRel"}),
+    "E": (_MINE, _ALONE),
+    "F": ({**_MINE, "measured": "class accuracy, best epoch"}, _ALONE),
 }
 """Six claims "my task is better": how the one and the other were trained and measured."""
 _RIGHT = dict(zip("ABCDEF", ("trained longer", "rate tuned for one only", "best of several seeds",
@@ -75,8 +69,8 @@ _LOOK = {
     "best of several seeds": "its seeds: as many on both sides, and a mean of them?",
     "other pretext scores compared": "what is measured: the same on both sides, and the one that matters?",
     "best epoch on the test images": "which epoch counts: a fixed one, or the one that looks best on the test images?",
-}  # fmt: skip
-_NOT_FAIR = {"D": "what is measured: is it one quantity, on one scale, and the one that matters?"}
+}
+REASONS = (*_LOOK, "fair")
 
 
 def claim_rows() -> list[dict[str, str]]:
@@ -85,9 +79,11 @@ def claim_rows() -> list[dict[str, str]]:
 
 
 def _clue(claim: str, said: str) -> str:
-    if said == "fair" and claim not in _NOT_FAIR:
-        return ". Compare the two rows line by line: they differ in more than the task"
-    return f". Look at {_NOT_FAIR[claim] if said == 'fair' else _LOOK[said]}"
+    if said != "fair":
+        return f". Look at {_LOOK[said]}"
+    if claim == "D":
+        return ". Look at what is measured: is it one quantity, on one scale, and the one that matters?"
+    return ". Compare the two rows line by line: they differ in more than the task"
 
 
 EXERCISES.add(Exercise(

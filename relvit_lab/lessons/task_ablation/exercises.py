@@ -46,8 +46,7 @@ compared(
     reads=number, rtol=0, atol=1e-3,  # float32 will do
     reference=ablation.main_effect,
     wrong={
-        "the other way round: the task would take away what it adds":
-            lambda values, task: -ablation.main_effect(values, task),
+        "the other way round: the task would take away what it adds": lambda *a: -ablation.main_effect(*a),
         "sums: 8 combinations have the task and 7 do not, so take means": _difference(sum),
         "less the mean of all 15: that mean holds the combinations with the task, too. Take those without":
             lambda values, task: statistics.mean(_split(values, task)[0]) - statistics.mean(values.values()),
