@@ -1,10 +1,8 @@
 """What an exercise and a prediction are, and how a student's answer is called and judged."""
 
 import dis
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from relvit_lab.common.registry import Registry
@@ -60,12 +58,6 @@ class Prediction:
 NOTHING_DONE = {"RESUME", "NOP", "CACHE", "COPY_FREE_VARS", "LOAD_CONST", "RETURN_CONST", "RETURN_VALUE"}
 EXERCISES: Registry[Exercise] = Registry("exercise")
 PREDICTIONS: Registry[Prediction] = Registry("prediction")
-
-
-def add_predictions(file: Path) -> None:
-    """Add those of a notebook's predictions.toml: by name, question, answer, because."""
-    for name, about in tomllib.loads(file.read_text(encoding="utf-8")).items():
-        PREDICTIONS.add(Prediction(name, **about))
 
 
 def call(answer: Callable, *arguments: Any, shown: str = "") -> Any:

@@ -3,6 +3,7 @@
 import html
 import importlib
 import re
+import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.lessons.ask import journal
-from relvit_lab.lessons.ask.base import EXERCISES, PREDICTIONS, Exercise, Mistake, NotYet, Prediction, add_predictions
+from relvit_lab.lessons.ask.base import EXERCISES, PREDICTIONS, Exercise, Mistake, NotYet, Prediction
 from relvit_lab.lessons.ask.difference import Difference
 
 NOTEBOOKS = (
@@ -100,7 +101,9 @@ def load_all() -> None:
     """Register the exercises and predictions of all notebooks."""
     for module in NOTEBOOKS:
         exercises = importlib.import_module(f"relvit_lab.lessons.{module}.exercises")
-        add_predictions(Path(exercises.__file__).with_name("predictions.toml"))
+        questions = Path(exercises.__file__).with_name("predictions.toml").read_text(encoding="utf-8")
+        for name, about in tomllib.loads(questions).items():  # question, answer, because
+            PREDICTIONS.add(Prediction(name, **about))
 
 
 def _sentence(text: str) -> str:

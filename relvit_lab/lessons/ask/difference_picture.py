@@ -2,9 +2,8 @@
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.patches import Rectangle
 
-from relvit_lab.show.style import HEAT, VERMILLION, Drawing, ink_on, new_drawing, styled
+from relvit_lab.show.style import HEAT, VERMILLION, Drawing, frame, ink_on, new_drawing, styled
 
 PANEL = 2.9  # inches
 NUMBERED = 9  # entries a side up to which values are written
@@ -27,7 +26,7 @@ def drawn(title: str, right: np.ndarray, got: np.ndarray) -> Drawing:
         ax.set_title(name, fontsize=11)
     if wrong.sum() <= FRAMED:
         for y, x in np.argwhere(wrong):
-            ax.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, edgecolor=VERMILLION, linewidth=2))
+            frame(ax, (x - 0.5, y - 0.5), 1, 1, (VERMILLION, 2))
     drawing.suptitle(title, fontsize=10)
     drawing.alt = f"{title}: the right answer beside yours; {wrong.sum()} of {wrong.size} entries differ."
     return drawing

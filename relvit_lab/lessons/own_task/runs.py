@@ -123,13 +123,9 @@ def _register() -> None:
 
     path = project_root() / "notebooks" / "08_your_own_task.ipynb"
     cells = {c["id"]: "".join(c["source"]) for c in json.loads(path.read_text(encoding="utf-8"))["cells"]}
-    names: dict[str, Any] = {"print": lambda *_, **__: None, "relations_figure": lambda *_, **__: None}
-    exec(
-        cells["imports"].replace(
-            "from relvit_lab.lessons.patch_relations.explorer_figure import relations_figure\n", ""
-        ),
-        names,
-    )
+    names: dict[str, Any] = {}
+    exec(cells["imports"], names)
+    names |= dict.fromkeys(("print", "relations_figure"), lambda *_, **__: None)
     names |= {"manhattan_targets": own_task.manhattan, "quadrant_targets": own_task.quadrant}
     names["answer_or_reference"] = lambda _, answer: answer
     for cell in ("rank", "register", "register-two", "same", "own"):

@@ -5,6 +5,7 @@ const W = 980, H = 468, LEFT = 58, RIGHT = 116, TOP = 80, BOTTOM = 46; // of the
 const TOGGLES = [
   ["pos_embed", "positional embeddings (PE)"], ["shuffle", "shuffle"], ["crop", "patch crop"], ["jitter", "jitter"],
 ];
+const HALO = "paint-order:stroke;stroke:var(--jp-layout-color0,#FFFFFF);stroke-width:4px";
 const PATIENCE = 3000; // ms until a kernel that does not answer is said to be missing
 const SHAPES = { // around 0, as wide as 2
   o: "M1 0A1 1 0 1 1-1 0A1 1 0 1 1 1 0Z", s: "M-.9-.9H.9V.9H-.9Z", "^": "M0-1.1 1 .8H-1Z", v: "M0 1.1 1-.8H-1Z",
@@ -95,8 +96,8 @@ function render({ model, el }) {
   // -- what the kernel says -------------------------------------------------------------------------------------------
   const write = (where, words) => where.textContent !== words && (where.textContent = words);
   function state() {
-    const running = model.get("running") && !model.get("_no_kernel"), progress = model.get("progress");
-    const gone = Boolean(model.get("_no_kernel"));
+    const gone = Boolean(model.get("_no_kernel")), running = model.get("running") && !gone;
+    const progress = model.get("progress");
     for (const [name, input] of boxes) [input.checked, input.disabled] = [model.get(name), gone];
     [start.disabled, stop.disabled] = [running || gone, !running];
     clear.disabled = gone || !model.get("tries").length;
@@ -163,7 +164,7 @@ function render({ model, el }) {
       let row = 0;
       while (taken[row] > left) row += 1;
       taken[row] = left + 8.2 * words.length;
-      parts.push(halo(text(left, TOP - 42 + 17 * row, words, { "font-size": 14, "font-weight": 600 })));
+      parts.push(text(left, TOP - 42 + 17 * row, words, { "font-size": 14, "font-weight": 600, style: HALO }));
     }
     const ends = curves.map((one) => ({ one, y: py(one.sprel.at(-1)), x: px(one.steps.at(-1)) })).sort((a, b) => a.y - b.y);
     let last = -Infinity;
@@ -182,10 +183,6 @@ function render({ model, el }) {
     write(note, recorded.checked ? `R1 to R${about.recorded.length}: ${about.note}` : "");
   }
   const words = (one) => `${one.key}, ${one.name}: ${one.sprel.at(-1).toFixed(1)} % after step ${one.steps.at(-1)}`;
-  function halo(label) {
-    label.setAttribute("style", "paint-order:stroke;stroke:var(--jp-layout-color0,#FFFFFF);stroke-width:4px");
-    return label;
-  }
 
   function follow() {
     recorded.checked = model.get("show_recorded") || missing;

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.patches import FancyBboxPatch, Rectangle
+from matplotlib.patches import FancyBboxPatch
 
 from relvit_lab.show.style import (
     BLUE,
@@ -203,7 +203,7 @@ def confusions(counts: Mapping[str, object], names: Sequence[str]) -> Drawing:
             ink = "white" if share > 55 else INK
             ax.text(x, y, f"{share:.0f}" if share >= 0.5 else "", ha="center", va="center", fontsize=9, color=ink)
         for at in range(k):
-            ax.add_patch(Rectangle((at - 0.5, at - 0.5), 1, 1, fill=False, edgecolor=VERMILLION, linewidth=1.8))
+            frame(ax, (at - 0.5, at - 0.5), 1, 1, (VERMILLION, 1.8))
         ax.set_xticks(range(k), names)
         ax.set_yticks(range(k), names)
         ax.tick_params(length=0)
