@@ -12,7 +12,7 @@ import torch
 
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.lessons.pe_shortcut.lab import ShortcutLab, shortcut_lab
-from relvit_lab.lessons.pe_shortcut.lab_figure import LOOKS, draw_tries, tries_figure
+from relvit_lab.lessons.pe_shortcut.lab_figure import LOOKS, tries_figure
 from relvit_lab.lessons.pe_shortcut.live_training import Settings, floors, full_label, recorded, train
 
 SMALL = {"train_images": 96, "test_images": 40, "batch_size": 32, "epochs": 4}  # 12 steps
@@ -256,7 +256,7 @@ def test_the_figure_draws_the_labs_tries_and_the_recorded_ones_where_there_are_n
 def test_switches_are_marked_in_the_figure_and_their_words_do_not_overlap():
     off, first = {"setting": "pos_embed", "on": False}, recorded()["tries"][0]
     tries = [{**first, "switches": [{"step": at, **off}]} for at in (80, 84, 88)]
-    figure = draw_tries(tries, "title", "note")
+    figure = tries_figure(tries)
     figure.png()
     upright = [line.get_xdata() for line in figure.axes[0].lines if line.get_label()[0] == "_"]
     assert [x[0] for x in upright if x[0] == x[1]] == [80, 84, 88]
@@ -280,6 +280,6 @@ def test_the_numbers_in_the_notebooks_text_are_the_recorded_ones():
 def test_looks_are_told_apart_without_colour_and_bad_tries_are_named():
     for part in range(3):
         assert len({one[part] for one in LOOKS}) == len(LOOKS)
-    for bad in ([], [{**recorded()["tries"][0], "sprel": [1.0]}], [{**recorded()["tries"][0], "steps": []}]):
+    for bad in ([{**recorded()["tries"][0], "sprel": [1.0]}], [{**recorded()["tries"][0], "steps": []}]):
         with pytest.raises(RelvitError, match="at least one try"):
-            draw_tries(bad)
+            tries_figure(bad)

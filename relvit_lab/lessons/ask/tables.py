@@ -148,21 +148,17 @@ def _as_shape(shape: tuple[int, ...], called: str = "") -> str:
     return f"have {called} {shape}" if shape else "be one number"
 
 
-def _near(one: Any, other: Any, rtol: float, atol: float) -> Tensor:
-    """Entry by entry, for values of one shape. What is not finite is like all else that is not."""
-    if isinstance(one, str):
-        return torch.tensor(one == other)
-    one, other = (v if isinstance(v, Tensor) else torch.as_tensor(v, dtype=torch.float64) for v in (one, other))
-    if not (one.is_floating_point() and other.is_floating_point()):
-        return one == other
-    one, other = (value.double().where(value.isfinite(), torch.nan) for value in (one, other))
-    return torch.isclose(one, other, rtol, atol, equal_nan=True)
-
-
 def _place(one: Any, other: Any, rtol: float, atol: float) -> tuple[int, ...] | None:
+    """Of the first entry that differs, None where none does. What is not finite is like all else that is not."""
     if _shape(one) != _shape(other):
         return ()
-    off = ~_near(one, other, rtol, atol)
+    if isinstance(one, str):
+        return None if one == other else ()
+    one, other = (v if isinstance(v, Tensor) else torch.as_tensor(v, dtype=torch.float64) for v in (one, other))
+    off = one != other
+    if one.is_floating_point() and other.is_floating_point():
+        one, other = (value.double().where(value.isfinite(), torch.nan) for value in (one, other))
+        off = ~torch.isclose(one, other, rtol, atol, equal_nan=True)
     return tuple(off.nonzero()[0].tolist()) if off.any() else None
 
 

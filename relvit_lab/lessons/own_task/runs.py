@@ -53,13 +53,14 @@ def findings(accuracy: Mapping[str, list[float]]) -> str:
     """What the table says, line by line."""
     tasks = [label for label in accuracy if label not in (ONCE, BOTH)]
     ahead = [label for label in tasks if any(a >= b for a, b in zip(accuracy[label], accuracy[BOTH]))]
-    apart = [label for label in tasks if told_apart(_gaps(accuracy, label, ONCE))]
+    gaps = {label: _gaps(accuracy, label, ONCE) for label in tasks}
+    apart = [label for label, gap in gaps.items() if told_apart(gap)]
     pairs = list(itertools.combinations(tasks, 2))
     differ = [" and ".join(pair) for pair in pairs if told_apart(_gaps(accuracy, *pair))]
     ranked = sorted(tasks, key=lambda label: -mean(accuracy[label]))
-    first = {label: accuracy[label][0] - accuracy[ONCE][0] for label in tasks}
-    turned = [f"{label} ({first[label]:+.1f}, all seeds {mean(_gaps(accuracy, label, ONCE)):+.1f})" for label in tasks
-              if first[label] * mean(_gaps(accuracy, label, ONCE)) < 0]  # fmt: skip
+    turned = [
+        f"{label} ({gap[0]:+.1f}, all seeds {mean(gap):+.1f})" for label, gap in gaps.items() if gap[0] * mean(gap) < 0
+    ]
     return "\n".join((
         f"Ahead of {BOTH} with any seed: {_listed(ahead)}.",
         f"Told apart from {ONCE} (95 % interval of the differences, seed by seed): {_listed(apart)}.",

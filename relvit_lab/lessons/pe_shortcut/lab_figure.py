@@ -27,23 +27,20 @@ def recorded_note(record: Mapping[str, Any]) -> str:
     )
 
 
-def tries_figure(tries: Sequence[Try] = ()) -> Drawing:
-    """The lab's own tries (`lab.tries`); the recorded ones where there are none."""
-    if tries:
-        return draw_tries(tries, "What you tried: SpRel on images that the model has not seen, unshuffled")
-    record = recorded()
-    title = "SpRel on images that the model has not seen, unshuffled"
-    return draw_tries(record["tries"], title, recorded_note(record), "R")
-
-
 @styled
-def draw_tries(tries: Sequence[Try], title: str = "", note: str = "", letter: str = "") -> Drawing:
-    """A curve for each try, with its name under the axes, and a thin upright line where it was switched. letter: before
-    the numbers of the tries.
+def tries_figure(tries: Sequence[Try] = ()) -> Drawing:
+    """The lab's own tries (`lab.tries`), the recorded ones where there are none: a curve for each, with its name under
+    the axes, and a thin upright line where it was switched.
 
-    Raises RelvitError for no tries, or one whose steps and values are not equally many.
+    Raises RelvitError for a try whose steps and values are not equally many.
     """
-    if not tries or not all(one["steps"] and len(one["steps"]) == len(one["sprel"]) for one in tries):
+    title, note, letter = "SpRel on images that the model has not seen, unshuffled", "", ""
+    if tries:
+        title = f"What you tried: {title}"
+    else:
+        record = recorded()
+        tries, note, letter = record["tries"], recorded_note(record), "R"
+    if not all(one["steps"] and len(one["steps"]) == len(one["sprel"]) for one in tries):
         raise RelvitError("at least one try is needed, each with a value for every step at which it was looked at")
     figure = new_drawing(11.2, 5.0 + 0.22 * len(tries))
     ax = figure.subplots()
@@ -67,7 +64,7 @@ def draw_tries(tries: Sequence[Try], title: str = "", note: str = "", letter: st
     figure.legend(loc="outside lower left", frameon=False, fontsize=11, handlelength=5, ncols=columns)
     if note:
         ax.annotate(note, (0, 1), (0, 6), xycoords="axes fraction", textcoords="offset points", fontsize=9.5)
-    figure.alt = f"{title + '. ' if title else ''}SpRel in % by step: {'; '.join(said)}. {note}".strip()
+    figure.alt = f"{title}. SpRel in % by step: {'; '.join(said)}. {note}".strip()
     return figure
 
 
