@@ -142,7 +142,7 @@ def test_a_lock_that_is_held_delays_and_no_more(tmp_path, monkeypatch):
 def test_many_at_once_lose_no_line(tmp_path):
     def many(k):
         for n in range(25):
-            journal.add_prediction(f"{k}-{n}", "é" * 50, True)
+            journal.add(prediction=f"{k}-{n}", chosen="é" * 50, right=True)
 
     threads = [threading.Thread(target=many, args=(k,)) for k in range(4)]
     for thread in threads:

@@ -52,7 +52,7 @@ def check(name: str, answer: Any) -> Verdict:
     """
     verdict = judge(_load(EXERCISES, name), answer)
     if verdict.status != "not yet":
-        journal.add_check(name, verdict.status, verdict.text, answer)
+        journal.add(exercise=name, status=verdict.status, text=verdict.text, answer=journal.fingerprint(answer))
     return verdict
 
 

@@ -28,14 +28,26 @@ def place() -> Path | None:
     return None if chosen.lower() == "off" else resolve(chosen or "progress/progress.jsonl")
 
 
-def add_check(exercise: str, status: str, text: str, answer: Any) -> None:
-    """Note a verdict, "right" or "mistake". Never raises."""
-    _add({"exercise": exercise, "status": status, "text": text, "answer": fingerprint(answer)})
-
-
-def add_prediction(prediction: str, chosen: str, right: bool) -> None:
-    """Note a choice. Never raises."""
-    _add({"prediction": prediction, "chosen": chosen, "right": right})
+def add(**what: str | bool) -> None:
+    """Note a verdict (exercise, status "right" or "mistake", text, answer: its fingerprint) or a choice (prediction,
+    chosen, right). Never raises."""
+    path = place()
+    if path is None:
+        return
+    line = json.dumps({"time": datetime.now(UTC).isoformat(timespec="seconds"), **what}, ensure_ascii=False)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with locked(path.with_name(f"{path.name}.lock"), PATIENCE), path.open("a+b") as file:  # held or not
+            cut_short = file.tell() and (file.seek(-1, os.SEEK_END), file.read(1))[1] != b"\n"
+            file.write((b"\n" if cut_short else b"") + line.encode() + b"\n")
+    except Exception as error:  # full, read-only, a folder in its place, a file system without locks: all the same
+        if str(path) not in _complained:
+            _complained.add(str(path))
+            print(
+                f"Your progress is not kept: {path} cannot be written ({error}). Checks work as before. To keep it, "
+                f'set {VARIABLE} to a file of yours before the first check: import os; os.environ["{VARIABLE}"] = ...',
+                file=sys.stderr,
+            )
 
 
 def first_choice(prediction: str) -> str:
@@ -72,26 +84,6 @@ def fingerprint(answer: Any) -> str:
         code = getattr(answer, "__code__", None)
         said = repr((code.co_code, code.co_names)) if code else type(answer).__name__
     return hashlib.sha256(said.encode("utf-8", "replace")).hexdigest()[:12]
-
-
-def _add(what: dict) -> None:
-    path = place()
-    if path is None:
-        return
-    line = json.dumps({"time": datetime.now(UTC).isoformat(timespec="seconds")} | what, ensure_ascii=False)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with locked(path.with_name(f"{path.name}.lock"), PATIENCE), path.open("a+b") as file:  # held or not
-            cut_short = file.tell() and (file.seek(-1, os.SEEK_END), file.read(1))[1] != b"\n"
-            file.write((b"\n" if cut_short else b"") + line.encode() + b"\n")
-    except Exception as error:  # full, read-only, a folder in its place, a file system without locks: all the same
-        if str(path) not in _complained:
-            _complained.add(str(path))
-            print(
-                f"Your progress is not kept: {path} cannot be written ({error}). Checks work as before. To keep it, "
-                f'set {VARIABLE} to a file of yours before the first check: import os; os.environ["{VARIABLE}"] = ...',
-                file=sys.stderr,
-            )
 
 
 def _parsed(line: str) -> dict | None:

@@ -37,7 +37,7 @@ class Predict(Widget):
         self.observe(self._note, "chosen")
 
     def _note(self, change: dict) -> None:
-        journal.add_prediction(self._name, change["new"], change["new"] == self.answer)
+        journal.add(prediction=self._name, chosen=change["new"], right=change["new"] == self.answer)
 
     def in_words(self) -> str:
         """The question, the answer, and what was predicted."""
