@@ -82,14 +82,10 @@ class ShortcutLab(Widget):
         self._stop = False
         self.failure: Exception | None = None
         record = recorded()
-        super().__init__(
-            about={
-                "floors": floors(), "looks": [list(look) for look in LOOKS], "note": recorded_note(record),
-                "recorded": [
-                    _entry(one, number, "recorded") for number, one in enumerate(record["tries"], 1)
-                ],
-            }
-        )  # fmt: skip
+        super().__init__(about={
+            "floors": floors(), "looks": [list(look) for look in LOOKS], "note": recorded_note(record),
+            "recorded": [_entry(one, number, "recorded") for number, one in enumerate(record["tries"], 1)],
+        })  # fmt: skip
         self.on_msg(self._asked)
         _LABS.add(self)
 

@@ -43,9 +43,9 @@ PARTS = {"place": (VERMILLION, "//"), "image": (BLUE, ""), "rest": ("#D8D8D8", "
 PANEL = 1.15  # inches
 
 
-def _look(name: str) -> tuple[str, str, str]:
+def _look(name: str) -> dict[str, str]:
     """Of a model, or of another seed of one: "untrained, seed 1"."""
-    return LOOK.get(name.partition(",")[0], OTHER)
+    return dict(zip(("color", "marker", "linestyle"), LOOK.get(name.partition(",")[0], OTHER)))
 
 
 def _row_name(ax: Axes, name: str) -> None:
@@ -147,8 +147,8 @@ def probes_figure(found: Mapping[str, Mapping[str, Probed]], images: int, chance
     told = []
     for ax, (feature, rows) in zip(axes, found.items()):
         for y, (name, one) in enumerate(rows.items()):
-            colour = _look(name)[0]
             for shift, value, error, marker in zip((-0.13, 0.13), one, one.error(images), "oD"):
+                colour = _look(name)["color"]
                 ax.errorbar(value, y + shift, xerr=error, fmt=marker, color=colour, markersize=7, capsize=3)
             told.append(f"{feature}, {name}: k-NN {one.knn:.0f}, linear {one.linear:.0f}")
         ax.axvline(chance, color=FAINT, linestyle="--", linewidth=1.2)
@@ -176,8 +176,7 @@ def lens_figure(found: Mapping[str, Mapping[str, Sequence[float]]], floor: float
     told = []
     for ax, (what, lines) in zip(axes, found.items()):
         for name, values in lines.items():
-            colour, marker, line = _look(name)
-            ax.plot(range(len(values)), values, color=colour, marker=marker, linestyle=line, markersize=7, label=name)
+            ax.plot(range(len(values)), values, markersize=7, label=name, **_look(name))
             ax.set_xticks(range(len(values)))
             told.append(f"{what}, {name}: {', '.join(f'{value:.0f}' for value in values)}")
         ax.axhline(floor, color=FAINT, linestyle="--", linewidth=1.2, label=f"one constant answer, {floor:.1f}")
@@ -205,10 +204,7 @@ def images_seen(records: Mapping[str, Mapping[str, Any]], floors: Mapping[str, f
             if not values or values[0] is None:  # a pre-training knows no classes
                 continue
             seen = record["experiment"]["train_images"] * np.array(record["curves"]["epoch"]) / 1e3
-            colour, marker, line = _look(name)
-            shown[name], *_ = ax.plot(
-                seen, values, color=colour, marker=marker, linestyle=line, markersize=6, label=name
-            )
+            shown[name], *_ = ax.plot(seen, values, markersize=6, label=name, **_look(name))
             told.append(f"{names[metric]}, {name}: {values[0]:.0f} to {values[-1]:.0f}")
         shown["knows nothing"] = ax.axhline(floor, color=FAINT, linestyle="--", linewidth=1.2)
         ax.set(ylabel=names[metric], xlabel="training images seen, thousands", ylim=(0, 103))
