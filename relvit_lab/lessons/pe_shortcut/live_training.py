@@ -204,13 +204,13 @@ def recorded() -> dict[str, Any]:
     return json.loads(RECORDED.read_text(encoding="utf-8"))
 
 
-def record_tries(**fields: object) -> dict[str, Any]:
+def record_tries() -> dict[str, Any]:
     """Train what is PLANNED, and give it as `recorded` does."""
     tries = []
     for first, then in PLANNED:
-        tries.append(train(first, then, **fields))
+        tries.append(train(first, then))
         print(f"{full_label(tries[-1]):<40} SpRel {tries[-1]['sprel'][-1]:5.1f} %")
-    live = LiveTraining(**fields)
+    live = LiveTraining()
     e = live.training.stage.experiment
     about = {
         "dataset": e.dataset, "train_images": len(live.training.train), "test_images": len(live.training.test),

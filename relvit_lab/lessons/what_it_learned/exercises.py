@@ -76,9 +76,7 @@ compared(
 
 
 def share_of_place(tokens: Tensor) -> float:
-    mean = tokens.mean((0, 1))
-    by_place = tokens.mean(0)  # (N,D)
-    return 100 * ((by_place - mean).square().sum(1).mean() / (tokens - mean).square().sum(2).mean()).item()
+    return measures.shares(tokens).place
 
 
 def _ratio(part: Callable[[Tensor], Tensor], whole: Callable[[Tensor], Tensor]) -> Callable:

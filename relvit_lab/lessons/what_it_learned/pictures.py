@@ -147,8 +147,8 @@ def probes_figure(found: Mapping[str, Mapping[str, Probed]], images: int, chance
     told = []
     for ax, (feature, rows) in zip(axes, found.items()):
         for y, (name, one) in enumerate(rows.items()):
+            colour = _look(name)["color"]
             for shift, value, error, marker in zip((-0.13, 0.13), one, one.error(images), "oD"):
-                colour = _look(name)["color"]
                 ax.errorbar(value, y + shift, xerr=error, fmt=marker, color=colour, markersize=7, capsize=3)
             told.append(f"{feature}, {name}: k-NN {one.knn:.0f}, linear {one.linear:.0f}")
         ax.axvline(chance, color=FAINT, linestyle="--", linewidth=1.2)
