@@ -13,7 +13,6 @@ from relvit_lab.common.errors import RelvitError
 from relvit_lab.lessons.pe_shortcut import live_training
 from relvit_lab.lessons.pe_shortcut.live_training import (
     EVERY,
-    NAMES,
     PLANNED,
     SIDE,
     SWITCH_AT,
@@ -67,7 +66,7 @@ def test_the_same_seed_settings_and_switches_give_the_same_curve(settings):
     def once(seed: int) -> tuple[dict, dict]:
         live = LiveTraining(settings, seed, **SMALL)
         while not live.done:
-            if live.done_steps == 5:
+            if live.training.step == 5:
                 live.switch(other)
             live.step()
             torch.rand(7)  # another cell draws
@@ -163,7 +162,7 @@ def test_toggles_of_the_images_alone_are_noted_without_a_look():
 
 
 def test_labels():
-    labels = {label(dict(zip(NAMES, on))) for on in itertools.product([False, True], repeat=4)}
+    labels = {label(Settings(*on)) for on in itertools.product([False, True], repeat=4)}
     assert len(labels) == 16 and {"PE, shuffle, crop, jitter", "no PE"} < labels
 
 
@@ -171,7 +170,7 @@ def test_the_end():
     live = LiveTraining(**SMALL)
     while not live.done:
         live.step()
-    assert live.done_steps == live.steps == 12 and live.values[-1][0] == 12
+    assert live.training.step == live.training.steps == 12 and live.values[-1][0] == 12
     with pytest.raises(StopIteration):
         live.step()
 
@@ -200,7 +199,7 @@ def test_a_loss_that_is_not_finite_is_an_error():
 def test_the_recorded_tries_are_those_planned():
     record = recorded()
     for one, (first, then) in zip(record["tries"], PLANNED, strict=True):
-        assert one["settings"] == first.as_dict() and one["seed"] == record["about"]["seed"]
+        assert one["settings"] == dataclasses.asdict(first) and one["seed"] == record["about"]["seed"]
         assert one["steps"] == sorted(one["steps"]) and one["steps"][0] == 0 and one["steps"][-1] == one["of"]
         assert len(one["steps"]) == len(one["sprel"]) and all(0 <= value <= 100 for value in one["sprel"])
         assert [switch["step"] for switch in one["switches"]] == [SWITCH_AT] * (then is not None)
@@ -230,14 +229,14 @@ def test_what_the_recorded_tries_say():
 def test_with_embeddings_it_reaches_all_and_without_it_is_far_below():
     """Small: half the steps of the lab."""
     live = LiveTraining(test_images=100)
-    while live.done_steps < 132 and live.values[-1][1] < 95:
+    while live.training.step < 132 and live.values[-1][1] < 95:
         live.step()
     assert live.values[-1][1] >= 95
-    steps = live.done_steps
+    steps = live.training.step
     live.switch(Settings(pos_embed=False))  # the same weights
     assert live.values[-1][1] < 45
     other = LiveTraining(Settings(pos_embed=False), test_images=100)
-    while other.done_steps < steps:
+    while other.training.step < steps:
         other.step()
     assert other.values[-1][1] < 55
 

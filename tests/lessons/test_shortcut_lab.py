@@ -1,6 +1,7 @@
 """The shortcut lab without a browser: its task in an event loop, its tries, its errors, and the static figure."""
 
 import asyncio
+import dataclasses
 import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -79,7 +80,7 @@ def test_the_loop_stays_free_and_a_switch_acts_on_the_next_step():
     ]
     (at,) = {switch["step"] for switch in record["switches"]}
     assert record["marks"] == [[at, "PE off, jitter off"]]
-    assert record["steps"].count(at) == 2 and record["settings"] == Settings().as_dict()
+    assert record["steps"].count(at) == 2 and record["settings"] == dataclasses.asdict(Settings())
 
 
 def test_the_same_seed_and_settings_give_the_same_curve_whatever_else_runs_in_the_loop():

@@ -156,7 +156,7 @@ class ShortcutLab(Widget):
         number = max((one["number"] for one in self.tries), default=0) + 1
         live: LiveTraining | None = None
         try:
-            self.said = f"Try {number}: {label(self.settings.as_dict())}. It is being prepared."
+            self.said = f"Try {number}: {label(self.settings)}. It is being prepared."
             await self._load_libraries()
             self.progress = {"step": 0, "of": 1, "line": "building the model, and a first look at the test images"}
             await asyncio.sleep(0.05)  # so that this is seen before the kernel is busy
@@ -168,7 +168,7 @@ class ShortcutLab(Widget):
             state = "done" if live.done else "stopped"
             self._publish(live, number, state)
             self.said = (
-                f"Try {number} {'is done' if live.done else 'was stopped'} after step {live.done_steps}: "
+                f"Try {number} {'is done' if live.done else 'was stopped'} after step {live.training.step}: "
                 f"SpRel {live.values[-1][1]:.1f} %."
             )
         except Exception as error:  # an exception in a task would be lost
@@ -192,7 +192,7 @@ class ShortcutLab(Widget):
 
     async def _steps(self, live: LiveTraining, number: int) -> None:
         self._publish(live, number, "running")
-        self.said = f"Try {number} is training: {label(self.settings.as_dict())}."
+        self.said = f"Try {number} is training: {label(self.settings)}."
         began, busy, told, looks = time.perf_counter(), 0.0, 0.0, len(live.values)
         while not live.done:
             await asyncio.sleep(PAUSE)
@@ -212,9 +212,9 @@ class ShortcutLab(Widget):
                 self._publish(live, number, "running")
             if now - told > TELL or live.done:
                 told = now
-                self.progress = {
-                    "step": live.done_steps, "of": live.steps, "line": _line(live, now - began, busy / live.done_steps)
-                }  # fmt: skip
+                step = live.training.step
+                line = _line(live, now - began, busy / step)
+                self.progress = {"step": step, "of": live.training.steps, "line": line}
 
     def _publish(self, live: LiveTraining, number: int, state: str) -> None:
         self._last = _entry(live.record(), number, state)
@@ -243,10 +243,10 @@ def _entry(one: Try, number: int, state: str) -> Try:
 
 def _line(live: LiveTraining, seconds: float, per_step: float) -> str:
     """Step, time, speed, time left."""
-    batch = live.training.batch_size
-    left = human_time(per_step * (live.steps - live.done_steps))
-    done = f"step {live.done_steps} of {live.steps}"
-    return f"{done}, {human_time(seconds)}, {human_rate(batch / per_step)}, about {left} left"
+    t = live.training
+    left = human_time(per_step * (t.steps - t.step))
+    rate = human_rate(t.batch_size / per_step)
+    return f"step {t.step} of {t.steps}, {human_time(seconds)}, {rate}, about {left} left"
 
 
 def shortcut_lab(seed: int = 0, epochs: int = EPOCHS, **fields: Any) -> ShortcutLab:

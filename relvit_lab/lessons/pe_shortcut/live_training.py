@@ -49,18 +49,15 @@ class Settings:
     crop: bool = True
     jitter: bool = True
 
-    def as_dict(self) -> dict[str, bool]:
-        return dataclasses.asdict(self)
-
 
 NAMES = tuple(field.name for field in dataclasses.fields(Settings))
 WORDS = dict(zip(NAMES, ("PE", "shuffle", "crop", "jitter")))
 
 
-def label(settings: dict[str, bool]) -> str:
+def label(settings: Settings) -> str:
     """A try's settings in a few words: "PE, shuffle, crop, jitter"; whether PE is off is always said: "no PE, crop"."""
-    on = [WORDS[name] for name in NAMES[1:] if settings[name]]
-    return ", ".join(["PE" if settings["pos_embed"] else "no PE", *on])
+    on = [WORDS[name] for name in NAMES[1:] if getattr(settings, name)]
+    return ", ".join(["PE" if settings.pos_embed else "no PE", *on])
 
 
 def marks(one: Try) -> dict[int, str]:
@@ -73,7 +70,8 @@ def marks(one: Try) -> dict[int, str]:
 
 def full_label(one: Try) -> str:
     """The settings at the start, and each switch: "PE, crop, jitter; step 84: PE off"."""
-    return "; ".join([label(one["settings"]), *(f"step {step}: {words}" for step, words in marks(one).items())])
+    switched = [f"step {step}: {words}" for step, words in marks(one).items()]
+    return "; ".join([label(Settings(**one["settings"])), *switched])
 
 
 def floors() -> dict[str, float]:
@@ -107,15 +105,6 @@ class LiveTraining:
         self._look()
 
     @property
-    def steps(self) -> int:
-        """Of the whole training."""
-        return self.training.steps
-
-    @property
-    def done_steps(self) -> int:
-        return self.training.step
-
-    @property
     def done(self) -> bool:
         return self.training.step >= self.training.steps
 
@@ -144,9 +133,9 @@ class LiveTraining:
     def record(self) -> Try:
         """What it has given so far."""
         return {
-            "settings": self.first.as_dict(), "seed": self.training.stage.experiment.seed, "of": self.steps,
-            "steps": [step for step, _ in self.values], "sprel": [value for _, value in self.values],
-            "switches": list(self.switches),
+            "settings": dataclasses.asdict(self.first), "seed": self.training.stage.experiment.seed,
+            "of": self.training.steps, "steps": [step for step, _ in self.values],
+            "sprel": [value for _, value in self.values], "switches": list(self.switches),
         }  # fmt: skip
 
     def _apply(self) -> None:
@@ -193,7 +182,7 @@ def train(first: Settings, then: Settings | None = None, **fields: object) -> Tr
     """A whole training, at once. then: the settings from step SWITCH_AT on."""
     live = LiveTraining(first, **fields)
     while not live.done:
-        if then is not None and live.done_steps == SWITCH_AT:
+        if then is not None and live.training.step == SWITCH_AT:
             live.switch(then)
         live.step()
     return live.record()
