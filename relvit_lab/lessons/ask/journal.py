@@ -5,6 +5,7 @@ no name and nothing of the answer itself but a digest, by which a second check o
 Whatever is wrong with the file, a check goes on: that is said once.
 """
 
+import contextlib
 import hashlib
 import inspect
 import json
@@ -50,11 +51,6 @@ def add(**what: str | bool) -> None:
             )
 
 
-def first_choice(prediction: str) -> str:
-    """What was chosen first, in whichever session; "" where nothing was."""
-    return next((line["chosen"] for line in read() if line.get("prediction") == prediction), "")
-
-
 def read(path: Path | None = None) -> list[dict]:
     """All lines, oldest first; [] where there is no file. A line that was cut short is passed over."""
     path = path or place()
@@ -62,7 +58,11 @@ def read(path: Path | None = None) -> list[dict]:
         text = path.read_text(encoding="utf-8", errors="replace") if path and path.is_file() else ""
     except OSError:
         return []
-    return [line for line in map(_parsed, text.splitlines()) if line]
+    lines = []
+    for line in text.splitlines():
+        with contextlib.suppress(ValueError, RecursionError):
+            lines.append(entry(json.loads(line)))
+    return [line for line in lines if line]
 
 
 def entry(value: Any) -> dict | None:
@@ -84,10 +84,3 @@ def fingerprint(answer: Any) -> str:
         code = getattr(answer, "__code__", None)
         said = repr((code.co_code, code.co_names)) if code else type(answer).__name__
     return hashlib.sha256(said.encode("utf-8", "replace")).hexdigest()[:12]
-
-
-def _parsed(line: str) -> dict | None:
-    try:
-        return entry(json.loads(line))
-    except (ValueError, RecursionError):
-        return None

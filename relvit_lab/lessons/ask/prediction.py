@@ -28,12 +28,13 @@ class Predict(Widget):
     veil = traitlets.Unicode().tag(sync=True)
 
     def __init__(self, prediction: Prediction, choices: Sequence[str]):
-        before = journal.first_choice(prediction.name)
+        name = prediction.name
+        before = next((line["chosen"] for line in journal.read() if line.get("prediction") == name), "")
         super().__init__(
             question=prediction.question, choices=list(choices), answer=prediction.answer, because=prediction.because,
-            asks=asked(prediction.name), veil=veil(prediction.name), chosen=before if before in choices else "",
+            asks=asked(name), veil=veil(name), chosen=before if before in choices else "",
         )  # fmt: skip
-        self._name = prediction.name
+        self._name = name
         self.observe(self._note, "chosen")
 
     def _note(self, change: dict) -> None:
