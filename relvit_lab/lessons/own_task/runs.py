@@ -110,12 +110,11 @@ def record_runs(run_dir: str = "runs/own_task") -> dict[str, Any]:
             if label == BOTH:
                 accuracy[ONCE].append(round(first, 2))
             print(f"{label:<20} seed {seed} {last:5.1f} %", flush=True)
-    made = {
+    return {
         "command": "python -m relvit_lab.lessons.own_task.runs",
         "environment": environment(pick_device("cpu", "float32")),
-    }
-    kept = {"epochs": COMMON["epochs"], "seeds": list(SEEDS), "accuracy": accuracy}
-    return made | kept | {"elsewhere": recorded()["accuracy"]}
+        "epochs": COMMON["epochs"], "seeds": list(SEEDS), "accuracy": accuracy, "elsewhere": recorded()["accuracy"],
+    }  # fmt: skip
 
 
 def _register() -> None:
