@@ -20,14 +20,14 @@ help:  ## print this list
 
 setup: $(STAMP)  ## make .venv with everything in it, once (about 6 GB; 2 to 3 minutes, with uv less)
 
-demo: $(STAMP)  ## train on handwritten digits and compare three scenarios (2 to 6 minutes on two cores)
+demo: $(STAMP)  ## train on handwritten digits and compare three scenarios (1 to 6 minutes on two cores)
 	$(RUN) -m relvit_lab demo
 
 # One thread a kernel: these models are small, and two kernels with two threads each slow one another down tenfold.
 lab: $(STAMP)  ## open the notebooks in JupyterLab, on this machine only
 	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(RUN) -m jupyterlab --ip=127.0.0.1 $(if $(filter 0,$(shell id -u)),--allow-root) notebooks
 
-test: $(STAMP)  ## run the tests, without the slow ones, those in a browser and the long ones (4 to 7 minutes on two cores, offline)
+test: $(STAMP)  ## run the tests, without the slow ones, those in a browser and the long ones (3 to 7 minutes on two cores, offline)
 	$(RUN) -m pytest $(WORKERS) -m "not slow and not long and not browser"
 
 test-all: $(STAMP)  ## run all tests (not measured as one command; over half an hour)
@@ -42,7 +42,7 @@ tables: $(STAMP)  ## write the paper's tables with the runs in runs/ beside them
 report: $(STAMP)  ## write report.html: tables, figures, deviations from the paper and cost of the runs in runs/
 	$(RUN) -m relvit_lab report
 
-site: $(STAMP)  ## write the notebooks as pages without kernel and network into site/ (up to 10 minutes the first time)
+site: $(STAMP)  ## write the notebooks as pages without kernel and network into site/ (3 to 10 minutes the first time)
 	$(RUN) -m relvit_lab site
 
 app: $(STAMP)  ## serve the explorers as an app without code, on this machine only (PORT=8866)
