@@ -1,6 +1,7 @@
 """What follows a prediction is veiled, up to the next heading, until it is made: in a real JupyterLab."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -29,11 +30,21 @@ WATCH = """() => {
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def progress(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("lab") / "progress.jsonl"
+
+
+@pytest.fixture(autouse=True)
+def nothing_chosen_yet(progress: Path) -> None:
+    progress.unlink(missing_ok=True)
+
+
+@pytest.fixture(scope="module")
+def address(progress: Path) -> Iterator[str]:
     """A JupyterLab with all notebooks, idle, and the small one."""
     with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("lab") / "notebooks"
-        patch.setenv("RELVIT_PROGRESS", str(folder.parent / "progress.jsonl"))
+        folder = progress.with_name("notebooks")
+        patch.setenv("RELVIT_PROGRESS", str(progress))
         folder.mkdir()
         for stem, book in {"00_small": SMALL, **BOOKS}.items():
             nbformat.write(book, folder / f"{stem}.ipynb")

@@ -189,7 +189,7 @@ tiny_imagenet.MD5 = values["tiny_imagenet"]
 
 
 def test_the_whole_shape_in_under_twenty_minutes(tmp_path):
-    """Table 2, Figure 4 with two seeds, slices of Tables 3, 4 and 5, both recipes, all six data sets."""
+    """Table 2, Figure 4, slices of Tables 3, 4 and 5, both recipes, all six data sets."""
     project = Project(tmp_path / "project")
     with pytest.MonkeyPatch.context() as patch:
         for name in dataset_fixtures.COUNTS:
@@ -198,9 +198,9 @@ def test_the_whole_shape_in_under_twenty_minutes(tmp_path):
     smoke = {"preset": "smoke"}
     sweeps = [
         (["table2"], {"seeds": "[0]"}, {}),
-        (["figure4"], {"seeds": "[0,1]"}, {}),
+        (["figure4"], {"seeds": "[0]"}, {}),
         (["table3"], {"seeds": "[0]"}, {"columns": ["flower102"]}),
-        (["table4"], {"seeds": "[0]"}, {"rows": ["Supervised", "dist", "ang+abspos", "sprel+abspos"]}),
+        (["table4"], {"seeds": "[0]"}, {"rows": ["Supervised", "ang+abspos", "sprel+abspos"]}),
         (["table5"], {"seeds": "[0]"}, {"columns": ["flower102 vit_s_32"], "rows": ["Supervised", "5", "3"]}),
     ]
     began, cpu = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)

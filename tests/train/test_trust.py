@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -372,6 +373,7 @@ def papermill(home: Path, out: str, **fields) -> subprocess.Popen:
     return subprocess.Popen(
         [*command, "--log-output"], cwd=home, start_new_session=True, stdout=subprocess.DEVNULL,
         stderr=(home / f"{out}.log").open("w"), env=os.environ | {"RELVIT_HOME": str(home)},
+        preexec_fn=partial(signal.signal, signal.SIGHUP, signal.SIG_DFL),  # ignored under nohup
     )  # fmt: skip
 
 
@@ -383,13 +385,16 @@ def test_a_plain_papermill_that_is_ended_leaves_a_checkpoint(tmp_path, number):
     fields = {"preset": "smoke", "scenario": "supervised", "epochs": 50, "batch_size": 1, "backbone": "vit_nano"}
     process = papermill(tmp_path, "out.ipynb", **fields, train_images=1297)
     end = time.monotonic() + 300
-    while "measured:" not in (tmp_path / "out.ipynb.log").read_text():  # some steps are done
-        assert process.poll() is None and time.monotonic() < end
-        time.sleep(0.1)
-    (folder,) = (tmp_path / "runs").iterdir()
-    assert not (folder / "checkpoint.pt").exists()
-    process.send_signal(number)
-    process.wait(timeout=60)
+    try:
+        while "measured:" not in (tmp_path / "out.ipynb.log").read_text():  # some steps are done
+            assert process.poll() is None and time.monotonic() < end
+            time.sleep(0.1)
+        (folder,) = (tmp_path / "runs").iterdir()
+        assert not (folder / "checkpoint.pt").exists()
+        process.send_signal(number)
+        process.wait(timeout=60)
+    finally:
+        process.kill()
     while not (folder / "checkpoint.pt").exists():
         assert time.monotonic() < end
         time.sleep(0.1)
