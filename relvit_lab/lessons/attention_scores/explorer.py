@@ -12,7 +12,6 @@ import traitlets
 from relvit_lab.common.errors import RelvitError, nearest
 from relvit_lab.lessons.attention_scores.explorer_data import ScoresData, scores_data, with_image
 from relvit_lab.lessons.attention_scores.explorer_figure import draw_scores
-from relvit_lab.lessons.explorer_arguments import yes_or_no
 from relvit_lab.show.in_page.pack import carried
 from relvit_lab.show.model_input import SHUFFLES
 from relvit_lab.show.own_image import whole
@@ -195,6 +194,13 @@ def explore_scores(
         state[name] = (whole if name in NUMBERS else yes_or_no)(state[name], name)
     token = default_anchors(data.side)[0] if token is None else whole(token, "token")
     return ScoresExplorer(data, task=next(iter(data.tasks)) if task is None else str(task), token=token, **state)
+
+
+def yes_or_no(value: object, name: str) -> bool:
+    """True or False, Python's or numpy's. Raises RelvitError for all else: "no" would count as true."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise RelvitError(f"{name} is True or False, not {value!r}")
+    return bool(value)
 
 
 def _for_the_browser(shown: ScoresData) -> dict:

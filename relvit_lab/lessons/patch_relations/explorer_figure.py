@@ -6,7 +6,6 @@ from collections.abc import Sequence
 import matplotlib
 from matplotlib.axes import Axes
 
-from relvit_lab.lessons.explorer_arguments import whole_between
 from relvit_lab.lessons.patch_relations.explorer_data import RelationsData, relations_data
 from relvit_lab.show.model_input import SHUFFLES
 from relvit_lab.show.own_image import whole
@@ -39,7 +38,7 @@ def draw_relations(data: RelationsData, anchor: int | None = None, shuffle: int 
     """The same from data that are there already, such as an explorer's `shown`. Raises RelvitError as above."""
     side = data.side
     anchor = default_anchors(side)[0] if anchor is None else anchor
-    anchor, shuffle = whole(anchor, "anchor"), whole_between(shuffle, "shuffle", 0, SHUFFLES)
+    anchor, shuffle = whole(anchor, "anchor"), whole(shuffle, "shuffle", 0, SHUFFLES)
     _check_anchor(anchor, side)
     picture = data.shuffled_picture(shuffle) / 255
     rows = ["seen", "says", "targets", "answers"] if data.predictions else ["seen", "targets"]

@@ -10,7 +10,6 @@ import traitlets
 
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.table import Table
-from relvit_lab.lessons.explorer_arguments import whole_between
 from relvit_lab.lessons.patch_relations.pictures import guessed_pairs
 from relvit_lab.method.relations import RELATION_NAMES, spatial_relations
 from relvit_lab.show import task_views
@@ -167,7 +166,7 @@ def guess_data(
     """All that the game shows; as guess_relation says. Raises RelvitError."""
     trained = None if model is None else _trained(model)
     side = side if trained is None else trained.model.side
-    side = whole_between(side, "side, the number of patches a side,", 2, 16)
+    side = whole(side, "side, the number of patches a side,", 2, 16)
     rounds = whole(rounds, "rounds")
     square = square_image(photograph(USUAL // side * side, "china") if image is None else image, side)
     pixels = (square.image * 255).round().byte()  # (3,S,S)
