@@ -15,7 +15,7 @@ from torch import Tensor
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.method.attention import recorded, without_maps
 from relvit_lab.method.patches import permute
-from relvit_lab.show.model_input import MOST, Shuffled, as_input, as_picture, as_trained, shuffles
+from relvit_lab.show.model_input import MOST, Shuffled, as_input, as_picture, as_trained, shuffles, to_bytes
 from relvit_lab.show.task_views import TaskView, task_view
 
 UNTRAINED = "untrained"
@@ -139,7 +139,7 @@ def with_image(data: ScoresData, image: object = None) -> ScoresData:
     pixels = as_picture(data.models[0], looks[0][0])[0]
     return replace(
         data,
-        picture=(pixels * 255).round().byte().permute(1, 2, 0).contiguous().numpy(),  # (3,S,S) -> (S,S,3)
+        picture=to_bytes(pixels),
         note=looks[0][1],
         seen=tuple(look for look, _ in looks),
         _known={},

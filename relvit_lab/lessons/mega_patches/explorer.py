@@ -20,7 +20,7 @@ from relvit_lab.lessons.mega_patches.explorer_figure import (
 )
 from relvit_lab.method.augment import window_side
 from relvit_lab.method.patches import unpatchify
-from relvit_lab.show.model_input import png
+from relvit_lab.show.model_input import png, to_bytes
 from relvit_lab.show.still import Widget, script
 from relvit_lab.show.style import Drawing
 
@@ -45,8 +45,8 @@ class MegaPatchesExplorer(Widget):
         self.data = data
         super().__init__(
             about={
-                "picture": png(_picture(data.image)), "side": data.side, "patch": data.patch, "note": data.note,
-                "window": window_side(data.patch),
+                "picture": png(to_bytes(torch.from_numpy(data.image))), "side": data.side, "patch": data.patch,
+                "note": data.note, "window": window_side(data.patch),
             },
             asked={
                 "number": 0, "m": data.m, "seed": data.seed, "cuts": None,
@@ -114,12 +114,7 @@ def _answer(data: MegaPatches, number: int) -> dict:
 
 def _side_by_side(data: MegaPatches) -> np.ndarray:
     """The cells as one image, (M*P, M*P, 3) uint8."""
-    return _picture(unpatchify(torch.from_numpy(data.cells)[None])[0].numpy())  # (N,3,P,P) -> (3,M*P,M*P)
-
-
-def _picture(image: np.ndarray) -> np.ndarray:
-    """(3, H, W) float in [0, 1] -> (H, W, 3) uint8."""
-    return (image.transpose(1, 2, 0) * 255).round().astype(np.uint8)
+    return to_bytes(unpatchify(torch.from_numpy(data.cells)[None])[0])  # (N,3,P,P) -> (3,M*P,M*P)
 
 
 def explore_mega_patches(image: object = None, patch: int = 16, m: int = 5, seed: int = 0) -> MegaPatchesExplorer:

@@ -15,7 +15,7 @@ from relvit_lab.common.errors import RelvitError
 from relvit_lab.data import given_image
 from relvit_lab.method.patches import permute
 from relvit_lab.show import own_image
-from relvit_lab.show.model_input import MOST, Shuffled, as_input, as_picture, as_trained, shuffles
+from relvit_lab.show.model_input import MOST, Shuffled, as_input, as_picture, as_trained, shuffles, to_bytes
 from relvit_lab.show.task_views import TaskView, views
 
 
@@ -81,7 +81,7 @@ def relations_data(
     predictions = {} if trained is None else _predictions(trained, seen, permutations, shown)
     return RelationsData(
         side=side,
-        picture=(pixels * 255).round().byte().permute(1, 2, 0).contiguous().numpy(),  # (3,S,S) -> (S,S,3)
+        picture=to_bytes(pixels),
         tasks={name: view.covering(predictions.get(name, view.target)) for name, view in shown.items()},
         permutations=permutations.numpy(),
         predictions=predictions,
