@@ -49,8 +49,8 @@ class MegaPatchesExplorer(Widget):
                 "note": data.note, "window": window_side(data.patch),
             },
             asked={
-                "number": 0, "m": data.m, "seed": data.seed, "cuts": None,
-                "shared": data.shared_cuts, "crop": data.crop, "jitter": data.jitter, "grey": data.grey,
+                "number": 0, "m": data.m, "seed": data.seed, "cuts": None, "shared": data.shared_cuts,
+                **{name: getattr(data, name) for name in AUGMENTATIONS},
             },
             shown=_answer(data, 0),
         )  # fmt: skip
@@ -61,10 +61,8 @@ class MegaPatchesExplorer(Widget):
         if asked.get("number") == self.shown.get("number"):
             return  # as it was built
         try:
-            data = cut_into_mega_patches(
-                torch.from_numpy(self.data.image), self.data.patch, asked["m"], asked["seed"], cuts=asked["cuts"],
-                shared_cuts=asked["shared"], crop=asked["crop"], jitter=asked["jitter"], grey=asked["grey"],
-            )  # fmt: skip
+            on = {name: asked[name] for name in AUGMENTATIONS}
+            data = self._cut(asked["m"], asked["seed"], cuts=asked["cuts"], shared_cuts=asked["shared"], **on)
         except RelvitError as error:
             self.shown = {**self.shown, "number": asked["number"], "error": str(error)}
         else:
@@ -91,7 +89,6 @@ class MegaPatchesExplorer(Widget):
         return cut_into_mega_patches(torch.from_numpy(self.data.image), self.data.patch, m, seed, **options)
 
     def in_words(self) -> str:
-        """What is shown, in a sentence."""
         shown = self.data
         return (
             f"Mega-patches explorer: {shown.side} x {shown.side} patches of {shown.patch} pixels, cut into "
@@ -103,12 +100,11 @@ class MegaPatchesExplorer(Widget):
 
 
 def _answer(data: MegaPatches, number: int) -> dict:
-    m, p = data.m, data.patch
-    rgba = np.full((m * p, m * p, 4), 255, dtype=np.uint8)
-    rgba[..., :3] = _side_by_side(data)
+    cells = _side_by_side(data)
+    rgba = np.dstack([cells, np.full(cells.shape[:2], 255, np.uint8)])
     return {
-        "number": number, "m": m, "cuts": data.cuts.tolist(), "changes": list(data.changes), "cells": rgba.tobytes(),
-        "error": "",
+        "number": number, "m": data.m, "cuts": data.cuts.tolist(), "changes": list(data.changes),
+        "cells": rgba.tobytes(), "error": "",
     }  # fmt: skip
 
 
