@@ -21,10 +21,6 @@ from relvit_lab.show.style import Drawing
 from relvit_lab.show.task_panels import class_colours
 
 CARRIED = 1_000_000  # bytes of scores and attention, at most, that a page without a kernel takes along
-MODULE = (
-    "../explorer_grid.js", "../explorer_page.js", "explorer_read.js", "explorer_compute.js", "explorer_paint.js",
-    "explorer.js",
-)  # fmt: skip
 NUMBERS, SWITCHES = ("score", "shuffle", "block", "head"), ("softmax", "cls", "back")
 CHOICES = ("task", "token", *NUMBERS, *SWITCHES)
 CSS = """
@@ -61,7 +57,7 @@ class ScoresExplorer(Widget):
     static figures draw them.
     """
 
-    _esm = script(__file__, *MODULE)
+    _esm = script(__file__, "../explorer_grid.js", "explorer_read.js", "explorer_paint.js", "explorer.js")
     _css = HIDE + CONTROLS + CSS
 
     data = traitlets.Dict().tag(sync=True)  # the image, the tasks, and the orders that are carried along

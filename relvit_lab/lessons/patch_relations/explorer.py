@@ -36,7 +36,7 @@ class RelationsExplorer(Widget):
     hold, as the static figure draws them. model: whose answers these have, None for no model.
     """
 
-    _esm = script(__file__, "../explorer_grid.js", "../explorer_page.js", "explorer.js")
+    _esm = script(__file__, "../explorer_grid.js", "explorer.js")
     _css = HIDE + CONTROLS + CSS
 
     data = traitlets.Dict().tag(sync=True)
