@@ -90,19 +90,16 @@ class ScoresExplorer(Widget):
 
     def carry(self) -> None:
         """Take along as many shuffles as fit into CARRIED bytes, for a page without a kernel."""
-        orders, size = self.data["shuffles"], _size(self.data["shuffles"]["0"])
-        step = size
-        for shuffle in range(1, SHUFFLES + 1):
-            if (size := size + step) > CARRIED:
-                break
-            orders = {**orders, str(shuffle): _order(self.shown, shuffle)["models"]}
+        orders = dict(self.data["shuffles"])
+        for shuffle in range(1, min(SHUFFLES, CARRIED // _size(orders["0"]) - 1) + 1):
+            orders[str(shuffle)] = _order(self.shown, shuffle)["models"]
         self.data = {**self.data, "shuffles": orders}
 
     def carry_models(self) -> None:
         """Take along the models themselves: a page then answers about any image, in every order; what carry() took of
         other orders goes."""
-        names = range(len(self.shown.names))
-        self.in_page = carried(self.shown.models, [self.shown.answers(model=m).scores for m in names])
+        asked = [self.shown.answers(model=m).scores for m in range(len(self.shown.names))]
+        self.in_page = carried(self.shown.models, asked)
         if self.in_page:
             self.data = {**self.data, "shuffles": {"0": self.data["shuffles"]["0"]}}
 
@@ -133,22 +130,16 @@ class ScoresExplorer(Widget):
             if value not in tasks:
                 raise RelvitError(f"unknown task '{value}': {nearest(value, tasks)}")
             return value
-        least, most = (1 if name == "block" else 0), 0
-        if name == "token":
-            most = self.shown.side**2 - 1
-        elif name == "shuffle":
-            most = SHUFFLES
-        elif name == "score":  # of any task: the page takes the last one where the chosen task has fewer
-            most = max(1, *(len(view.names) for view in tasks.values())) - 1
-        else:
-            shapes = [one.shape for m in range(len(self.shown.names)) if (one := self._attention(m)) is not None]
-            most = max((shape[0 if name == "block" else 1] for shape in shapes), default=least)
+        maps = [self.shown.answers(model=m).attention for m in range(len(self.shown.names))]
+        sizes = [attention.shape[:2] for attention in maps if attention is not None] or [(1, 0)]
+        blocks, heads = map(max, zip(*sizes))
+        scores = max(1, *(len(view.names) for view in tasks.values()))  # of any task: others have their last one shown
+        places = self.shown.side**2
+        most = {"token": places - 1, "score": scores - 1, "shuffle": SHUFFLES, "block": blocks, "head": heads}[name]
+        least = 1 if name == "block" else 0
         if not least <= value <= most:
             raise RelvitError(f"{name} is a whole number from {least} to {most}, not {value}")
         return value
-
-    def _attention(self, model: int) -> np.ndarray | None:
-        return self.shown.answers(model=model).attention
 
     def in_words(self) -> str:
         said = "; ".join(
@@ -162,8 +153,8 @@ class ScoresExplorer(Widget):
         )
 
     def still_picture(self) -> Drawing:
-        fewer = len(self.shown.tasks[self.task].names)  # some tasks have fewer scores than others
-        return draw_scores(self.shown, self.task, self.token, min(self.score, max(fewer, 1) - 1), self.shuffle)
+        last = max(len(self.shown.tasks[self.task].names), 1) - 1  # some tasks have fewer scores than others
+        return draw_scores(self.shown, self.task, self.token, min(self.score, last), self.shuffle)
 
 
 def explore_scores(
@@ -215,30 +206,27 @@ def _for_the_browser(shown: ScoresData) -> dict:
 
 def _about(shown: ScoresData, model: int) -> dict:
     attention = shown.answers(model=model).attention
+    blocks, heads = (0, 0) if attention is None else attention.shape[:2]
     return {
-        "name": shown.names[model],
-        "blocks": 0 if attention is None else attention.shape[0],
-        "heads": 0 if attention is None else attention.shape[1],
-        "prefix": shown.prefix(model),
+        "name": shown.names[model], "blocks": blocks, "heads": heads, "prefix": shown.prefix(model),
         "without": shown.without_attention(model),
-    }
+    }  # fmt: skip
 
 
 def _order(shown: ScoresData, shuffle: int) -> dict:
     """All that the models say about one order of the patches."""
     models = []
     for m in range(len(shown.names)):
-        answers = shown.answers(shuffle, m)
-        tasks = {
-            name: {
+        answers, tasks = shown.answers(shuffle, m), {}
+        for name, scores in answers.scores.items():
+            packed = "uint8" if len(scores) <= 256 else "<u2"
+            tasks[name] = {
                 **_scaled(scores),
                 "outputs": len(scores),
-                "said": _classes(answers.said[name], len(scores)) if shown.tasks[name].is_class else None,
+                "said": answers.said[name].astype(packed).tobytes() if shown.tasks[name].is_class else None,
                 "verdict": shown.verdict(name, shuffle, m),
                 "drift": shown.drift(name, shuffle, m),
             }
-            for name, scores in answers.scores.items()
-        }
         models.append({"tasks": tasks, **_shares(answers.attention)})
     return {"shuffle": shuffle, "models": models}
 
@@ -248,10 +236,6 @@ def _scaled(scores: np.ndarray) -> dict:
     low, high = float(scores.min()), float(scores.max())
     step = (high - low) / 65535 or 1.0
     return {"scores": ((scores.astype(float) - low) / step).round().astype("<u2").tobytes(), "low": low, "step": step}
-
-
-def _classes(said: np.ndarray, outputs: int) -> bytes:
-    return said.astype("uint8" if outputs <= 256 else "<u2").tobytes()
 
 
 def _shares(attention: np.ndarray | None) -> dict:
