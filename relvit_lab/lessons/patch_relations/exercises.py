@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -233,8 +234,7 @@ def _angle_given(answer: Callable, i: int, j: int, side: int) -> float:
 
 
 def _judge_angle(answer: Callable) -> str:
-    def given(i: int, j: int, side: int) -> float:
-        return _angle_given(answer, i, j, side)
+    given = partial(_angle_given, answer)
 
     def each(angle: Callable[..., float], *more: float) -> Tensor:
         return torch.tensor([angle(i, j, 3, *more) for i, j in pairs], dtype=torch.float64)
@@ -244,7 +244,8 @@ def _judge_angle(answer: Callable) -> str:
     # epsilon and rounding turn an angle of 0 into up to a degree: both forms are right
     off = ~((got - right).abs() < 1)
     if off.any():
-        (i, j), k = pairs[int(off.nonzero()[0])], int(off.nonzero()[0])
+        k = int(off.nonzero()[0])
+        i, j = pairs[k]
         said = f"[{i}, {j}] on 3 x 3 should be {right[k]:.1f} degrees, got {got[k]:.1f}"
         of_0 = torch.tensor([0 in pair for pair in pairs])
         name_mistake({
