@@ -92,7 +92,7 @@ def draw_two_orders(data: ScoresData, task: str, patch: int, score: int = 0, shu
         mark_anchor(axes[0], patch, side)
         axes[0].set_title(name.replace(" (", "\n("))
         plain, moved = (data.answers(s, m).scores.get(task) for s in (0, shuffle))
-        if plain is None or moved is None or not 0 <= score < len(plain):
+        if plain is None or not 0 <= score < len(plain):
             raise RelvitError(f"{name} has no score {score} for {view.title}")
         first, then = plain[score, :, patch], moved[score, back, back[patch]]  # (N,) each
         low, high = min(first.min(), then.min()), max(first.max(), then.max())

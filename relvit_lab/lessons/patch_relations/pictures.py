@@ -145,10 +145,9 @@ def position_vectors(side: int, pairs: Sequence[tuple[int, int]]) -> Drawing:
             corner = np.array([k % side, k // side]) + side / 2 - 0.5
             ax.add_patch(Rectangle(corner, 1, 1, facecolor="#F4F4F4", edgecolor=FAINT, linewidth=0.8))
             ax.text(*(corner + (0.84, 0.18)), str(k), ha="center", va="center", color="#555555", fontsize=10)
-        for end, colour, name, beside in reversed(
-            list(zip(ends, (VERMILLION, BLUE), "ij", ((0.12, -0.24), (-0.24, 0.12))))
-        ):  # i last, over j where both point the same way
-            _arrow(ax, (0, 0), end, colour, 3.4 if name == "j" else 2.0)
+        looks = (("j", BLUE, 3.4, (-0.24, 0.12)), ("i", VERMILLION, 2.0, (0.12, -0.24)))
+        for end, (name, colour, width, beside) in zip(ends[::-1], looks):  # i over j where both point the same way
+            _arrow(ax, (0, 0), end, colour, width)
             ax.text(*(end + beside), name, color=colour, fontweight="bold", ha="center", va="center", fontsize=13)
         turns = sorted(math.degrees(math.atan2(end[1], end[0])) for end in ends)
         between = turns[1] - turns[0]
