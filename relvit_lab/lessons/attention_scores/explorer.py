@@ -21,8 +21,8 @@ from relvit_lab.show.style import Drawing
 from relvit_lab.show.task_panels import class_colours
 
 CARRIED = 1_000_000  # bytes of scores and attention, at most, that a page without a kernel takes along
-NUMBERS, SWITCHES = ("score", "shuffle", "block", "head"), ("softmax", "cls", "back")
-CHOICES = ("task", "token", *NUMBERS, *SWITCHES)
+SWITCHES = ("softmax", "cls", "back")
+CHOICES = ("task", "token", "score", "shuffle", "block", "head", *SWITCHES)
 CSS = """
 .relvit-scores { max-width: 1560px }
 .relvit-scores [hidden] { display: none !important }
@@ -91,7 +91,9 @@ class ScoresExplorer(Widget):
     def carry(self) -> None:
         """Take along as many shuffles as fit into CARRIED bytes, for a page without a kernel."""
         orders = dict(self.data["shuffles"])
-        for shuffle in range(1, min(SHUFFLES, CARRIED // _size(orders["0"]) - 1) + 1):
+        parts = [part for model in orders["0"] for part in (model, *model["tasks"].values())]
+        size = sum(len(value) for part in parts for value in part.values() if isinstance(value, bytes))  # of an order
+        for shuffle in range(1, min(SHUFFLES, CARRIED // size - 1) + 1):
             orders[str(shuffle)] = _order(self.shown, shuffle)["models"]
         self.data = {**self.data, "shuffles": orders}
 
@@ -175,19 +177,14 @@ def explore_scores(
     Raises RelvitError for what cannot be shown.
     """
     data = scores_data(image, model, other)
-    for name in state:
+    for name, value in state.items():
         if name not in CHOICES:
             raise RelvitError(f"explore_scores has no '{name}': {nearest(name, CHOICES)}")
-        state[name] = (whole if name in NUMBERS else yes_or_no)(state[name], name)
+        if name in SWITCHES and not isinstance(value, (bool, np.bool_)):  # "no" would count as true
+            raise RelvitError(f"{name} is True or False, not {value!r}")
+        state[name] = bool(value) if name in SWITCHES else whole(value, name)
     token = default_anchors(data.side)[0] if token is None else whole(token, "token")
     return ScoresExplorer(data, task=next(iter(data.tasks)) if task is None else str(task), token=token, **state)
-
-
-def yes_or_no(value: object, name: str) -> bool:
-    """True or False, Python's or numpy's. Raises RelvitError for all else: "no" would count as true."""
-    if not isinstance(value, (bool, np.bool_)):
-        raise RelvitError(f"{name} is True or False, not {value!r}")
-    return bool(value)
 
 
 def _for_the_browser(shown: ScoresData) -> dict:
@@ -245,9 +242,3 @@ def _shares(attention: np.ndarray | None) -> dict:
     top = attention.max(-1)
     share = (attention / top[..., None] * 255).round().astype("uint8")
     return {"share": share.tobytes(), "top": top.astype("<f4").tobytes()}
-
-
-def _size(models: list) -> int:
-    """Bytes of one order."""
-    parts = [part for model in models for part in (model, *model["tasks"].values())]
-    return sum(len(value) for part in parts for value in part.values() if isinstance(value, bytes))
