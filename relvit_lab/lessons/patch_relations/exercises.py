@@ -23,11 +23,6 @@ def _split(image: Tensor, patch: int) -> Tensor:
     return image.reshape(c, h // patch, patch, w // patch, patch)
 
 
-def _to_patches(image: Tensor, patch: int) -> Tensor:
-    """(C, H, W) -> (N, C, P, P), for H other than W, too."""
-    return _split(image, patch).permute(1, 3, 0, 2, 4).flatten(0, 1)  # -> (rows,columns,C,P,P) -> (N,C,P,P)
-
-
 def _patches_differ(d: Difference) -> str:
     def numbers(patch: Tensor) -> str:
         return " ".join(map(str, patch.flatten().tolist()[:4])) + (" ..." if patch.numel() > 4 else "")
@@ -45,7 +40,8 @@ compared(
         (torch.arange(3 * 8 * 12).reshape(3, 8, 12), 4),
     ],
     reads=tensor_or_list, shape="the shape (N, C, P, P) =", tell=_patches_differ,
-    reference=_to_patches,
+    # (C,rows,P,columns,P) -> (rows,columns,C,P,P) -> (N,C,P,P)
+    reference=lambda image, patch: _split(image, patch).permute(1, 3, 0, 2, 4).flatten(0, 1),
     wrong={
         "reshape alone reads on along a row of the whole image, so these are strips, not squares. An axis has to move "
         "in between (permute)": lambda image, patch: image.reshape(-1, len(image), patch, patch),
