@@ -10,6 +10,5 @@ paper).
                        live_training.py: the shortcut lab
 06 task_ablation/      07 paper_tables/: their pictures and tables are paper/'s
 08 own_task/           checkup.py: is a task a shortcut?; runs.py: its recorded comparison
-explorer_arguments.py  whole numbers and switches that explorers are given
 ask/                   predict, check and progress, for all of them
 """

@@ -84,6 +84,11 @@ def as_picture(trained, images: Tensor) -> Tensor:
     return (images * std + mean).clamp(0, 1)
 
 
+def to_bytes(image: Tensor) -> np.ndarray:
+    """(3, S, S) in [0, 1] -> (S, S, 3) uint8."""
+    return (image * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
+
+
 def png(picture: np.ndarray) -> bytes:
     """(S, S, 3) uint8 as a PNG file's bytes."""
     from PIL import Image

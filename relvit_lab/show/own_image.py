@@ -47,15 +47,17 @@ def square_image(image: object = None, patch: int = 16) -> Square:
     return Square(pixels, note)
 
 
-def whole(value: object, name: str, least: int | None = None) -> int:
-    """A whole number, be it Python's, numpy's or a tensor's. Raises RelvitError for all else, and below `least`."""
+def whole(value: object, name: str, least: int | None = None, most: int | None = None) -> int:
+    """A whole number, be it Python's, numpy's or a tensor's, within the limits that are given, `most` beside `least`
+    only. Raises RelvitError for all else."""
     try:
         number = operator.index(value)
     except (TypeError, ValueError):
         number = None
-    if number is None or isinstance(value, bool) or (least is not None and number < least):
-        from_up = "" if least is None else f" from {least} up"
-        raise RelvitError(f"{name} is a whole number{from_up}, not {value!r}")
+    fits = number is not None and not isinstance(value, bool)
+    if not fits or (least is not None and number < least) or (most is not None and number > most):
+        limits = "" if least is None else f" from {least} up" if most is None else f" from {least} to {most}"
+        raise RelvitError(f"{name} is a whole number{limits}, not {value!r}")
     return number
 
 

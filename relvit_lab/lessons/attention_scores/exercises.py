@@ -162,11 +162,6 @@ def _far_apart() -> Tensor:
     return _random(9, 9, 9, seed=5) + torch.where((i + 2 * j) % 9 == k, 60.0, -60.0)
 
 
-def _levels() -> Tensor:
-    """Scores (9, 9, 9) that are alike in a pair and lie about 120 higher in some pairs than in others."""
-    return _random(9, 9, 9, seed=6) + torch.where(torch.arange(81).view(9, 9) % 2 == 0, 60.0, -60.0)
-
-
 def _less_the_largest_of_all(scores: Tensor, relations: Tensor) -> Tensor:
     lower = scores - scores.max()
     return (lower.exp().sum(0).log() - _chosen(lower, relations)).mean()
@@ -178,7 +173,9 @@ compared(
     on={
         "3 x 3 patches": (_random(9, 9, 9, seed=3), spatial_relations(3)),
         "4 x 4 patches": (2 * _random(9, 16, 16, seed=4), spatial_relations(4)),
-        "scores that are far lower in some pairs than in others": (_levels(), spatial_relations(3)),
+        "scores that are far lower in some pairs than in others":
+            (_random(9, 9, 9, seed=6) + torch.where(torch.arange(81).view(9, 9) % 2 == 0, 60.0, -60.0),
+             spatial_relations(3)),
         "pairs of which one score is far above the other eight": (_far_apart(), spatial_relations(3)),
         "large scores": (300 * _random(9, 9, 9, seed=3), spatial_relations(3)),
     },
@@ -216,11 +213,6 @@ compared(
 # 03-predictions: from scores to answers
 
 
-def predictions(scores: Tensor) -> Tensor:
-    """The class of the largest score of each pair: (K, N, N) -> (N, N) int64."""
-    return scores.argmax(0)
-
-
 def _classes(value: object, shown: str) -> Tensor:
     value = tensor_or_list(value, shown)
     whole = value.is_floating_point() and torch.equal(value, value.round())  # other floats are no classes at all
@@ -233,7 +225,7 @@ compared(
     asks="predictions(scores)",
     on=[_random(9, n, n, seed=n) for n in (9, 16, 4)],
     reads=_classes, shape="the shape (N, N) =",
-    reference=predictions,
+    reference=lambda scores: scores.argmax(0),
     wrong={
         "the largest over j: that says which token, not which relation. K is axis 0": lambda scores: scores.argmax(2),
         "the largest over i: that says which token, not which relation. K is axis 0": lambda scores: scores.argmax(1),

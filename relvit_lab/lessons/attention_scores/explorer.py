@@ -12,7 +12,6 @@ import traitlets
 from relvit_lab.common.errors import RelvitError, nearest
 from relvit_lab.lessons.attention_scores.explorer_data import ScoresData, scores_data, with_image
 from relvit_lab.lessons.attention_scores.explorer_figure import draw_scores
-from relvit_lab.lessons.explorer_arguments import yes_or_no
 from relvit_lab.show.in_page.pack import carried
 from relvit_lab.show.model_input import SHUFFLES
 from relvit_lab.show.own_image import whole
@@ -22,12 +21,8 @@ from relvit_lab.show.style import Drawing
 from relvit_lab.show.task_panels import class_colours
 
 CARRIED = 1_000_000  # bytes of scores and attention, at most, that a page without a kernel takes along
-MODULE = (
-    "../explorer_grid.js", "../explorer_page.js", "explorer_read.js", "explorer_compute.js", "explorer_paint.js",
-    "explorer.js",
-)  # fmt: skip
-NUMBERS, SWITCHES = ("score", "shuffle", "block", "head"), ("softmax", "cls", "back")
-CHOICES = ("task", "token", *NUMBERS, *SWITCHES)
+SWITCHES = ("softmax", "cls", "back")
+CHOICES = ("task", "token", "score", "shuffle", "block", "head", *SWITCHES)
 CSS = """
 .relvit-scores { max-width: 1560px }
 .relvit-scores [hidden] { display: none !important }
@@ -62,7 +57,7 @@ class ScoresExplorer(Widget):
     static figures draw them.
     """
 
-    _esm = script(__file__, *MODULE)
+    _esm = script(__file__, "../explorer_grid.js", "explorer_read.js", "explorer_paint.js", "explorer.js")
     _css = HIDE + CONTROLS + CSS
 
     data = traitlets.Dict().tag(sync=True)  # the image, the tasks, and the orders that are carried along
@@ -95,19 +90,18 @@ class ScoresExplorer(Widget):
 
     def carry(self) -> None:
         """Take along as many shuffles as fit into CARRIED bytes, for a page without a kernel."""
-        orders, size = self.data["shuffles"], _size(self.data["shuffles"]["0"])
-        step = size
-        for shuffle in range(1, SHUFFLES + 1):
-            if (size := size + step) > CARRIED:
-                break
-            orders = {**orders, str(shuffle): _order(self.shown, shuffle)["models"]}
+        orders = dict(self.data["shuffles"])
+        parts = [part for model in orders["0"] for part in (model, *model["tasks"].values())]
+        size = sum(len(value) for part in parts for value in part.values() if isinstance(value, bytes))  # of an order
+        for shuffle in range(1, min(SHUFFLES, CARRIED // size - 1) + 1):
+            orders[str(shuffle)] = _order(self.shown, shuffle)["models"]
         self.data = {**self.data, "shuffles": orders}
 
     def carry_models(self) -> None:
         """Take along the models themselves: a page then answers about any image, in every order; what carry() took of
         other orders goes."""
-        names = range(len(self.shown.names))
-        self.in_page = carried(self.shown.models, [self.shown.answers(model=m).scores for m in names])
+        asked = [self.shown.answers(model=m).scores for m in range(len(self.shown.names))]
+        self.in_page = carried(self.shown.models, asked)
         if self.in_page:
             self.data = {**self.data, "shuffles": {"0": self.data["shuffles"]["0"]}}
 
@@ -138,22 +132,16 @@ class ScoresExplorer(Widget):
             if value not in tasks:
                 raise RelvitError(f"unknown task '{value}': {nearest(value, tasks)}")
             return value
-        least, most = (1 if name == "block" else 0), 0
-        if name == "token":
-            most = self.shown.side**2 - 1
-        elif name == "shuffle":
-            most = SHUFFLES
-        elif name == "score":  # of any task: the page takes the last one where the chosen task has fewer
-            most = max(1, *(len(view.names) for view in tasks.values())) - 1
-        else:
-            shapes = [one.shape for m in range(len(self.shown.names)) if (one := self._attention(m)) is not None]
-            most = max((shape[0 if name == "block" else 1] for shape in shapes), default=least)
+        maps = [self.shown.answers(model=m).attention for m in range(len(self.shown.names))]
+        sizes = [attention.shape[:2] for attention in maps if attention is not None] or [(1, 0)]
+        blocks, heads = map(max, zip(*sizes))
+        scores = max(1, *(len(view.names) for view in tasks.values()))  # of any task: others have their last one shown
+        places = self.shown.side**2
+        most = {"token": places - 1, "score": scores - 1, "shuffle": SHUFFLES, "block": blocks, "head": heads}[name]
+        least = 1 if name == "block" else 0
         if not least <= value <= most:
             raise RelvitError(f"{name} is a whole number from {least} to {most}, not {value}")
         return value
-
-    def _attention(self, model: int) -> np.ndarray | None:
-        return self.shown.answers(model=model).attention
 
     def in_words(self) -> str:
         said = "; ".join(
@@ -167,8 +155,8 @@ class ScoresExplorer(Widget):
         )
 
     def still_picture(self) -> Drawing:
-        fewer = len(self.shown.tasks[self.task].names)  # some tasks have fewer scores than others
-        return draw_scores(self.shown, self.task, self.token, min(self.score, max(fewer, 1) - 1), self.shuffle)
+        last = max(len(self.shown.tasks[self.task].names), 1) - 1  # some tasks have fewer scores than others
+        return draw_scores(self.shown, self.task, self.token, min(self.score, last), self.shuffle)
 
 
 def explore_scores(
@@ -189,10 +177,12 @@ def explore_scores(
     Raises RelvitError for what cannot be shown.
     """
     data = scores_data(image, model, other)
-    for name in state:
+    for name, value in state.items():
         if name not in CHOICES:
             raise RelvitError(f"explore_scores has no '{name}': {nearest(name, CHOICES)}")
-        state[name] = (whole if name in NUMBERS else yes_or_no)(state[name], name)
+        if name in SWITCHES and not isinstance(value, (bool, np.bool_)):  # "no" would count as true
+            raise RelvitError(f"{name} is True or False, not {value!r}")
+        state[name] = bool(value) if name in SWITCHES else whole(value, name)
     token = default_anchors(data.side)[0] if token is None else whole(token, "token")
     return ScoresExplorer(data, task=next(iter(data.tasks)) if task is None else str(task), token=token, **state)
 
@@ -213,30 +203,27 @@ def _for_the_browser(shown: ScoresData) -> dict:
 
 def _about(shown: ScoresData, model: int) -> dict:
     attention = shown.answers(model=model).attention
+    blocks, heads = (0, 0) if attention is None else attention.shape[:2]
     return {
-        "name": shown.names[model],
-        "blocks": 0 if attention is None else attention.shape[0],
-        "heads": 0 if attention is None else attention.shape[1],
-        "prefix": shown.prefix(model),
+        "name": shown.names[model], "blocks": blocks, "heads": heads, "prefix": shown.prefix(model),
         "without": shown.without_attention(model),
-    }
+    }  # fmt: skip
 
 
 def _order(shown: ScoresData, shuffle: int) -> dict:
     """All that the models say about one order of the patches."""
     models = []
     for m in range(len(shown.names)):
-        answers = shown.answers(shuffle, m)
-        tasks = {
-            name: {
+        answers, tasks = shown.answers(shuffle, m), {}
+        for name, scores in answers.scores.items():
+            packed = "uint8" if len(scores) <= 256 else "<u2"
+            tasks[name] = {
                 **_scaled(scores),
                 "outputs": len(scores),
-                "said": _classes(answers.said[name], len(scores)) if shown.tasks[name].is_class else None,
+                "said": answers.said[name].astype(packed).tobytes() if shown.tasks[name].is_class else None,
                 "verdict": shown.verdict(name, shuffle, m),
                 "drift": shown.drift(name, shuffle, m),
             }
-            for name, scores in answers.scores.items()
-        }
         models.append({"tasks": tasks, **_shares(answers.attention)})
     return {"shuffle": shuffle, "models": models}
 
@@ -248,10 +235,6 @@ def _scaled(scores: np.ndarray) -> dict:
     return {"scores": ((scores.astype(float) - low) / step).round().astype("<u2").tobytes(), "low": low, "step": step}
 
 
-def _classes(said: np.ndarray, outputs: int) -> bytes:
-    return said.astype("uint8" if outputs <= 256 else "<u2").tobytes()
-
-
 def _shares(attention: np.ndarray | None) -> dict:
     """A byte for each share, as a part of the largest of its row: (L, heads, T, T) and (L, heads, T)."""
     if attention is None:
@@ -259,9 +242,3 @@ def _shares(attention: np.ndarray | None) -> dict:
     top = attention.max(-1)
     share = (attention / top[..., None] * 255).round().astype("uint8")
     return {"share": share.tobytes(), "top": top.astype("<f4").tobytes()}
-
-
-def _size(models: list) -> int:
-    """Bytes of one order."""
-    parts = [part for model in models for part in (model, *model["tasks"].values())]
-    return sum(len(value) for part in parts for value in part.values() if isinstance(value, bytes))

@@ -15,10 +15,8 @@ from torch import Tensor
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.method.attention import recorded, without_maps
 from relvit_lab.method.patches import permute
-from relvit_lab.show.model_input import MOST, Shuffled, as_input, as_picture, as_trained, shuffles
+from relvit_lab.show.model_input import MOST, Shuffled, as_input, as_picture, as_trained, shuffles, to_bytes
 from relvit_lab.show.task_views import TaskView, task_view
-
-UNTRAINED = "untrained"
 
 
 @dataclass(frozen=True)
@@ -91,24 +89,17 @@ class ScoresData(Shuffled):
 
 
 def scores_data(image: object = None, model: object = "cifar10_tasks", other: object = None) -> ScoresData:
-    """Prepare everything that the explorer shows.
-
-    image: a PIL image; a path; uint8, or float in [0, 1], as an array (H, W), (H, W, C) or a tensor (C, H, W); None for
-    a photograph (for a model of digits, one of its test images). Others than squares are cropped to their centre, and
-    resized to the model's size. model: as `relvit_lab.load` gives it, or a name for it. other: a second one for the
-    same grid of patches, "untrained" for the first one's architecture with fresh weights, or None. Raises RelvitError,
-    with what would do, for anything else.
+    """Prepare everything that the explorer shows: image, model and other as `explore_scores` takes them. Images are
+    cropped to their centre and resized to the model's size. Raises RelvitError, with what would do, for anything else.
     """
-    first = as_trained(model)
-    models, names = (first,), (_name(model, first),)
+    models = (first := as_trained(model),)
     if other is not None:
         from relvit_lab.train.trained import untrained
 
-        second = untrained(first) if isinstance(other, str) and other == UNTRAINED else as_trained(other)
-        models += (second,)
-        names += (_name(other, second),)
-        for what in ("side", "size"):
-            a, b = (m.model.side if what == "side" else m.experiment.image_size for m in models)
+        fresh = isinstance(other, str) and other == "untrained"
+        models += (untrained(first) if fresh else as_trained(other),)
+        sizes = {"side": (m.model.side for m in models), "size": (m.experiment.image_size for m in models)}
+        for what, (a, b) in sizes.items():
             if a != b:
                 raise RelvitError(
                     f"two models side by side look at one image in one grid: their {what}s are {a} and {b}; "
@@ -124,6 +115,7 @@ def scores_data(image: object = None, model: object = "cifar10_tasks", other: ob
             f"pre-training or a joint stage{'; ' + left_out if left_out else ''}"
         )
     nothing = np.empty((0, 0, 3), np.uint8)
+    names = tuple(map(_name, (model, other), models))
     data = ScoresData(side, nothing, "", left_out, names, tasks, shuffles(side * side).numpy(), models, seen=())
     data = with_image(data, image)
     every = [data.answers(model=m).scores for m in range(len(models))]
@@ -135,15 +127,9 @@ def scores_data(image: object = None, model: object = "cifar10_tasks", other: ob
 
 def with_image(data: ScoresData, image: object = None) -> ScoresData:
     """The same models before another image. Raises RelvitError for what is no image."""
-    looks = [as_input(trained, image) for trained in data.models]
-    pixels = as_picture(data.models[0], looks[0][0])[0]
-    return replace(
-        data,
-        picture=(pixels * 255).round().byte().permute(1, 2, 0).contiguous().numpy(),  # (3,S,S) -> (S,S,3)
-        note=looks[0][1],
-        seen=tuple(look for look, _ in looks),
-        _known={},
-    )
+    seen, notes = zip(*(as_input(trained, image) for trained in data.models))
+    picture = to_bytes(as_picture(data.models[0], seen[0])[0])
+    return replace(data, picture=picture, note=notes[0], seen=seen, _known={})
 
 
 def _name(given: object, trained) -> str:

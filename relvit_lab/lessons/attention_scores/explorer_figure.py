@@ -7,7 +7,6 @@ from scipy.special import softmax
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.lessons.attention_scores.explorer_data import ScoresData
 from relvit_lab.lessons.attention_scores.pictures import _short
-from relvit_lab.lessons.explorer_arguments import whole_between
 from relvit_lab.show.model_input import SHUFFLES
 from relvit_lab.show.own_image import whole
 from relvit_lab.show.relations import _check_anchor, default_anchors, mark_anchor
@@ -31,7 +30,7 @@ def draw_scores(
     if task not in data.tasks:
         raise RelvitError(f"there is no task '{task}' here: take one of {', '.join(data.tasks)}")
     view, side = data.tasks[task], data.side
-    shuffle = whole_between(shuffle, "shuffle", 0, SHUFFLES)
+    shuffle = whole(shuffle, "shuffle", 0, SHUFFLES)
     token = default_anchors(side)[0] if token is None else whole(token, "token")
     _check_anchor(token, side)
     if view.is_class and not 0 <= score < len(view.names):
@@ -82,7 +81,7 @@ def draw_two_orders(data: ScoresData, task: str, patch: int, score: int = 0, shu
     if view is None or not view.of_pairs:
         pairs = [name for name, each in data.tasks.items() if each.of_pairs]
         raise RelvitError(f"there is no task '{task}' on pairs here: take one of {', '.join(pairs) or 'none'}")
-    side, shuffle = data.side, whole_between(shuffle, "shuffle", 0, SHUFFLES)
+    side, shuffle = data.side, whole(shuffle, "shuffle", 0, SHUFFLES)
     _check_anchor(patch, side)
     figure = new_drawing(12, 3.15 * len(data.names) + 0.2)
     rows = figure.subplots(len(data.names), 4, squeeze=False)
@@ -93,7 +92,7 @@ def draw_two_orders(data: ScoresData, task: str, patch: int, score: int = 0, shu
         mark_anchor(axes[0], patch, side)
         axes[0].set_title(name.replace(" (", "\n("))
         plain, moved = (data.answers(s, m).scores.get(task) for s in (0, shuffle))
-        if plain is None or moved is None or not 0 <= score < len(plain):
+        if plain is None or not 0 <= score < len(plain):
             raise RelvitError(f"{name} has no score {score} for {view.title}")
         first, then = plain[score, :, patch], moved[score, back, back[patch]]  # (N,) each
         low, high = min(first.min(), then.min()), max(first.max(), then.max())
@@ -140,7 +139,7 @@ def draw_attention(data: ScoresData, token: int | None = None, shuffle: int = 0,
     data, token, shuffle: as draw_scores has them. model: which of two. A row has one colour scale, from 0. Raises
     RelvitError where the backbone has no such maps.
     """
-    shuffle = whole_between(shuffle, "shuffle", 0, SHUFFLES)
+    shuffle = whole(shuffle, "shuffle", 0, SHUFFLES)
     maps = data.answers(shuffle, model).attention  # (L,heads,T,T)
     if maps is None:
         raise RelvitError(f"no attention maps: {data.without_attention(model)}")

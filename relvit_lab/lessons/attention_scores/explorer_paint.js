@@ -5,11 +5,7 @@ const MANY = 12; // outputs up to which each has its column in the table
 function painter(r) {
   const { s, side, N, task, isPlaces, isClass, answers, patchAt, whereIs, target, said, isWrong, outputs, name } = r;
   const { heat } = r;
-  let under = { size: 0 };
-  function picturesUnder(size) {
-    if (under.size !== size) under = { size, ...underlay(r.picture, side, size, s.colour, patchAt, whereIs, false) };
-    return under;
-  }
+  let under = { size: 0 }; // the picture at that size
 
   function paintRow({ m, panels, verdict, root }) {
     const [says, map, all, looks] = panels, given = answers(m), { without } = r.data.models[m];
@@ -50,14 +46,14 @@ function painter(r) {
   function paintCells(each, fill, mark, frames, own = false) {
     const ctx = each.canvas.getContext("2d"), size = each.size, ratio = devicePixelRatio, c = size / side;
     if (!size) return;
-    const { plain, pale } = picturesUnder(size);
-    ctx.drawImage(pale, 0, 0);
+    if (under.size !== size) under = { size, ...underlay(r.picture, side, size, s.colour, patchAt, whereIs, false) };
+    ctx.drawImage(under.pale, 0, 0);
     ctx.textAlign = "center";
     ctx.textBaseline = "middle";
     for (let t = 0; t < N; t++) {
       const [x, y, w, h] = cell(own ? t : whereIs(t), size, side), shade = fill(t), sees = mark(t);
       if (!shade) {
-        ctx.drawImage(plain, x, y, w, h, x, y, w, h);
+        ctx.drawImage(under.plain, x, y, w, h, x, y, w, h);
         continue;
       }
       ctx.globalAlpha = Math.sqrt(s.colour);

@@ -29,13 +29,14 @@ function reader(model) {
   const s = { task: model.get("task"), j: 0, i: 0, k: 0, pinned: false, softmax: true, shuffle: 0, block: 1, head: 0,
     cls: false, back: false, colour: 0.8 };
   const r = { s, data: null, orders: null, picture: null };
-  let p, targets;
+  let p;
   function take() {
-    r.data = model.get("data");
-    r.orders = Object.fromEntries(Object.entries(r.data.shuffles).map(([s, models]) => [s, unpackOrder(models)]));
-    p = new Uint8Array(copy(r.data.permutations));
-    targets = Object.fromEntries(
-      Object.entries(r.data.tasks).map(([name, { target }]) => [name, new Float32Array(copy(target))]));
+    const raw = model.get("data");
+    const tasks = Object.entries(raw.tasks).map(([name, task]) =>
+      [name, { ...task, target: new Float32Array(copy(task.target)) }]);
+    r.data = { ...raw, tasks: Object.fromEntries(tasks) };
+    r.orders = Object.fromEntries(Object.entries(raw.shuffles).map(([s, models]) => [s, unpackOrder(models)]));
+    p = new Uint8Array(copy(raw.permutations));
     takeExtra();
   }
   function takeExtra() {
@@ -55,8 +56,7 @@ function reader(model) {
   const tokenOf = (patch) => permutation(s.shuffle).indexOf(patch);
   const whereIs = (t) => (s.back ? patchAt(t) : t);
   const tokenAt = (place) => (s.back ? tokenOf(place) : place);
-  const target = (i, j) => targets[s.task][task().pairs ? patchAt(i) * N + patchAt(j) : patchAt(i)];
-  const targetOf = (name) => targets[name];
+  const target = (i, j) => task().target[task().pairs ? patchAt(i) * N + patchAt(j) : patchAt(i)];
   const score = (m, k, i, j) => {
     const { scores, low, step } = answers(m);
     return low + step * scores[task().pairs ? (k * N + i) * N + j : k * N + i];
@@ -87,12 +87,35 @@ function reader(model) {
       return sum + (share[row * T + t] * top[row]) / 255;
     }, 0) / which.length);
   }
-  const heat = (part) => {
-    const from = 3 * between(0, Math.floor(part * 256), 255);
-    return [heats[from], heats[from + 1], heats[from + 2]];
-  };
+  const heat = (part) => inScale(heats, part);
 
   return Object.assign(r, { side, N, last, take, takeExtra, task, isPlaces, isClass, asked, answers, patchAt, tokenOf,
-    permutation, whereIs, tokenAt, target, targetOf, score, said, isWrong, outputs, name, showsShares, fields, look,
+    permutation, whereIs, tokenAt, target, score, said, isWrong, outputs, name, showsShares, fields, look,
     heat });
+}
+
+/**
+ * On a page without a kernel all that its models say about an image in one order, as _order in explorer.py.
+ *
+ * r: the reader. planes: the image, (3,S,S) in [0, 1]. order: the number of a permutation. first: what this function
+ * gave for the image in its own order; null for that one.
+ */
+function computedOrder(r, page, planes, order, first) {
+  const p = r.permutation(order);
+  return page.models.map((_, m) => {
+    const { attention, answers } = answersHere(page, m, planes, p, r.data.tasks);
+    const tasks = Object.fromEntries(Object.entries(answers).map(([name, one]) => [name, { ...one, low: 0, step: 1,
+      drift: first ? apart(one.scores, first[m].tasks[name].scores, p, r.data.tasks[name].pairs) : 0 }]));
+    const share = joined(attention.flat()); // (L*h,T,T), of 255
+    return { tasks, share, top: new Float32Array(share.length / (r.N + 1)).fill(255) };
+  });
+}
+
+/** How far scores are from those of the image in its own order, moved with its patches: the largest difference. */
+function apart(now, first, p, pairs) {
+  const N = p.length, of = pairs ? N * N : N;
+  return now.reduce((most, value, at) => {
+    const i = p[pairs ? Math.floor((at % of) / N) : at % of];
+    return Math.max(most, Math.abs(value - first[at - (at % of) + (pairs ? i * N + p[at % N] : i)]));
+  }, 0);
 }

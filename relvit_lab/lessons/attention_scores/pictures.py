@@ -50,7 +50,8 @@ def bilinear_form(z, w, i: int, j: int) -> Drawing:
     figure = new_drawing(0.55 * (sum(widths) + 5), 0.55 * max(n, d) + 1.0)
     axes = figure.subplots(1, 4, width_ratios=widths)
     for ax, (part, title), sign in zip(axes, parts, ("", "×", "×", "=")):
-        _numbers(ax, part, title)
+        _numbers(ax, part, 12)
+        ax.set_title(title)
         ax.text(-0.85, (part.shape[0] - 1) / 2, sign, ha="center", va="center", fontsize=16)
     for ax, corner, width, height in (
         (axes[0], (-0.5, i - 0.5), d, 1), (axes[2], (j - 0.5, -0.5), 1, d), (axes[3], (j - 0.5, i - 0.5), 1, 1)
@@ -60,15 +61,13 @@ def bilinear_form(z, w, i: int, j: int) -> Drawing:
     return figure
 
 
-def _numbers(ax: Axes, values: np.ndarray, title: str) -> None:
-    """A matrix as a table of numbers."""
+def _numbers(ax: Axes, values: np.ndarray, size: float) -> None:
+    """A matrix as a table of numbers, of `size` points."""
     rows, columns = values.shape
     window(ax, (-0.5, columns - 0.5), (rows - 0.5, -0.5))
-    ax.set_title(title)
-    for y in range(rows):
-        for x in range(columns):
-            ax.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor="#F4F4F4", edgecolor="white", linewidth=2))
-            ax.text(x, y, f"{values[y, x]:g}".replace("-", "−"), ha="center", va="center", fontsize=12)
+    for (y, x), value in np.ndenumerate(values):
+        ax.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor="#F4F4F4", edgecolor="white", linewidth=2))
+        ax.text(x, y, f"{value:g}".replace("-", "−"), ha="center", va="center", fontsize=size)
 
 
 @styled
@@ -113,11 +112,7 @@ def _seen(ax: Axes, image, side: int, token: int) -> None:
     if image is not None:
         show_picture(ax, to_picture(image), side)
     else:
-        bare(ax, side)
-        for i in range(side * side):
-            y, x = divmod(i, side)
-            ax.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor="#F4F4F4", edgecolor="white", linewidth=2))
-            ax.text(x, y, str(i), ha="center", va="center")
+        _numbers(ax, np.arange(side * side).reshape(side, side), 11)
     mark_anchor(ax, token, side)
     ax.set_title(f"seen from patch {token}")
 
@@ -166,10 +161,9 @@ def logit_spread(dims: Sequence[int], spread: Mapping[str, Sequence[float]]) -> 
     ax.set(xscale="log", yscale="log", xlabel="D, dimensions of a token", ylabel="spread of the scores at the start")
     ax.set_xticks(dims, [str(dim) for dim in dims])
     ax.minorticks_off()
-    ticks = [0.1, 0.3, 1, 3, 10, 30]
     low, high = (edge(v for values in spread.values() for v in values) for edge in (min, max))
-    shown = [t for t in ticks if low / 2 <= t <= high * 2]
-    ax.set_yticks(shown, [f"{t:g}" for t in shown])
+    ticks = [tick for tick in (0.1, 0.3, 1, 3, 10, 30) if low / 2 <= tick <= high * 2]
+    ax.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
     ax.grid(axis="y", color="#E4E4E4")
     words = (
         f"{name}: {values[0]:.2f} at D = {dims[0]}, {values[-1]:.2f} at {dims[-1]}" for name, values in spread.items()
@@ -253,15 +247,12 @@ def confusions(truth, said, title: str = "") -> Drawing:
         ax.set_title(f"true: {RELATION_NAMES[k]}")
     figure.colorbar(heat, ax=axes, ticks=[0, 5, 20, 50, 100], shrink=0.6, label="said, % of these pairs")
     figure.suptitle(title or "When this is true, what is said?")
+    others = np.where(np.eye(9), -1, shares)
     figure.alt = "What is said for each true relation, in %. " + "; ".join(
-        f"{name}: right {shares[k, k]:.0f}, most often confused with {RELATION_NAMES[_largest_other(shares[k], k)]}"
+        f"{name}: right {shares[k, k]:.0f}, most often confused with {RELATION_NAMES[others[k].argmax()]}"
         for k, name in enumerate(RELATION_NAMES)
     )
     return figure
-
-
-def _largest_other(shares: np.ndarray, k: int) -> int:
-    return int(np.where(np.arange(9) == k, -1, shares).argmax())
 
 
 @styled

@@ -5,7 +5,7 @@ const STYLE =
 
 function render({ model, el }) {
   const side = model.get("side"), last = side * side - 1;
-  const input = control("input", { type: "range", min: 0, max: model.get("count") - 1, step: 1,
+  const input = control("input", { type: "range", min: 0, max: last, step: 1,
     "aria-label": "token j", style: "width:22em;max-width:60%;margin:.3em 0" }, () => choose(Number(input.value)));
   const value = element("output", { style: "font-variant-numeric:tabular-nums;min-width:9em" });
   const image = element("img", { style: "display:block;max-width:100%;height:auto;background:#FFFFFF" });

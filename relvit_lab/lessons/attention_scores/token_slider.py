@@ -10,7 +10,7 @@ from relvit_lab.show.style import Drawing
 
 
 class TokenSlider(Widget):
-    """draw(token) -> Drawing, for token 0..count-1; drawn anew by the kernel whenever another token is chosen.
+    """draw(token) -> Drawing, for token 0..side * side - 1; drawn anew by the kernel whenever another token is chosen.
 
     token: the one shown first. side: of the grid; the arrow keys up and down then move by a row, left and right by a
     column. Raises RelvitError for a token outside.
@@ -18,7 +18,6 @@ class TokenSlider(Widget):
 
     _esm = script(__file__, "token_slider.js")
 
-    count = traitlets.Int().tag(sync=True)
     side = traitlets.Int(1).tag(sync=True)
     token = traitlets.Int(0).tag(sync=True)
     picture = traitlets.Bytes().tag(sync=True)
@@ -31,7 +30,7 @@ class TokenSlider(Widget):
         if not 0 <= token < side * side:
             raise RelvitError(f"token {token} lies outside the grid of {side} x {side}: 0 to {side * side - 1}")
         self._draw = draw
-        super().__init__(count=side * side, side=side, token=token)
+        super().__init__(side=side, token=token)
         self._redraw()
         self.observe(self._redraw, "token")
 
@@ -42,7 +41,7 @@ class TokenSlider(Widget):
 
     def carry(self) -> None:
         """Fill `pictures` and `alts`: what a page shows where no kernel draws. In fewer colours, to keep it small."""
-        drawings = [self._draw(token) for token in range(self.count)]
+        drawings = [self._draw(token) for token in range(self.side**2)]
         with self.hold_sync():
             self.pictures = [in_fewer_colours(drawing.png()) for drawing in drawings]
             self.alts = [drawing.alt for drawing in drawings]

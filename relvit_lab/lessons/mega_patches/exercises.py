@@ -1,6 +1,7 @@
 """Exercises of notebook 02_mega_patches."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,20 +20,18 @@ def _seeded(seed: int) -> torch.Generator:
 # -- 02-cuts: draw the cuts ----------------------------------------------------------------------------------------
 
 
+def _unsorted(m: int, side: int, generator: torch.Generator) -> Tensor:
+    return torch.stack([torch.randperm(side - 1, generator=generator)[: m - 1] + 1 for _ in range(2)])
+
+
 def _cuts(m: int, side: int, generator: torch.Generator) -> Tensor:
-    rows, columns = (torch.randperm(side - 1, generator=generator)[: m - 1] + 1 for _ in range(2))
-    return torch.stack([rows.sort().values, columns.sort().values])
+    return _unsorted(m, side, generator).sort().values
 
 
 DRAWS = 2000
 FURTHEST = 0.085
 """How far a share of fair draws may lie from its probability. By Hoeffding's inequality one is further off in less than
 2 exp(-2 * 2000 * 0.085²) = 6e-13 of all cases, and any of the 136 that are looked at in less than 1e-10."""
-
-
-def _cut_here(drawn: Tensor) -> Tensor:
-    """Which of the places 1 to 8 are cut: (n, 2, 3) -> (n, 2, 8) of 0 and 1."""
-    return (drawn[..., None] == torch.arange(1, 9)).any(2).double()
 
 
 def _furthest(shares: Tensor, fair: float) -> tuple[list[int], float]:
@@ -43,7 +42,7 @@ def _furthest(shares: Tensor, fair: float) -> tuple[list[int], float]:
 
 def _name_unlike(drawn: Tensor) -> None:
     """Raise Mistake where not all sets of 3 cuts in each direction of a side of 9 are as likely."""
-    here = _cut_here(drawn)
+    here = (drawn[..., None] == torch.arange(1, 9)).any(2).double()  # (n,2,3) -> (n,2,8): 1 where a place is cut
     (way, place), off = _furthest(here.mean(0), 3 / 8)
     name_mistake({
         f"not every place is as likely: place {place + 1} is cut in {100 * here[:, way, place].mean():.0f} % of your "
@@ -114,10 +113,6 @@ def _judge_cuts(answer: Callable) -> str:
     return "Any of C(8, 3)² = 3,136 layouts, all equally likely, the two directions on their own."
 
 
-def _unsorted(m: int, side: int, generator: torch.Generator) -> Tensor:
-    return torch.stack([torch.randperm(side - 1, generator=generator)[: m - 1] + 1 for _ in range(2)])
-
-
 def _one_by_one(m: int, side: int, generator: torch.Generator) -> Tensor:
     """Each cut somewhere after the last, with room for the rest: the later places are cut too seldom, or too often."""
     cuts = torch.zeros(2, m, dtype=torch.int64)
@@ -128,14 +123,10 @@ def _one_by_one(m: int, side: int, generator: torch.Generator) -> Tensor:
     return cuts[:, 1:]
 
 
-def _columns_of_rows(of: Callable[[Tensor, int], Tensor]) -> Callable:
+def _columns_of_rows(of: Callable[[Tensor, int], Tensor], m: int, side: int, generator: torch.Generator) -> Tensor:
     """Rows that are drawn as they should be, and columns made from them and the side."""
-
-    def answer(m: int, side: int, generator: torch.Generator) -> Tensor:
-        rows = _cuts(m, side, generator)[0]
-        return torch.stack([rows, of(rows, side).sort().values])
-
-    return answer
+    rows = _cuts(m, side, generator)[0]
+    return torch.stack([rows, of(rows, side).sort().values])
 
 
 def _left_over(m: int, side: int, generator: torch.Generator) -> Tensor:
@@ -160,9 +151,9 @@ EXERCISES.add(
             "border of the image": lambda m, side, generator: _cuts(m, side, generator) - 1,
             "not sorted": _unsorted,
             "not every place is as likely": _one_by_one,
-            "counted from the other end": _columns_of_rows(lambda rows, side: side - rows),
+            "counted from the other end": partial(_columns_of_rows, lambda rows, side: side - rows),
             "never have a place that the rows have": _left_over,
-            "the columns depend on the rows": _columns_of_rows(lambda rows, side: rows % (side - 1) + 1),
+            "the columns depend on the rows": partial(_columns_of_rows, lambda rows, side: rows % (side - 1) + 1),
             "but not every set": _in_a_row,
             "one set of cuts": lambda m, side, generator: _cuts(m, side, generator)[0],
             "whole numbers": lambda m, side, generator: _cuts(m, side, generator).float(),

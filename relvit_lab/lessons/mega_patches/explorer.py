@@ -20,7 +20,7 @@ from relvit_lab.lessons.mega_patches.explorer_figure import (
 )
 from relvit_lab.method.augment import window_side
 from relvit_lab.method.patches import unpatchify
-from relvit_lab.show.model_input import png
+from relvit_lab.show.model_input import png, to_bytes
 from relvit_lab.show.still import Widget, script
 from relvit_lab.show.style import Drawing
 
@@ -45,12 +45,12 @@ class MegaPatchesExplorer(Widget):
         self.data = data
         super().__init__(
             about={
-                "picture": png(_picture(data.image)), "side": data.side, "patch": data.patch, "note": data.note,
-                "window": window_side(data.patch),
+                "picture": png(to_bytes(torch.from_numpy(data.image))), "side": data.side, "patch": data.patch,
+                "note": data.note, "window": window_side(data.patch),
             },
             asked={
-                "number": 0, "m": data.m, "seed": data.seed, "cuts": None,
-                "shared": data.shared_cuts, "crop": data.crop, "jitter": data.jitter, "grey": data.grey,
+                "number": 0, "m": data.m, "seed": data.seed, "cuts": None, "shared": data.shared_cuts,
+                **{name: getattr(data, name) for name in AUGMENTATIONS},
             },
             shown=_answer(data, 0),
         )  # fmt: skip
@@ -61,10 +61,8 @@ class MegaPatchesExplorer(Widget):
         if asked.get("number") == self.shown.get("number"):
             return  # as it was built
         try:
-            data = cut_into_mega_patches(
-                torch.from_numpy(self.data.image), self.data.patch, asked["m"], asked["seed"], cuts=asked["cuts"],
-                shared_cuts=asked["shared"], crop=asked["crop"], jitter=asked["jitter"], grey=asked["grey"],
-            )  # fmt: skip
+            on = {name: asked[name] for name in AUGMENTATIONS}
+            data = self._cut(asked["m"], asked["seed"], cuts=asked["cuts"], shared_cuts=asked["shared"], **on)
         except RelvitError as error:
             self.shown = {**self.shown, "number": asked["number"], "error": str(error)}
         else:
@@ -91,7 +89,6 @@ class MegaPatchesExplorer(Widget):
         return cut_into_mega_patches(torch.from_numpy(self.data.image), self.data.patch, m, seed, **options)
 
     def in_words(self) -> str:
-        """What is shown, in a sentence."""
         shown = self.data
         return (
             f"Mega-patches explorer: {shown.side} x {shown.side} patches of {shown.patch} pixels, cut into "
@@ -103,23 +100,17 @@ class MegaPatchesExplorer(Widget):
 
 
 def _answer(data: MegaPatches, number: int) -> dict:
-    m, p = data.m, data.patch
-    rgba = np.full((m * p, m * p, 4), 255, dtype=np.uint8)
-    rgba[..., :3] = _side_by_side(data)
+    cells = _side_by_side(data)
+    rgba = np.dstack([cells, np.full(cells.shape[:2], 255, np.uint8)])
     return {
-        "number": number, "m": m, "cuts": data.cuts.tolist(), "changes": list(data.changes), "cells": rgba.tobytes(),
-        "error": "",
+        "number": number, "m": data.m, "cuts": data.cuts.tolist(), "changes": list(data.changes),
+        "cells": rgba.tobytes(), "error": "",
     }  # fmt: skip
 
 
 def _side_by_side(data: MegaPatches) -> np.ndarray:
     """The cells as one image, (M*P, M*P, 3) uint8."""
-    return _picture(unpatchify(torch.from_numpy(data.cells)[None])[0].numpy())  # (N,3,P,P) -> (3,M*P,M*P)
-
-
-def _picture(image: np.ndarray) -> np.ndarray:
-    """(3, H, W) float in [0, 1] -> (H, W, 3) uint8."""
-    return (image.transpose(1, 2, 0) * 255).round().astype(np.uint8)
+    return to_bytes(unpatchify(torch.from_numpy(data.cells)[None])[0])  # (N,3,P,P) -> (3,M*P,M*P)
 
 
 def explore_mega_patches(image: object = None, patch: int = 16, m: int = 5, seed: int = 0) -> MegaPatchesExplorer:

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.randomness import generator
-from relvit_lab.method.augment import apply_patch_changes, draw_patch_changes
+from relvit_lab.method.augment import apply_patch_changes, draw_patch_changes, window_side
 from relvit_lab.method.patches import mega_patches, patchify
 from relvit_lab.show.own_image import square_image, whole
 from relvit_lab.show.style import INK, Drawing, frame, new_drawing, show_picture, styled, window
@@ -58,8 +58,7 @@ class MegaPatches:
 
     def areas(self) -> np.ndarray:
         """How many standard patches each cell holds: (M * M,) int64, in all side * side."""
-        heights, widths = (np.diff(np.concatenate([[0], cuts, [self.side]])) for cuts in self.cuts)
-        return np.outer(heights, widths).reshape(-1)  # (M,) (M,) -> (M,M) -> (M*M,)
+        return np.array([height * width for *_, height, width in map(self.rectangle, range(self.m**2))])
 
 
 def cut_into_mega_patches(
@@ -84,31 +83,17 @@ def cut_into_mega_patches(
     """
     patch, m, seed = whole(patch, "patch"), whole(m, "M"), whole(seed, "seed")
     square = square_image(image, patch)
-    resized, cuts = mega_patches(
-        square.image[None],
-        m,
-        patch,
-        generator(seed, "mega-patch cuts"),
-        cuts=None if cuts is None else _as_cuts(cuts),
-        shared_cuts=shared_cuts,
-    )
+    cuts = None if cuts is None else _as_cuts(cuts)
+    drawing = generator(seed, "mega-patch cuts")
+    resized, cuts = mega_patches(square.image[None], m, patch, drawing, cuts=cuts, shared_cuts=shared_cuts)
     cells = patchify(resized, patch)[0].clamp(0, 1)  # (1,3,M*P,M*P) -> (M*M,3,P,P)
     changes = draw_patch_changes(m * m, patch, generator(seed, "patch augmentation"))
-    if crop or jitter or grey:
-        cells = apply_patch_changes(cells, changes, crop=crop, jitter=jitter, grey=grey).clamp(0, 1)
+    on = {"crop": crop, "jitter": jitter, "grey": grey}
+    if any(on.values()):
+        cells = apply_patch_changes(cells, changes, **on).clamp(0, 1)
+    words = tuple(_in_words(changes, cell, patch, **on) for cell in range(m * m))
     return MegaPatches(
-        image=square.image.numpy(),
-        patch=patch,
-        m=m,
-        seed=seed,
-        cuts=cuts[0].numpy(),
-        cells=cells.numpy(),
-        changes=tuple(_in_words(changes, cell, patch, crop, jitter, grey) for cell in range(m * m)),
-        shared_cuts=shared_cuts,
-        crop=crop,
-        jitter=jitter,
-        grey=grey,
-        note=square.note,
+        square.image.numpy(), patch, m, seed, cuts[0].numpy(), cells.numpy(), words, shared_cuts, **on, note=square.note
     )
 
 
@@ -124,8 +109,6 @@ def _as_cuts(cuts: object):
 
 def _in_words(changes, cell: int, patch: int, crop: bool, jitter: bool, grey: bool) -> str:
     """What augmentation does to a cell."""
-    from relvit_lab.method.augment import window_side
-
     window, done = window_side(patch), []
     if crop and window < patch:
         top, left = int(changes.top[cell]), int(changes.left[cell])
@@ -153,10 +136,9 @@ def mega_patches_figure(image: object = None, patch: int = 16, m: int = 5, seed:
     show_cells(right, data)
     top, beside, height, width = data.rectangle(largest)
     y, x = divmod(largest, data.m)
-    step = 1 + GAP
     strokes = (INK, 6.5), ("white", 3.8), (INK, 1.4)
     frame(left, (beside - 0.5, top - 0.5), width, height, *strokes, clip_on=False, zorder=3)
-    frame(right, (x * step, y * step), 1, 1, *strokes, clip_on=False, zorder=3)
+    frame(right, (x * (1 + GAP), y * (1 + GAP)), 1, 1, *strokes, clip_on=False, zorder=3)
     left.set_title(f"{side} x {side} = {counted(side * side, 'patch')} of {data.patch} x {data.patch} pixels")
     right.set_title(f"M = {data.m}: {counted(data.m**2, 'mega-patch')} of {data.patch} x {data.patch} pixels")
     on = [name for name in AUGMENTATIONS if getattr(data, name)]
@@ -164,13 +146,14 @@ def mega_patches_figure(image: object = None, patch: int = 16, m: int = 5, seed:
         f"The largest, framed, holds {height} x {width} = {counted(height * width, 'patch')}; "
         f"the mean is {side * side / data.m**2:.1f}."
     )
-    more = [f"patch augmentation: {', '.join(on)}"] if on else []
-    more += ["the same cuts both ways, as in the released code"] if data.shared_cuts else []
-    figure.supxlabel(about + ("\n" + "; ".join(more).capitalize() + "." if more else ""), fontsize=11, color=INK)
+    notes = [f"patch augmentation: {', '.join(on)}"] if on else []
+    notes += ["the same cuts both ways, as in the released code"] if data.shared_cuts else []
+    more = [f"{'; '.join(notes).capitalize()}."] if notes else []
+    figure.supxlabel("\n".join([about, *more]), fontsize=11, color=INK)
     figure.alt = (
         f"Left, an image in {side} x {side} patches with cuts after patch rows {_list(data.cuts[0])} and columns "
         f"{_list(data.cuts[1])}. Right, the {data.m} x {data.m} rectangles, each resized to {data.patch} x "
-        f"{data.patch} pixels. {about}" + (f" {'; '.join(more).capitalize()}." if more else "")
+        f"{data.patch} pixels. {' '.join([about, *more])}"
     )
     return figure
 

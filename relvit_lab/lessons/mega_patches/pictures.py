@@ -4,9 +4,9 @@ Nothing is computed here but the picture: each function draws numbers that it is
 """
 
 from collections.abc import Mapping
+from itertools import pairwise, product
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.ticker import NullFormatter
 
 from relvit_lab.show.style import (
@@ -30,12 +30,6 @@ from relvit_lab.show.style import (
 HATCH = "///"  # beside the colour, so that bars and frames are told apart in grey
 
 
-def _panels(count: int, size: float, extra: float = 0.0) -> tuple[Drawing, list[Axes]]:
-    """A row of `count` panels of `size` inches, and `extra` inches of height for their titles."""
-    figure = new_drawing(size * count, size + extra)
-    return figure, list(figure.subplots(1, count, squeeze=False)[0])
-
-
 @styled
 def layouts(image, cuts: Mapping[str, object], patch: int, mark_squares: bool = False) -> Drawing:
     """Section 3.2.1: one image under several sets of cuts, each cell with its number, the class of AbsPos.
@@ -45,47 +39,33 @@ def layouts(image, cuts: Mapping[str, object], patch: int, mark_squares: bool = 
     """
     picture = to_picture(image)
     side = len(picture) // patch
-    figure, axes = _panels(len(cuts), 3.4, 0.35)
+    figure = new_drawing(3.4 * len(cuts), 3.75)
     words = []
-    for ax, (title, places) in zip(axes, cuts.items()):
-        ys, xs = _edges(places, side)
+    for ax, (title, places) in zip(figure.subplots(1, len(cuts), squeeze=False)[0], cuts.items()):
+        # where each begins and ends
+        rows, columns = (pairwise([0, *axis, side]) for axis in to_array(places).astype(int).tolist())
         show_picture(ax, picture, side, faded=0.25)
-        squares = 0
-        for number, (row, column) in enumerate(np.ndindex(len(ys) - 1, len(xs) - 1)):
-            y, x = ys[row], xs[column]
-            height, width = ys[row + 1] - y, xs[column + 1] - x
+        squares, cells = 0, list(product(rows, columns))
+        for number, ((top, bottom), (left, right)) in enumerate(cells):
+            y, x, height, width = top - 0.5, left - 0.5, bottom - top, right - left
             squares += height == width
             marked = mark_squares and height == width
-            _cell_frame(ax, (x - 0.5, y - 0.5), width, height, marked)
+            frame(ax, (x, y), width, height, ("white", 3.5), (INK, 1.2))  # seen on light and on dark
+            if marked:
+                frame(ax, (x, y), width, height, (ORANGE, 0), hatch="//", alpha=0.95)
+                frame(ax, (x + 0.16, y + 0.16), width - 0.32, height - 0.32, (ORANGE, 3))
             ax.text(  # its label is all that is seen of a very small cell
-                x - 0.5 + width / 2, y - 0.5 + height / 2, str(number), ha="center", va="center_baseline", fontsize=10,
+                x + width / 2, y + height / 2, str(number), ha="center", va="center_baseline", fontsize=10,
                 color=BLACK if marked else "white",
                 bbox={"boxstyle": "round,pad=0.12", "facecolor": ORANGE if marked else INK, "linewidth": 0},
             )  # fmt: skip
         ax.set_title(title)
-        total = (len(ys) - 1) * (len(xs) - 1)
-        said = f"{squares} of {total} cells are square" if mark_squares else f"{total} cells"
+        said = f"{squares} of {len(cells)} cells are square" if mark_squares else f"{len(cells)} cells"
         if mark_squares:
             ax.set_xlabel(said)
         words.append(f"{title}: {said}")
     figure.alt = f"A photograph cut into numbered rectangles. {'; '.join(words)}."
     return figure
-
-
-def _edges(cuts, side: int) -> tuple[np.ndarray, np.ndarray]:
-    """Where the rows and the columns of cells begin, and the end of the last."""
-    cuts = to_array(cuts).astype(int)
-    return tuple(np.concatenate([np.zeros((2, 1), int), cuts, np.full((2, 1), side)], axis=1))
-
-
-def _cell_frame(ax: Axes, corner: tuple[float, float], width: float, height: float, marked: bool) -> None:
-    """A rectangle that is seen on light and on dark; hatched where it is marked."""
-    frame(ax, corner, width, height, ("white", 3.5), (INK, 1.2))
-    if marked:
-        frame(ax, corner, width, height, (ORANGE, 0), hatch="//", alpha=0.95)
-        inset = 0.16
-        inner = (corner[0] + inset, corner[1] + inset)
-        frame(ax, inner, width - 2 * inset, height - 2 * inset, (ORANGE, 3))
 
 
 @styled
@@ -97,7 +77,6 @@ def cell_sizes(sizes: Mapping[int, tuple[object, object]], side: int) -> Drawing
     """
     figure = new_drawing(9.6, 3.3)
     left, right = figure.subplots(1, 2)
-    where = list(range(len(sizes)))
     words = []
     for k, (m, (heights, widths)) in enumerate(sizes.items()):
         heights, widths = to_array(heights).astype(float).ravel(), to_array(widths).astype(float).ravel()
@@ -111,11 +90,10 @@ def cell_sizes(sizes: Mapping[int, tuple[object, object]], side: int) -> Drawing
         words.append(f"M = {m}: {area.mean():.1f} patches, {longer.mean():.1f} times as long as wide")
     for ax, title in ((left, "area of a mega-patch, in patches"), (right, "its longer side / its shorter side")):
         ax.set_title(title, loc="left")
-        ax.set_xticks(where, [str(m) for m in sizes])
-        ax.set(xlabel="M, mega-patches a side", xlim=(-0.4, len(where) - 0.4))
+        ax.set_xticks(range(len(sizes)), [str(m) for m in sizes])
+        ax.set(xlabel="M, mega-patches a side", xlim=(-0.4, len(sizes) - 0.4))
     left.set_yscale("log")
-    ticks = [1, 3, 10, 30, 100]
-    left.set_yticks(ticks, [str(tick) for tick in ticks])
+    left.set_yticks([1, 3, 10, 30, 100], ["1", "3", "10", "30", "100"])
     left.yaxis.set_minor_formatter(NullFormatter())
     right.set_ylim(bottom=0)
     figure.suptitle(f"Random cells of a grid of {side} x {side} patches: mean, and 5 % to 95 %", fontsize=12)
@@ -177,12 +155,12 @@ def border_pair(pairs: Mapping[str, object]) -> Drawing:
             above.imshow(to_picture(patch), extent=(x, x + 1, 1, 0), interpolation="nearest")
         window(above, (-0.02, 2.08), (1.02, -0.02))
         above.set_title(title)
-        last, first = pair[0, :, :, -1].mean(0), pair[1, :, :, 0].mean(0)  # (3,P) -> (P,)
-        rows = np.arange(p)
-        below.fill_between(rows, last, first, color=FAINT, alpha=0.25, linewidth=0)
-        below.plot(rows, last, "-o", color=BLUE, markersize=4, label="left patch, last column")
-        below.plot(rows, first, "--s", color=VERMILLION, markersize=4, label="right patch, first column")
-        gap = float(np.abs(pair[0, :, :, -1] - pair[1, :, :, 0]).mean())
+        last, first = pair[0, :, :, -1], pair[1, :, :, 0]  # (3,P)
+        gap = float(np.abs(last - first).mean())
+        last, first = last.mean(0), first.mean(0)  # (3,P) -> (P,)
+        below.fill_between(range(p), last, first, color=FAINT, alpha=0.25, linewidth=0)
+        below.plot(last, "-o", color=BLUE, markersize=4, label="left patch, last column")
+        below.plot(first, "--s", color=VERMILLION, markersize=4, label="right patch, first column")
         below.set_xticks(range(0, p, max(1, p // 4)))
         below.set(xlabel=f"row of the border\nmean difference {gap:.3f}", ylim=(0, 1), xlim=(-0.5, p - 0.5))
         words.append(f"{title}: mean difference {gap:.3f}")
@@ -199,7 +177,8 @@ def gap_histograms(gaps: Mapping[str, tuple[object, object]]) -> Drawing:
 
     gaps: by title, the differences of neighbouring pairs and those of pairs that do not touch, both flat.
     """
-    figure, axes = _panels(len(gaps), 3.4, 0.2)
+    figure = new_drawing(3.4 * len(gaps), 3.6)
+    axes = figure.subplots(1, len(gaps), squeeze=False)[0]
     top = max(float(to_array(values).max()) for pair in gaps.values() for values in pair)
     bins = np.linspace(0, top, 26)
     words = []
@@ -260,9 +239,9 @@ def patch_gallery(pictures: Mapping[str, object], patch: int, marked: Mapping[st
     pictures: by title, (C, H, W) in [0, 1]. patch: P, in pixels. marked: by title, (N,) bool, which patches to frame;
     their share is written below.
     """
-    figure, axes = _panels(len(pictures), 3.3, 0.45 if marked else 0.3)
+    figure = new_drawing(3.3 * len(pictures), 3.75 if marked else 3.6)
     words = []
-    for ax, (title, image) in zip(axes, pictures.items()):
+    for ax, (title, image) in zip(figure.subplots(1, len(pictures), squeeze=False)[0], pictures.items()):
         picture = to_picture(image)
         side = len(picture) // patch
         show_picture(ax, picture, side)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -22,11 +23,6 @@ def _split(image: Tensor, patch: int) -> Tensor:
     return image.reshape(c, h // patch, patch, w // patch, patch)
 
 
-def _to_patches(image: Tensor, patch: int) -> Tensor:
-    """(C, H, W) -> (N, C, P, P), for H other than W, too."""
-    return _split(image, patch).permute(1, 3, 0, 2, 4).flatten(0, 1)  # -> (rows,columns,C,P,P) -> (N,C,P,P)
-
-
 def _patches_differ(d: Difference) -> str:
     def numbers(patch: Tensor) -> str:
         return " ".join(map(str, patch.flatten().tolist()[:4])) + (" ..." if patch.numel() > 4 else "")
@@ -44,7 +40,8 @@ compared(
         (torch.arange(3 * 8 * 12).reshape(3, 8, 12), 4),
     ],
     reads=tensor_or_list, shape="the shape (N, C, P, P) =", tell=_patches_differ,
-    reference=_to_patches,
+    # (C,rows,P,columns,P) -> (rows,columns,C,P,P) -> (N,C,P,P)
+    reference=lambda image, patch: _split(image, patch).permute(1, 3, 0, 2, 4).flatten(0, 1),
     wrong={
         "reshape alone reads on along a row of the whole image, so these are strips, not squares. An axis has to move "
         "in between (permute)": lambda image, patch: image.reshape(-1, len(image), patch, patch),
@@ -233,8 +230,7 @@ def _angle_given(answer: Callable, i: int, j: int, side: int) -> float:
 
 
 def _judge_angle(answer: Callable) -> str:
-    def given(i: int, j: int, side: int) -> float:
-        return _angle_given(answer, i, j, side)
+    given = partial(_angle_given, answer)
 
     def each(angle: Callable[..., float], *more: float) -> Tensor:
         return torch.tensor([angle(i, j, 3, *more) for i, j in pairs], dtype=torch.float64)
@@ -244,7 +240,8 @@ def _judge_angle(answer: Callable) -> str:
     # epsilon and rounding turn an angle of 0 into up to a degree: both forms are right
     off = ~((got - right).abs() < 1)
     if off.any():
-        (i, j), k = pairs[int(off.nonzero()[0])], int(off.nonzero()[0])
+        k = int(off.nonzero()[0])
+        i, j = pairs[k]
         said = f"[{i}, {j}] on 3 x 3 should be {right[k]:.1f} degrees, got {got[k]:.1f}"
         of_0 = torch.tensor([0 in pair for pair in pairs])
         name_mistake({

@@ -1,6 +1,6 @@
 // The relations explorer. All data is here already: hovering asks nothing of the kernel.
 // i and j are places of the grid; place t holds patch p[t]; [i, j] says where i lies seen from the anchor j.
-// canvas.js, explorer_grid.js and explorer_page.js come before it in one module. What stands still (the image, the
+// canvas.js and explorer_grid.js come before it in one module. What stands still (the image, the
 // matrices) is drawn once into layers; a hover lays them down and draws on top.
 const RIGHT = "#0072B2";
 const HELP = TOUCH ? `The first tap chooses the anchor j (solid frame), the second i (dashed), the third j again. A tap on
@@ -43,10 +43,7 @@ function render({ model, el }) {
   const showsModel = () => s.model && Boolean(task().said);
   const lit = () => [ofPlaces() ? s.j : s.i, s.j]; // the pair, or twice the place, that is lit
   const litCell = () => [lit()[0], !ofPlaces() ? s.j : isClass() ? target(s.j) : 0]; // its row and column of the matrix
-  const heat = (value) => {
-    const { low, high } = task(), at = 3 * between(0, Math.floor(((value - low) / (high - low)) * 256), 255);
-    return [data.heat[at], data.heat[at + 1], data.heat[at + 2]];
-  };
+  const heat = (value) => inScale(data.heat, (value - task().low) / (task().high - task().low));
   const colourOf = (value) => (isClass() ? task().colours[value] : heat(value));
   const fillOf = (value, wrong) => (isKind("places") ? rgb(wrong ? WRONG : PLAIN) : colourOf(value)); // of a patch
 
@@ -126,22 +123,9 @@ function render({ model, el }) {
     }
   });
 
-  let tiles = {};
-  /** A patch's colour and arrow (or cross), of side c, made when first asked for. */
-  function tile(relation, cross, c) {
-    return (tiles[`${relation} ${cross}`] ??= layer(c, (ctx) => {
-      ctx.globalAlpha = s.colour;
-      ctx.fillStyle = `rgb(${colourOf(relation)})`;
-      ctx.fillRect(0, 0, c, c);
-      ctx.globalAlpha = 1;
-      sign(ctx, 0, 0, c, relation, cross, s.colour < 0.3 ? "#FFFFFF" : inkOn(colourOf(relation)));
-    }));
-  }
-
   function build() {
     if (!picture || !image.canvas.clientWidth) return void (image.size = 0); // not yet, or hidden
     ask(s.shuffle);
-    tiles = {};
     for (const each of panels) {
       const size = Math.max(1, Math.round(each.canvas.clientWidth * devicePixelRatio));
       each.canvas.width = each.canvas.height = each.size = size;
@@ -187,16 +171,14 @@ function render({ model, el }) {
       const [x, y, w, h] = cell(t, size, side);
       const cross = showsModel() && isWrong(t, s.j), value = showsModel() ? said(t, s.j) : target(t, s.j);
       if (t === s.j) ctx.drawImage(image.layer, x, y, w, h, x, y, w, h); // the anchor: as it is
-      else if (arrows) ctx.drawImage(tile(value, cross, Math.ceil(c)), x, y, w, h);
-      if (arrows) continue;
       const fill = fillOf(value, cross), bare = t === s.j || s.colour < 0.3;
       const ink = bare ? "#FFFFFF" : inkOn(fill);
       ctx.globalAlpha = t === s.j ? 0 : isClass() ? s.colour : Math.sqrt(s.colour); // near the colour bar
       ctx.fillStyle = `rgb(${fill})`;
       ctx.fillRect(x, y, w, h);
       ctx.globalAlpha = 1;
-      if (cross && !isKind("places")) sign(ctx, x, y, c, 4, true, ink);
-      else if (readable) {
+      if (arrows ? t !== s.j : cross && !isKind("places")) sign(ctx, x, y, c, value, cross, ink);
+      else if (readable && !arrows) {
         const text = isClass() ? task().marks[value] : value.toFixed(c / ratio >= 42 ? 2 : 1).replace("-0.0", "0.0");
         ctx.strokeStyle = ink === "#FFFFFF" ? "#000B" : "#FFFC";
         ctx.fillStyle = ink;
@@ -388,8 +370,7 @@ function render({ model, el }) {
     return (order) => {
       if (done.has(order)) return;
       done.add(order);
-      const p = data.p.subarray(order * N, (order + 1) * N), target = (name) => data.tasks[name].target;
-      const { answers } = answersHere(page, 0, planes, p, data.tasks, target);
+      const { answers } = answersHere(page, 0, planes, data.p.subarray(order * N, (order + 1) * N), data.tasks);
       for (const [name, one] of Object.entries(answers)) {
         if (!data.tasks[name].said) continue;
         data.tasks[name].said.set(one.said, order * one.said.length);

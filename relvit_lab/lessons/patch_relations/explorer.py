@@ -36,7 +36,7 @@ class RelationsExplorer(Widget):
     hold, as the static figure draws them. model: whose answers these have, None for no model.
     """
 
-    _esm = script(__file__, "../explorer_grid.js", "../explorer_page.js", "explorer.js")
+    _esm = script(__file__, "../explorer_grid.js", "explorer.js")
     _css = HIDE + CONTROLS + CSS
 
     data = traitlets.Dict().tag(sync=True)
@@ -47,7 +47,9 @@ class RelationsExplorer(Widget):
 
     def __init__(self, shown: RelationsData, model: object = None, **state: object):
         self.shown, self.model = shown, model
-        super().__init__(data=_for_the_browser(shown), **{"task": next(iter(shown.tasks)), **state})
+        tasks = {name: _for_the_browser(shown, name) for name in shown.tasks}
+        data = {**shown.for_scripts(), "note": shown.note, "tasks": tasks}
+        super().__init__(data=data, **{"task": next(iter(tasks)), **state})
 
     def carry_models(self) -> None:
         """Take along the model, if there is one: a page then shows any image, with what the model says about it."""
@@ -99,12 +101,8 @@ def explore_relations(
     return RelationsExplorer(data, model, task=str(task), anchor=anchor, shuffle=whole(shuffle, "shuffle"))
 
 
-def _for_the_browser(shown: RelationsData) -> dict:
-    """Small things as JSON; the picture, targets and predictions as bytes, little-endian."""
-    return {**shown.for_scripts(), "note": shown.note, "tasks": {name: _task(shown, name) for name in shown.tasks}}
-
-
-def _task(shown: RelationsData, name: str) -> dict:
+def _for_the_browser(shown: RelationsData, name: str) -> dict:
+    """A task: small things as JSON, target and predictions as bytes, little-endian."""
     view = shown.tasks[name]
     number = "float32" if not view.is_class else "uint8" if len(view.names) <= 256 else "uint16"
     packed = np.dtype(number).newbyteorder("<")

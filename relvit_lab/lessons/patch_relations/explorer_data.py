@@ -15,7 +15,7 @@ from relvit_lab.common.errors import RelvitError
 from relvit_lab.data import given_image
 from relvit_lab.method.patches import permute
 from relvit_lab.show import own_image
-from relvit_lab.show.model_input import MOST, Shuffled, as_input, as_picture, as_trained, shuffles
+from relvit_lab.show.model_input import MOST, Shuffled, as_input, as_picture, as_trained, shuffles, to_bytes
 from relvit_lab.show.task_views import TaskView, views
 
 
@@ -48,14 +48,10 @@ class RelationsData(Shuffled):
 def relations_data(
     image: object = None, patch: int | None = None, model: object = None, tasks: Sequence[str] | None = None
 ) -> RelationsData:
-    """Compute everything that the explorer shows.
+    """Compute everything that the explorer shows, of what `explore_relations` is given.
 
-    image: what data.given_image takes: a path, bytes, an upload, a PIL image, an array, a tensor; None for a photograph
-    (for a model of digits, one of its test images). Others than squares are cropped to their centre.
-    patch: P in pixels, None for the paper's at that size (32 at 224 pixels), or the model's. The grid has 2 x 2 to
-    16 x 16 patches. model: as `relvit_lab.load` gives it, or a name for it; the image is then
-    resized to the model's size. tasks: names of the registry, your own too; None for all that can be shown.
-    Raises RelvitError, with what would do, for anything else.
+    image: what data.given_image takes; before a model it is resized to the model's size, and None is for a model of
+    digits one of its test images. The grid has 2 x 2 to 16 x 16 patches. Raises RelvitError, with what would do.
     """
     trained = None if model is None else as_trained(model)
     image = None if image is None else given_image.given_image(image)
@@ -81,7 +77,7 @@ def relations_data(
     predictions = {} if trained is None else _predictions(trained, seen, permutations, shown)
     return RelationsData(
         side=side,
-        picture=(pixels * 255).round().byte().permute(1, 2, 0).contiguous().numpy(),  # (3,S,S) -> (S,S,3)
+        picture=to_bytes(pixels),
         tasks={name: view.covering(predictions.get(name, view.target)) for name, view in shown.items()},
         permutations=permutations.numpy(),
         predictions=predictions,

@@ -4,9 +4,7 @@ import textwrap
 from collections.abc import Sequence
 
 import matplotlib
-from matplotlib.axes import Axes
 
-from relvit_lab.lessons.explorer_arguments import whole_between
 from relvit_lab.lessons.patch_relations.explorer_data import RelationsData, relations_data
 from relvit_lab.show.model_input import SHUFFLES
 from relvit_lab.show.own_image import whole
@@ -26,10 +24,8 @@ def relations_figure(
 ) -> Drawing:
     """Draw what `explore_relations` shows with the same arguments, for all its tasks at once.
 
-    image: a PIL image; a path; uint8, or float in [0, 1], as an array (H, W), (H, W, C) or a tensor (C, H, W); None for
-    a photograph. patch: P in pixels. anchor: the place j from which the others are seen; near the centre when None.
-    model: as `relvit_lab.load` gives it, or a name for it; its answers come below. shuffle: 0, or a seed from 1 to 9.
-    tasks: names of the registry, your own too; None for all that can be shown. Raises RelvitError for what cannot be.
+    anchor: the place j from which the others are seen; near the centre when None. model: its answers come below.
+    shuffle: 0, or a seed from 1 to 9. Raises RelvitError for what cannot be shown.
     """
     return draw_relations(relations_data(image, patch, model, tasks), anchor, shuffle)
 
@@ -39,17 +35,17 @@ def draw_relations(data: RelationsData, anchor: int | None = None, shuffle: int 
     """The same from data that are there already, such as an explorer's `shown`. Raises RelvitError as above."""
     side = data.side
     anchor = default_anchors(side)[0] if anchor is None else anchor
-    anchor, shuffle = whole(anchor, "anchor"), whole_between(shuffle, "shuffle", 0, SHUFFLES)
+    anchor, shuffle = whole(anchor, "anchor"), whole(shuffle, "shuffle", 0, SHUFFLES)
     _check_anchor(anchor, side)
-    picture = data.shuffled_picture(shuffle) / 255
     rows = ["seen", "says", "targets", "answers"] if data.predictions else ["seen", "targets"]
     columns = 1 + len(data.tasks)
     figure = new_drawing(2.68 * columns, PANEL * len(rows) + 0.5)
     axes = dict(zip(rows, figure.subplots(len(rows), columns, squeeze=False)))
-    show_picture(axes["seen"][0], picture, side)
-    axes["seen"][0].set_title(f"shuffle {shuffle}" if shuffle else f"{side * side} patches")
-    grid(axes["seen"][0], side)
-    mark_anchor(axes["seen"][0], anchor, side)
+    image = axes["seen"][0]
+    show_picture(image, data.shuffled_picture(shuffle) / 255, side)
+    image.set_title(f"shuffle {shuffle}" if shuffle else f"{side * side} patches")
+    grid(image, side)
+    mark_anchor(image, anchor, side)
     for row in rows[1:]:
         axes[row][0].set_axis_off()
     if any(view.kind == "relations" for view in data.tasks.values()):
@@ -66,27 +62,29 @@ def draw_relations(data: RelationsData, anchor: int | None = None, shuffle: int 
         axes["targets"][k].set_title(f"{view.title}: targets")
         if view.kind == "classes" and view.legend():
             axes["seen"][k].set_xlabel(textwrap.fill(textwrap.shorten(view.legend(), 90), 34), fontsize=9)
-        for row in ("says", "answers") if data.predictions else ():
-            axes[row][k].set_axis_off()
+        if not data.predictions:
+            continue
+        says, matrix = axes["says"][k], axes["answers"][k]
+        says.set_axis_off()
+        matrix.set_axis_off()
         if name not in data.predictions:
-            if data.predictions:
-                axes["says"][k].text(
-                    0.5, 0.5, f"no head for {view.title}", ha="center", transform=axes["says"][k].transAxes
-                )
+            says.text(0.5, 0.5, f"no head for {view.title}", ha="center", transform=says.transAxes)
             continue
         answers, wrong = data.predictions[name][shuffle], data.mistakes(name, shuffle)
-        show_field(axes["says"][k], view, answers, anchor, side, wrong)
-        axes["says"][k].set_title("the model says")
-        show_matrix(axes["answers"][k], view, answers, anchor, wrong)
+        show_field(says, view, answers, anchor, side, wrong)
+        says.set_title("the model says")
+        show_matrix(matrix, view, answers, anchor, wrong)
         said[name] = data.verdict(name, shuffle)
-        axes["answers"][k].set_title(said[name].replace("; ", "\n"), fontsize=10)
+        matrix.set_title(said[name].replace("; ", "\n"), fontsize=10)
     for (low, high), k in bars.items():
         scale = matplotlib.cm.ScalarMappable(matplotlib.colors.Normalize(low, high), HEAT)
         ticks = [low, (low + high) / 2, high]
         bar = figure.colorbar(scale, ax=[axes[row][k] for row in rows], fraction=0.08, aspect=30, pad=0.02)
         bar.set_ticks(ticks, labels=[f"{tick:.3g}" for tick in ticks])
     if data.predictions:
-        _key(axes["says"][0])
+        key = axes["says"][0]
+        for k, line in enumerate(("Mistakes are crossed here;", "in the matrices they are pale", "(AbsPos: orange)")):
+            key.text(0.02, 0.62 - 0.11 * k, line, va="center", transform=key.transAxes)
     if data.note:
         figure.text(0.005, 0.005, data.note, fontsize=9, color=INK)
     figure.alt = (
@@ -96,9 +94,3 @@ def draw_relations(data: RelationsData, anchor: int | None = None, shuffle: int 
         + "".join(f" {data.tasks[name].title}: {verdict}." for name, verdict in said.items())
     )
     return figure
-
-
-def _key(ax: Axes) -> None:
-    """How mistakes are marked."""
-    for k, line in enumerate(("Mistakes are crossed here;", "in the matrices they are pale", "(AbsPos: orange)")):
-        ax.text(0.02, 0.62 - 0.11 * k, line, va="center", transform=ax.transAxes)

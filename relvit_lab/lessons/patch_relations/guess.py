@@ -1,7 +1,7 @@
 """A game about eq. 5: two patches of an image, and on which side of j does i lie? You, a trained model, and chance."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,11 +10,10 @@ import traitlets
 
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.table import Table
-from relvit_lab.lessons.explorer_arguments import whole_between
 from relvit_lab.lessons.patch_relations.pictures import guessed_pairs
 from relvit_lab.method.relations import RELATION_NAMES, spatial_relations
 from relvit_lab.show import task_views
-from relvit_lab.show.model_input import as_picture, as_trained, png
+from relvit_lab.show.model_input import as_picture, as_trained, png, to_bytes
 from relvit_lab.show.own_image import USUAL, square_image, whole
 from relvit_lab.show.photographs import photograph
 from relvit_lab.show.still import Widget, script
@@ -60,20 +59,6 @@ class Score:
     everywhere: dict[str, float | None]
     chance: float = 1 / 8
 
-    def rows(self) -> list[list[str]]:
-        """A table's rows: a name, then one cell for each level."""
-
-        def row(name: str, cell: Callable[[str], str]) -> list[str]:
-            return [name, *map(cell, LEVELS)]
-
-        rows = [row("you", lambda at: _of(self.right[at], self.played[at]) if self.played[at] else "not played yet")]
-        if None not in self.model.values():
-            rows.append(row("the model, the same pairs", lambda at: _of(self.model[at], self.on[at])))
-            rows.append(row("the model, all pairs of this image", lambda at: _percent(self.everywhere[at])))
-        rows.append(row("always the most frequent side", lambda at: _percent(self.fixed[at])))
-        rows.append(row("blind guesses among 8 sides", lambda at: _percent(self.chance)))
-        return rows
-
     def __repr__(self) -> str:
         return repr(self._table())
 
@@ -81,7 +66,13 @@ class Score:
         return self._table()._repr_html_()
 
     def _table(self) -> Table:
-        return Table(("who", *LEVELS.values()), tuple(map(tuple, self.rows())))
+        cells = {"you": lambda at: _of(self.right[at], self.played[at]) if self.played[at] else "not played yet"}
+        if None not in self.model.values():
+            cells["the model, the same pairs"] = lambda at: _of(self.model[at], self.on[at])
+            cells["the model, all pairs of this image"] = lambda at: _percent(self.everywhere[at])
+        cells["always the most frequent side"] = lambda at: _percent(self.fixed[at])
+        cells["blind guesses among 8 sides"] = lambda at: _percent(self.chance)
+        return Table(("who", *LEVELS.values()), tuple((who, *map(cell, LEVELS)) for who, cell in cells.items()))
 
 
 class Guess(Widget):
@@ -128,10 +119,7 @@ class Guess(Widget):
         """Other pairs than the game's, so that it gives nothing away."""
         played = {(i, j) for i, j, *_ in self.shown.pairs[self.level]}
         others = [pair for pair in candidates(self.side, self.level) if pair not in played]
-        pairs = random.Random("still").sample(others, min(6, len(others)))
-        picture = torch.from_numpy(self.shown.picture).permute(2, 0, 1)  # (S,S,3) -> (3,S,S)
-        said = self.shown.said
-        return guessed_pairs(picture, self.side, [(i, j, None if said is None else int(said[i, j])) for i, j in pairs])
+        return _drawn(self.shown, random.Random("still").sample(others, min(6, len(others))))
 
 
 def guess_relation(
@@ -157,21 +145,36 @@ def guess_figure(
     if level not in LEVELS:
         raise RelvitError(f"level is {' or '.join(LEVELS)}, not {level!r}")
     data = guess_data(image, model, rounds=rounds, seed=seed, side=side)
-    picture = torch.from_numpy(data.picture).permute(2, 0, 1)  # (S,S,3) -> (3,S,S)
-    return guessed_pairs(picture, data.side, [(i, j, None if s < 0 else s) for i, j, _, s in data.pairs[level]])
+    return _drawn(data, [(i, j) for i, j, *_ in data.pairs[level]])
+
+
+def _drawn(data: GuessData, pairs: Iterable[tuple[int, int]]) -> Drawing:
+    """These pairs (i, j) with their answers, and the model's."""
+    picture, said = torch.from_numpy(data.picture).permute(2, 0, 1), data.said  # (S,S,3) -> (3,S,S)
+    return guessed_pairs(picture, data.side, [(i, j, None if said is None else int(said[i, j])) for i, j in pairs])
 
 
 def guess_data(
     image: object = None, model: object = None, *, rounds: int = 20, seed: int = 0, side: int = 8
 ) -> GuessData:
     """All that the game shows; as guess_relation says. Raises RelvitError."""
-    trained = None if model is None else _trained(model)
-    side = side if trained is None else trained.model.side
-    side = whole_between(side, "side, the number of patches a side,", 2, 16)
+    said = coarse = trained = None
+    if model is not None:
+        trained = as_trained(model)
+        if "sprel" not in trained.model.heads or trained.pipeline.mega_patches is not None:
+            raise RelvitError(
+                "the game needs a model with a head for SpRel, trained or tried on patches, not mega-patches"
+            )
+        side = trained.model.side
+    side = whole(side, "side, the number of patches a side,", 2, 16)
     rounds = whole(rounds, "rounds")
     square = square_image(photograph(USUAL // side * side, "china") if image is None else image, side)
     pixels = (square.image * 255).round().byte()  # (3,S,S)
-    said, coarse = (None, None) if trained is None else _model_says(trained, pixels)
+    if trained is not None:
+        seen = trained.transform(pixels)  # (1,3,S',S')
+        coarse = to_bytes(as_picture(trained, seen)[0])
+        with torch.no_grad():
+            said = trained.model.predictions(seen, "sprel")[0].numpy()
     truth = spatial_relations(side)
     pairs = {}
     for level in LEVELS:
@@ -212,22 +215,6 @@ def score(data: GuessData, answers: Sequence[dict]) -> Score:
         fixed[level] = float(np.bincount(truth[i, j]).max() / len(i))
         everywhere[level] = None if data.said is None else float((data.said[i, j] == truth[i, j]).mean())
     return Score(played, right, model, on, fixed, everywhere)
-
-
-def _trained(model: object) -> object:
-    model = as_trained(model)
-    if "sprel" not in model.model.heads or model.pipeline.mega_patches is not None:
-        raise RelvitError("the game needs a model with a head for SpRel, trained or tried on patches, not mega-patches")
-    return model
-
-
-@torch.no_grad()
-def _model_says(trained, pixels: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """The model's relations (N, N), and the image as it sees it, (S', S', 3) uint8."""
-    seen = trained.transform(pixels)  # (1,3,S',S')
-    said = trained.model.predictions(seen, "sprel")[0].numpy()
-    coarse = (as_picture(trained, seen)[0] * 255).round().byte()
-    return said, coarse.permute(1, 2, 0).contiguous().numpy()
 
 
 def _of(right: int, count: int) -> str:

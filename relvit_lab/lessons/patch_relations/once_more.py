@@ -3,10 +3,9 @@
 import html
 import inspect
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Callable, Iterable
 from textwrap import dedent
+from typing import NamedTuple
 
 from relvit_lab.method.heads import PairScores, TokenScores
 from relvit_lab.method.patches import patchify
@@ -19,8 +18,7 @@ COMMENTS = {"Python": r"#[^\n]*|\"\"\".*?\"\"\"", MODULE: r"/\*\*.*?\*/|//[^\n]*
 KEYWORDS = r"\b(?:export|function|def|return|const|let|for|in|of|if)\b"
 
 
-@dataclass(frozen=True)
-class Section:
+class Section(NamedTuple):
     """A part of the model. javascript: names in transformer.js. python: what it mirrors, functions or methods."""
 
     title: str
@@ -39,14 +37,12 @@ class OnceMore:
         return f"{MODULE} beside Python, section by section.\n" + "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        parts = []
-        for one in self.sections:
-            sides = (("Python", map(source, one.python)), (MODULE, map(javascript, one.javascript)))
-            columns = "".join(_column(name, "\n\n".join(texts)) for name, texts in sides)
-            parts.append(
-                f'<details><summary>{html.escape(one.title)}</summary><div style="{COLUMNS}">{columns}</div></details>'
-            )
-        return "".join(parts)
+        return "".join(
+            f'<details><summary>{html.escape(one.title)}</summary><div style="{COLUMNS}">'
+            f"{_column('Python', map(source, one.python))}{_column(MODULE, map(javascript, one.javascript))}"
+            "</div></details>"
+            for one in self.sections
+        )
 
 
 def once_more(by_hand: Callable, layer_norm: Callable, msa: Callable, mlp: Callable) -> OnceMore:
@@ -68,17 +64,11 @@ def once_more(by_hand: Callable, layer_norm: Callable, msa: Callable, mlp: Calla
 
 def javascript(name: str) -> str:
     """A function of transformer.js, or a constant, with the comment before it. Raises KeyError where there is none."""
-    return _module()[name]
-
-
-@cache
-def _module() -> dict[str, str]:
-    """All that transformer.js defines, by name; each ends with a brace at the line's beginning."""
     text = (FOLDER / MODULE).read_text(encoding="utf-8")
-    found = re.finditer(
+    found = re.finditer(  # each ends with a brace at the line's beginning
         r"^(?:/\*\*(?:(?!\*/).)*\*/\n)?(?:export )?(?:function|const) (\w+)[^\n]*\{\n.*?^\};?$", text, re.M | re.S
     )
-    return {one[1]: one[0] for one in found}
+    return {one[1]: one[0] for one in found}[name]
 
 
 def source(function: Callable) -> str:
@@ -91,8 +81,8 @@ def source(function: Callable) -> str:
     return f"# of {owner}\n{text.rstrip()}" if owner else text.rstrip()
 
 
-def _column(language: str, code: str) -> str:
-    lines = "".join(_line(line) for line in _marked(code, COMMENTS[language]).split("\n"))
+def _column(language: str, parts: Iterable[str]) -> str:
+    lines = "".join(map(_line, _marked("\n\n".join(parts), COMMENTS[language]).split("\n")))
     return f'<div style="min-width: 0"><b style="font-size: 14px">{language}</b><pre style="{CODE}">{lines}</pre></div>'
 
 

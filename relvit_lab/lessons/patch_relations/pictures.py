@@ -44,7 +44,8 @@ def patches_apart(image, side: int) -> Drawing:
     left, right = figure.subplots(1, 2)
     show_picture(left, picture, side)
     grid(left, side, 1.2)
-    left.set_title(f"one image, {_pixels(picture)}")
+    height, width, _ = picture.shape
+    left.set_title(f"one image, {height} x {width} pixels")
     gap = 1.14
     size = min(11, 70 / side)
     for i, patch in enumerate(patches):
@@ -54,7 +55,8 @@ def patches_apart(image, side: int) -> Drawing:
             _tag(right, str(i), x * gap - 0.44, y * gap - 0.42, size)
     end = (side - 1) * gap + 0.5
     window(right, (-0.5, end), (end, -0.5))
-    right.set_title(f"N = {side} x {side} = {side * side} patches, {_pixels(patches[0])} each")
+    each = f"{height // side} x {width // side} pixels each"
+    right.set_title(f"N = {side} x {side} = {side * side} patches, {each}")
     figure.alt = (
         f"A photograph, and beside it its {side * side} patches moved apart and numbered row by row, "
         f"0 at the left top and {side * side - 1} at the right bottom."
@@ -107,7 +109,11 @@ def pair_matrix(target, lit: tuple[int, int] | None = None, title: str = "") -> 
     names = np.issubdtype(target.dtype, np.integer)
     figure = new_drawing(9.4, 5.2)
     left, right = figure.subplots(1, 2, width_ratios=[1, 2.1])
-    _numbered(left, side)
+    for k in range(side * side):  # an empty grid with the patches' numbers
+        y, x = divmod(k, side)
+        left.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor="#F4F4F4", edgecolor=FAINT, linewidth=0.8))
+        left.text(x, y, str(k), ha="center", va="center", fontsize=14)
+    bare(left, side)
     if lit is not None:
         _mark_pair(left, *lit, side)
     _write_matrix(right, target, names)
@@ -139,10 +145,9 @@ def position_vectors(side: int, pairs: Sequence[tuple[int, int]]) -> Drawing:
             corner = np.array([k % side, k // side]) + side / 2 - 0.5
             ax.add_patch(Rectangle(corner, 1, 1, facecolor="#F4F4F4", edgecolor=FAINT, linewidth=0.8))
             ax.text(*(corner + (0.84, 0.18)), str(k), ha="center", va="center", color="#555555", fontsize=10)
-        for end, colour, name, beside in reversed(
-            list(zip(ends, (VERMILLION, BLUE), "ij", ((0.12, -0.24), (-0.24, 0.12))))
-        ):  # i last, over j where both point the same way
-            _arrow(ax, (0, 0), end, colour, 3.4 if name == "j" else 2.0)
+        looks = (("j", BLUE, 3.4, (-0.24, 0.12)), ("i", VERMILLION, 2.0, (0.12, -0.24)))
+        for end, (name, colour, width, beside) in zip(ends[::-1], looks):  # i over j where both point the same way
+            _arrow(ax, (0, 0), end, colour, width)
             ax.text(*(end + beside), name, color=colour, fontweight="bold", ha="center", va="center", fontsize=13)
         turns = sorted(math.degrees(math.atan2(end[1], end[0])) for end in ends)
         between = turns[1] - turns[0]
@@ -181,9 +186,8 @@ def shuffled(image, side: int, p) -> Drawing:
     titles = ("their relations", "the relations of its tokens")
     for ax, matrix, order, title in zip(axes[1::2], matrices, orders, titles):
         show_relations(ax, matrix.numpy())
-        ticks = np.arange(side * side)
-        ax.set_xticks(ticks, order)
-        ax.set_yticks(ticks, order)
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_ticks(orders[0], order)
         ax.tick_params(length=0)
         ax.set(title=title, xlabel="patch of token j", ylabel="patch of token i")
     figure.alt = (
@@ -201,8 +205,7 @@ def guessed_pairs(image, side: int, pairs: Sequence[tuple[int, int, int | None]]
     """
     patches = cut(to_picture(image), side)
     truth = spatial_relations(side).numpy()
-    columns = min(len(pairs), 6)
-    rows = -(-len(pairs) // columns)
+    columns, rows = min(len(pairs), 6), math.ceil(len(pairs) / 6)
     figure = new_drawing(2.05 * columns, 2.5 * rows + 0.5)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for ax in axes[len(pairs) :]:
@@ -229,10 +232,6 @@ def guessed_pairs(image, side: int, pairs: Sequence[tuple[int, int, int | None]]
     return figure
 
 
-def _pixels(picture: np.ndarray) -> str:
-    return f"{picture.shape[0]} x {picture.shape[1]} pixels"
-
-
 def _place(ax: Axes, patch: np.ndarray, x: float, y: float) -> None:
     ax.imshow(patch, extent=(x - 0.5, x + 0.5, y + 0.5, y - 0.5), interpolation="nearest")
 
@@ -246,15 +245,6 @@ def _tag(ax: Axes, text: str, x: float, y: float, size: float) -> None:
     """A number that is read on any picture."""
     box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "boxstyle": "square,pad=0.12"}
     ax.text(x, y, text, ha="left", va="top", fontsize=size, color=INK, bbox=box, zorder=6)
-
-
-def _numbered(ax: Axes, side: int) -> None:
-    """An empty grid with the patches' numbers."""
-    for k in range(side * side):
-        y, x = divmod(k, side)
-        ax.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor="#F4F4F4", edgecolor=FAINT, linewidth=0.8))
-        ax.text(x, y, str(k), ha="center", va="center", fontsize=14)
-    bare(ax, side)
 
 
 def _mark_pair(ax: Axes, i: int, j: int, side: int) -> None:

@@ -10,7 +10,6 @@ import traitlets
 
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.words import human_rate, human_time
-from relvit_lab.lessons.explorer_arguments import whole_between
 from relvit_lab.lessons.pe_shortcut.lab_figure import LOOKS, recorded_note, tries_figure
 from relvit_lab.lessons.pe_shortcut.live_training import (
     EPOCHS,
@@ -256,7 +255,7 @@ def shortcut_lab(seed: int = 0, epochs: int = EPOCHS, **fields: Any) -> Shortcut
     place of the lab's own. A kernel has one lab that trains: an earlier one's training is stopped.
     Raises RelvitError for a seed or epochs that are no whole numbers, and for epochs below 1.
     """
-    seed, epochs = whole(seed, "seed"), whole_between(epochs, "epochs", 1, 100_000)
+    seed, epochs = whole(seed, "seed"), whole(epochs, "epochs", 1, 100_000)
     for earlier in _LABS:
         earlier.stop()
     return ShortcutLab(seed, epochs, **fields)
