@@ -283,7 +283,8 @@ def test_an_upload_is_shown_and_a_bad_one_told(digits):
     assert np.abs(explorer.shown.picture.astype(int) - picture).max() <= 1 and explorer.upload == ""
     before = explorer.data
     explorer.upload = data_url(b"no picture")
-    assert "cannot be shown" in explorer.trouble and explorer.upload == "" and explorer.data is before
+    assert "no image that can be read" in explorer.trouble and " at 0x" not in explorer.trouble
+    assert explorer.upload == "" and explorer.data is before
     explorer.upload = data_url(model_input.png(picture))
     assert explorer.trouble == ""
 
