@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 Item = TypeVar("Item")
+Normalisation = tuple[tuple[float, float, float], tuple[float, float, float]]
+"""The mean and the standard deviation of images in [0, 1], by channel."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +42,7 @@ class Files:
 class FileSet:
     """A data set of image files, listed but not opened: what is packed (packed.py) or read file by file.
 
-    normalisation: (mean, std) where they are known; None: computed from the training images, once. The rest as in
+    normalisation: where it is known; None: computed from the training images, once. The rest as in
     Dataset.
     """
 
@@ -50,7 +52,7 @@ class FileSet:
     test: Files
     classes: tuple[str, ...]
     val: Files | None = None
-    normalisation: tuple[tuple[float, float, float], tuple[float, float, float]] | None = None
+    normalisation: Normalisation | None = None
     test_split: str = "test"
     notes: tuple[str, ...] = ()
 
@@ -116,8 +118,8 @@ class Source:
     read(data_dir, image_size, progress) -> Dataset. files(data_dir, progress) -> FileSet. Both download what is missing
     where they can. fetch(data_dir, progress) downloads what is missing, verifies what is there, and returns what
     to tell a person, a line or more; None where there is nothing to download. kept_in: the files or folders of data_dir
-    that it is read from, an .npz that replaces the others first; none where it comes with the installation. at_224: the
-    (mean, std) of its small images upscaled to 224 px, by which the released code normalises those.
+    that it is read from, an .npz that replaces the others first; none where it comes with the installation. at_224: of
+    its small images upscaled to 224 px, by which the released code normalises those.
     """
 
     info: Info
@@ -125,7 +127,7 @@ class Source:
     fetch: Callable[[Path, bool | None], str] | None = None
     files: Callable[[Path, bool | None], FileSet] | None = None
     kept_in: tuple[str, ...] = ()
-    at_224: tuple[tuple[float, float, float], tuple[float, float, float]] | None = None
+    at_224: Normalisation | None = None
 
     @property
     def name(self) -> str:
@@ -137,7 +139,7 @@ def make_dataset(
     train: Split,
     test: Split,
     classes: Iterable[str],
-    normalisation: tuple[tuple[float, float, float], tuple[float, float, float]] | None = None,
+    normalisation: Normalisation | None = None,
     test_split: str = "test",
     notes: tuple[str, ...] = (),
 ) -> Dataset:
@@ -176,7 +178,7 @@ def blank_note(name: str, images: Tensor) -> tuple[str, ...]:
     return (f"{Path(name).name}: the images are all but empty ({found}): were they divided by 255 twice?",)
 
 
-def mean_std(images: Tensor) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+def mean_std(images: Tensor) -> Normalisation:
     """Mean and (population) standard deviation by channel of uint8 images (n, C, H, W), as three floats each in [0, 1].
 
     The sums are exact: whole numbers in float64. A channel that is all one value gets one grey level as its std.
@@ -190,9 +192,7 @@ def mean_std(images: Tensor) -> tuple[tuple[float, float, float], tuple[float, f
     return from_sums(total, squares, images.numel() // images.shape[1])
 
 
-def from_sums(
-    total: Tensor, squares: Tensor, pixels: int
-) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+def from_sums(total: Tensor, squares: Tensor, pixels: int) -> Normalisation:
     """The same from the sums of so many pixels and of their squares, by channel, (C,) float64."""
     mean = total / pixels
     std = (squares / pixels - mean.square()).clamp(min=1).sqrt()

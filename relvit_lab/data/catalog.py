@@ -15,8 +15,8 @@ from relvit_lab.data.base import FileSet, Source
 DATASETS: Registry[Source] = Registry(
     "data set",
     (
-        digits.SOURCE, cifar.CIFAR_10.source(), cifar.CIFAR_100.source(), svhn.SVHN_DIGITS.source(), flower102.SOURCE,
-        tiny_imagenet.SOURCE, imagenet100.SOURCE,
+        digits.SOURCE, cifar.CIFAR_10, cifar.CIFAR_100, svhn.SOURCE, flower102.SOURCE, tiny_imagenet.SOURCE,
+        imagenet100.SOURCE,
     ),
 )  # fmt: skip
 SPELLINGS = {  # other names that people write, in the form of _plain

@@ -1,7 +1,6 @@
 """§4 (data sets): downloads that leave all or nothing, whoever else downloads and however they end."""
 
 import contextlib
-import hashlib
 import http.client
 import io
 import os
@@ -14,9 +13,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from relvit_lab.common.errors import RelvitError, explain, of_the_disk
-from relvit_lab.common.files import one_at_a_time
+from relvit_lab.common.files import one_at_a_time, sha256
 from relvit_lab.data.archives import unpack
-from relvit_lab.data.base import FileSet
+from relvit_lab.data.base import FileSet, Info, Source, summary
 
 SILENCE = 30  # seconds without a byte after which a connection counts as dead
 # By the MD5 that a source gives, for another file of that MD5 can be made: of CIFAR-10, CIFAR-100, SVHN's two files
@@ -29,14 +28,8 @@ SHA256 = {
     "52808999861908f626f3c1f4e79d11fa": "2d01ecc807db462958cfe3d92f57a8c252b4abd240eb955770201e45f783b246",
 }
 FAILURES = (
-    OSError,
-    RuntimeError,
-    EOFError,
-    zlib.error,
-    tarfile.TarError,
-    zipfile.BadZipFile,
-    http.client.HTTPException,
-)
+    OSError, RuntimeError, EOFError, zlib.error, tarfile.TarError, zipfile.BadZipFile, http.client.HTTPException,
+)  # fmt: skip
 
 
 def download_once(
@@ -66,7 +59,9 @@ def download_once(
             shutil.rmtree(part, ignore_errors=True)  # of a download that was killed
             part.mkdir()
             try:
-                with _patience(), _quiet(progress is False):
+                # torchvision's bar cannot be switched off otherwise
+                quiet = contextlib.redirect_stderr(io.StringIO()) if progress is False else contextlib.nullcontext()
+                with _patience(), quiet:
                     get(part)
                 if wrong := fault(part):
                     raise RuntimeError(f"the downloaded files fail their check: {wrong}")
@@ -83,37 +78,49 @@ def download_once(
     return True
 
 
-def files_once(
-    name: str,
-    root: Path,
-    list_files: Callable[[Path], FileSet],
-    get: Callable[[Path], None],
-    otherwise: str = "",
-    progress: bool | None = None,
-) -> tuple[FileSet, bool]:
-    """The listed files of a data set that is one folder, and whether it had to be downloaded.
+def file_source(
+    info: Info, folder: str, list_files: Callable[[Path], FileSet], get: Callable[[Path, Path, bool | None], None],
+    otherwise: str,
+) -> Source:  # fmt: skip
+    """The entry of a data set of image files that lie in data_dir/<folder>, downloaded where that is missing.
 
-    list_files(root) raises RelvitError where something is missing. A folder that is there is never replaced: people
-    keep their own things in such. `get` and `otherwise` as in download_once.
+    list_files(root) raises RelvitError where something is missing. get(part, data_dir, progress) and `otherwise` are as
+    in download_once. A folder that is there is never replaced: people keep their own things in such.
     """
 
-    def fault(folder: Path) -> str:
-        if not (folder / root.name).is_dir():
-            return f"there is no {root.name}"
-        return _problem(list_files, folder / root.name)
+    def fault(place: Path) -> str:
+        if not (place / folder).is_dir():
+            return f"there is no {folder}"
+        try:
+            list_files(place / folder)
+        except RelvitError as error:
+            return str(error)
+        return ""
 
-    try:
-        there = root.is_dir()
-        fresh = not there and download_once(name, root.parent, fault, get, otherwise, progress)
-        return list_files(root), fresh
-    except OSError as error:
-        raise RelvitError(f"{root} cannot be read: {_words(error)}") from error
-    except RelvitError as error:
-        if not there:
-            raise
-        raise RelvitError(
-            f"{error}. Mend it, or remove {root} and fetch the set anew: {_command(name, root.parent)}"
-        ) from error
+    def once(data_dir: Path, progress: bool | None) -> tuple[FileSet, bool]:
+        root = data_dir / folder
+        try:
+            there = root.is_dir()
+            fresh = not there and download_once(
+                info.name, data_dir, fault, lambda part: get(part, data_dir, progress), otherwise, progress
+            )
+            return list_files(root), fresh
+        except OSError as error:
+            raise RelvitError(f"{root} cannot be read: {_words(error)}") from error
+        except RelvitError as error:
+            if not there:
+                raise
+            raise RelvitError(
+                f"{error}. Mend it, or remove {root} and fetch the set anew: {_command(info.name, data_dir)}"
+            ) from error
+
+    def files(data_dir: Path, progress: bool | None = None) -> FileSet:
+        return once(data_dir, progress)[0]
+
+    def fetch(data_dir: Path, progress: bool | None = None) -> str:
+        return summary(*once(data_dir, progress))
+
+    return Source(info, fetch=fetch, files=files, kept_in=(folder,))
 
 
 def obtain(url: str, md5: str, folder: Path, data_dir: Path) -> Path:
@@ -138,6 +145,13 @@ def obtain(url: str, md5: str, folder: Path, data_dir: Path) -> Path:
     return folder / name
 
 
+def obtain_into(url: str, md5: str, folder: Path, data_dir: Path) -> None:
+    """`obtain`, with a copy in `folder` of a file that lies in data_dir."""
+    file = obtain(url, md5, folder, data_dir)
+    if file.parent != folder:
+        shutil.copyfile(file, folder / file.name)
+
+
 def obtain_archive(url: str, md5: str, folder: Path, data_dir: Path, progress: bool | None, under: str = "") -> None:
     """`obtain`, unpacked into folder/under. A downloaded archive is then removed; one in data_dir is the user's."""
     archive = obtain(url, md5, folder, data_dir)
@@ -149,20 +163,7 @@ def obtain_archive(url: str, md5: str, folder: Path, data_dir: Path, progress: b
 def _is_whole(file: Path, md5: str) -> bool:
     from torchvision.datasets.utils import check_integrity
 
-    if not check_integrity(file, md5):
-        return False
-    if md5 not in SHA256:
-        return True
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest() == SHA256[md5]
-
-
-def _problem(list_files: Callable[[Path], FileSet], root: Path) -> str:
-    try:
-        list_files(root)
-    except RelvitError as error:
-        return str(error)
-    return ""
+    return check_integrity(file, md5) and (md5 not in SHA256 or sha256(file) == SHA256[md5])
 
 
 def _command(name: str, data_dir: Path) -> str:
@@ -182,13 +183,6 @@ def _patience() -> Iterator[None]:
         yield
     finally:
         socket.setdefaulttimeout(before)
-
-
-@contextlib.contextmanager
-def _quiet(quiet: bool) -> Iterator[None]:
-    """torchvision's bar cannot be switched off otherwise."""
-    with contextlib.redirect_stderr(io.StringIO()) if quiet else contextlib.nullcontext():
-        yield
 
 
 def _move(part: Path, folder: Path) -> None:

@@ -1,10 +1,10 @@
 """§4 (data sets): images in a folder, one folder a class (torchvision's ImageFolder layout)."""
 
 import hashlib
-from dataclasses import dataclass
 from pathlib import Path
 
 from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.words import some
 from relvit_lab.data.base import Files, FileSet, Info
 from relvit_lab.data.split_names import kinds_of, splits
 from relvit_lab.data.walk import LAYOUT, Walk, class_folders, left_out
@@ -12,15 +12,8 @@ from relvit_lab.data.walk import LAYOUT, Walk, class_folders, left_out
 IMAGE_SIZE = 64  # where the caller names none
 TEST_SHARE = 0.2  # of each class, where the folder has no splits
 
-
-@dataclass(frozen=True)
-class Listing:
-    """Relative names (with /) by class for both splits."""
-
-    train: dict[str, list[str]]
-    test: dict[str, list[str]]
-    test_split: str
-    notes: tuple[str, ...]
+Listing = tuple[dict[str, list[str]], dict[str, list[str]], str, tuple[str, ...]]
+"""{class: names relative to root, with /} of the training and of the test images, which split those are, notes."""
 
 
 def describe(root: Path, name: str) -> Info:
@@ -33,24 +26,19 @@ def files(root: Path, name: str) -> FileSet:
 
     Raises RelvitError for another layout, a class without images, and splits with different classes.
     """
-    listing = list_images(root)
-    classes = tuple(sorted(listing.train))
-    train, test = (
+    try:
+        train, test, test_split, notes = _list_images(root)
+    except OSError as error:
+        raise RelvitError(f"{root} cannot be read: {error.strerror or error}") from error
+    classes = tuple(sorted(train))
+    labelled = (
         Files(
             tuple(name for c in classes for name in part[c]),
             tuple(label for label, c in enumerate(classes) for _ in part[c]),
         )
-        for part in (listing.train, listing.test)
+        for part in (train, test)
     )
-    return FileSet(name, root, train, test, classes, test_split=listing.test_split, notes=listing.notes)
-
-
-def list_images(root: Path) -> Listing:
-    """Which image is where, without opening any."""
-    try:
-        return _list_images(root)
-    except OSError as error:
-        raise RelvitError(f"{root} cannot be read: {error.strerror or error}") from error
+    return FileSet(name, root, *labelled, classes, test_split=test_split, notes=notes)
 
 
 def _list_images(root: Path) -> Listing:
@@ -64,7 +52,7 @@ def _list_images(root: Path) -> Listing:
     inner = {name: class_folders(root / name) for name in folders}
     deeper = [name for name in folders if "train" in kinds_of(inner[name]).values()]
     if len(deeper) > 1:
-        raise RelvitError(f"{root}: {_some(deeper)} hold a train folder each: {LAYOUT} is needed")
+        raise RelvitError(f"{root}: {some(deeper)} hold a train folder each: {LAYOUT} is needed")
     if len(folders) == 1 and inner[folders[0]]:
         deeper = folders
     if deeper:
@@ -92,7 +80,7 @@ def _given_splits(root: Path, found: dict[str, str], others: list[str]) -> Listi
             notes = (f"folder: {test} has no class folders, so the numbers are on {val}",)
             test_split, test = "val", val
     if others:
-        notes += (f"folder: beside {' and '.join(found.values())}, {_some(others)} is left aside",)
+        notes += (f"folder: beside {' and '.join(found.values())}, {some(others)} is left aside",)
     walks = {"train": Walk(root), test_split: Walk(root)}
     parts = {split: walk.by_class(found[split]) for split, walk in walks.items()}
     if twice := walks["train"].seen.keys() & walks[test_split].seen.keys():
@@ -104,12 +92,12 @@ def _given_splits(root: Path, found: dict[str, str], others: list[str]) -> Listi
     if parts["train"].keys() != parts[test_split].keys():
         ours, theirs = parts["train"].keys(), parts[test_split].keys()
         odd = [
-            f"{_some(sorted(a - b))} only in {where}"
+            f"{some(sorted(a - b))} only in {where}"
             for a, b, where in ((ours, theirs, train), (theirs, ours, test))
             if a - b
         ]
         raise RelvitError(f"{root}: {train} and {test} need the same class folders, but {'; '.join(odd)}")
-    return Listing(parts["train"], parts[test_split], test_split, notes + left_out(*walks.values()))
+    return parts["train"], parts[test_split], test_split, notes + left_out(*walks.values())
 
 
 def _hashed_splits(root: Path) -> Listing:
@@ -127,8 +115,4 @@ def _hashed_splits(root: Path) -> Listing:
         f"folder: no splits in it, so each class was split 80/20 by a hash of the file names ({counts[0]:,} training "
         f"and {counts[1]:,} test images)"
     )
-    return Listing(train, test, "test", (note, *left_out(walk)))
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+    return train, test, "test", (note, *left_out(walk))

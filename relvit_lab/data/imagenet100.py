@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.words import some
 from relvit_lab.data.base import Files, FileSet, Info, Source, count_note, summary
-from relvit_lab.data.wnids import check_wnids, class_files, image_names, read_lines, short_names, some
+from relvit_lab.data.wnids import check_wnids, class_files, image_names, read_lines, short_names
 
 ROOT = "imagenet100"
 KAGGLE = "ambityga/imagenet100"
