@@ -2,8 +2,7 @@
 
 import hashlib
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -200,29 +199,24 @@ def from_sums(total: Tensor, squares: Tensor, pixels: int) -> Normalisation:
     return tuple(three[0]), tuple(three[1])
 
 
-def digest(*splits: Split) -> str:
-    """sha256 of the splits' shapes, labels and images, as 64 hexadecimal digits."""
-    state = hashlib.sha256()
+def digest(*splits: Split, pixels: str = "") -> str:
+    """sha256 of the splits' shapes, labels and images, as 64 hexadecimal digits. pixels: stands for all images."""
+    state = hashlib.sha256(pixels.encode())
     for split in splits:
         state.update(repr(tuple(split.images.shape)).encode())
         state.update(split.labels.contiguous().numpy().data)
-        state.update(split.images.contiguous().numpy().data)
+        if not pixels:
+            state.update(split.images.contiguous().numpy().data)
     return state.hexdigest()
 
 
 def bar(items: Iterable[Item], total: int | None, what: str, progress: bool | None) -> Iterable[Item]:
     """`items` under a progress bar: True shows it at once, None after two seconds, False never."""
-    return items if progress is False else _tqdm(total, what, progress, items)
+    return items if progress is False else counter(total, what, progress, items)
 
 
-@contextmanager
-def counter(total: int, what: str) -> Iterator[Callable[[int], None]]:
-    """A progress bar after two seconds, for work that says itself how many more images are done."""
-    with _tqdm(total, what) as shown:
-        yield shown.update
-
-
-def _tqdm(total: int | None, what: str, progress: bool | None = None, items: Iterable | None = None) -> Any:
+def counter(total: int | None, what: str, progress: bool | None = None, items: Iterable | None = None) -> Any:
+    """A progress bar (tqdm's), by itself for work that says how many more images are done: its `update(n)`."""
     from tqdm import tqdm
 
     terminal = sys.stderr is not None and sys.stderr.isatty()

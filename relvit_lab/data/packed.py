@@ -22,7 +22,7 @@ from torch import Tensor
 
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.files import one_at_a_time
-from relvit_lab.data.base import Dataset, Files, FileSet, Split, blank_note, from_sums
+from relvit_lab.data.base import Dataset, Files, FileSet, Split, blank_note, digest, from_sums
 from relvit_lab.data.packing import MANY_BROKEN, Job, explained, intact, pack, read_json, take_over
 
 DECODING = 2  # counts up where images are decoded in another way: older stores are then not used
@@ -52,11 +52,11 @@ def load(
     splits = _splits(fileset)
     if source == "files" and fileset.normalisation is not None:
         del splits["train"]
-    listing, digest = _listing(fileset.root, splits)
+    listing, listed = _listing(fileset.root, splits)
     name = re.sub(r"[^\w.-]+", "_", Path(fileset.name).name) or "images"
     job = Job(
         fileset.name,
-        data_dir / "packed" / f"{name}-{side}-{digest[:12]}",
+        data_dir / "packed" / f"{name}-{side}-{listed[:12]}",
         tuple(fileset.root / file for files in splits.values() for file in files.names),
         listing,
         len(fileset.train) if "train" in splits else 0,
@@ -67,9 +67,9 @@ def load(
         "side": side,
         "counts": {split: len(files) for split, files in splits.items()},
         "classes": list(fileset.classes),
-        "listing": digest,
+        "listing": listed,
     }
-    index = _whole(job, digest, progress) or _packed(job, about, f"{name}-{side}-*", progress, workers)
+    index = _whole(job, listed, progress) or _packed(job, about, f"{name}-{side}-*", progress, workers)
     images = map_images(job.images_file, len(job.paths), side)
     ends = np.cumsum([0, *map(len, splits.values())]).tolist()
     found = {
@@ -92,7 +92,7 @@ def load(
         mean,
         std,
         fileset.test_split,
-        _digest(pixels, *found.values()),
+        digest(*found.values(), pixels=pixels),
         fileset.notes + blank_note(fileset.name, images),
         found.get("val"),
         centre=image_size if side > image_size else None,
@@ -158,12 +158,3 @@ def map_images(path: Path, count: int, side: int) -> Tensor:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
         return torch.from_numpy(pixels)
-
-
-def _digest(images: str, *splits: Split) -> str:
-    """Of the data set: `images` stands for all pixels."""
-    state = hashlib.sha256(images.encode())
-    for split in splits:
-        state.update(repr(tuple(split.images.shape)).encode())
-        state.update(split.labels.numpy().data)
-    return state.hexdigest()

@@ -15,7 +15,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,7 +105,8 @@ def pack(job: Job, index: dict, progress: bool | None, workers: int | None = Non
     if broken:
         more = ["(there may be more)"] if len(broken) >= MANY_BROKEN else []
         raise RelvitError("cannot read these images; mend or remove them:", *broken[:MANY_BROKEN], *more)
-    _sync(job.images_file)
+    with open(job.images_file, "r+b") as file:
+        os.fsync(file.fileno())
     sums = np.sum([record["sums"] for record in records], axis=0).tolist()  # (k,2,3) -> (2,3)
     index = index | {"digest": combined([record["sha256"] for record in records]), "sums": sums}
     write_json(job.folder / "index.json", index)
@@ -270,10 +271,8 @@ def intact(job: Job, digest: str, progress: bool | None) -> bool:
 
 def remember(job: Job) -> None:
     """That images.bin, as it is now, has been checked. Where that cannot be written it is checked each time."""
-    try:
+    with suppress(OSError):
         write_json(job.folder / "verified.json", _stamp(job))
-    except OSError:
-        pass
 
 
 def _stamp(job: Job) -> dict:
@@ -292,8 +291,3 @@ def read_json(path: Path) -> dict | None:
 
 def write_json(path: Path, value: dict) -> None:
     write_whole(path, json.dumps(value, indent=1))
-
-
-def _sync(path: Path) -> None:
-    with open(path, "r+b") as file:
-        os.fsync(file.fileno())

@@ -60,13 +60,13 @@ def features(
     parts = [torch.empty(0, model.backbone.dim, device=device)]
     try:
         feed = split if isinstance(split, Feed) else SplitFeed(split, device)
-        with closing(feed.batches(None, batch_size)) as batches, counter(len(split), "frozen features") as count:
+        with closing(feed.batches(None, batch_size)) as batches, counter(len(split), "frozen features") as shown:
             for number, (images, labels) in enumerate(batches):
                 batch = pipeline.evaluate(images, labels, number * batch_size)
                 with autocast():
                     feature, _ = model.backbone(batch.images)
                 parts.append(feature.float())
-                count(len(images))
+                shown.update(len(images))
     finally:
         model.train(was_training)
     return torch.cat(parts)
