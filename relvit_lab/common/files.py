@@ -1,13 +1,17 @@
-"""Files that are whole or not there, and locks that die with their holder."""
+"""Files that are whole or not there, regular ones of a sensible size, and locks that die with their holder."""
 
 import hashlib
 import os
+import stat
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from relvit_lab.common.errors import RelvitError
+
+MOST = 64 * 2**20  # bytes of a file that is read whole
 
 
 def write_whole(path: Path, content: bytes | str | Callable[[Path], object]) -> None:
@@ -27,6 +31,29 @@ def write_whole(path: Path, content: bytes | str | Callable[[Path], object]) -> 
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def open_regular(path: Path, most: int, links: bool = True) -> BinaryIO:
+    """Open a file of which nobody knows what it is, without waiting for anybody. links: whether one may lead to it.
+
+    Raises OSError where it cannot be opened, for what is no regular file, and for more than `most` bytes.
+    """
+    if not links and path.is_symlink():
+        raise OSError(f"{path.name} is a link")
+    flags = [getattr(os, f"O_{name}", 0) for name in ("NONBLOCK", "BINARY", *(() if links else ("NOFOLLOW",)))]
+    file = os.fdopen(os.open(path, os.O_RDONLY | sum(flags)), "rb")
+    about = os.fstat(file.fileno())
+    if stat.S_ISREG(about.st_mode) and about.st_size <= most:
+        return file
+    file.close()
+    what = f"{about.st_size:,} bytes large" if stat.S_ISREG(about.st_mode) else "no regular file"
+    raise OSError(f"{path.name} is {what}")
+
+
+def read_regular(path: Path, most: int = MOST) -> bytes:
+    """All of a file. Raises OSError as open_regular."""
+    with open_regular(path, most) as file:
+        return file.read(most)
 
 
 @contextmanager

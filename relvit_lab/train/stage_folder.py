@@ -5,19 +5,20 @@
 result.json comes last, and its presence is the only sign of success.
 """
 
+import io
 import os
 import threading
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from relvit_lab.common.checkpoints import load_state, save_state
-from relvit_lab.common.errors import RelvitError
-from relvit_lab.common.files import locked, sha256, write_whole
-from relvit_lab.common.regular_files import read_regular
+from relvit_lab.common.errors import RelvitError, first_line
+from relvit_lab.common.files import locked, read_regular, sha256, write_whole
 from relvit_lab.common.sealed_json import NUMBER, OPTIONAL, Damaged, is_sealed, misfit, parse, read, sealed
 from relvit_lab.common.shortages import write_explained
 
@@ -146,23 +147,23 @@ class RunFolder:
 
     # -- writing ---------------------------------------------------------------------------------------------------
 
-    def write(self, name: str, save: Callable[[Path], Any]) -> None:
-        """Let `save` fill a file beside `name`, then put it in place at once. Raises RelvitError on a full disk."""
+    def write(self, name: str, content: bytes | Callable[[Path], Any]) -> None:
+        """Put a file in place at once (files.write_whole). Raises RelvitError on a full disk."""
         with write_explained(self.path / name):
-            write_whole(self.path / name, save)
+            write_whole(self.path / name, content)
 
     def write_json(self, name: str, value: dict) -> None:
         """The value, which is sealed by this (sealed_json.py)."""
-        text = sealed(value, indent=1)
-        self.write(name, lambda path: path.write_bytes(text))
+        self.write(name, sealed(value, indent=1))
 
     def write_metrics(self, lines: list[dict]) -> None:
         """metrics.jsonl; each line is sealed by this."""
-        text = b"".join(map(sealed, lines))
-        self.write("metrics.jsonl", lambda path: path.write_bytes(text))
+        self.write("metrics.jsonl", b"".join(map(sealed, lines)))
 
     def save_checkpoint(self, state: dict) -> None:
-        self.write("checkpoint.pt", lambda path: save_state(state, path))
+        out = io.BytesIO()  # torch's own writer to a file would hide what the system says of a full disk
+        torch.save(state, out)
+        self.write("checkpoint.pt", lambda path: path.write_bytes(out.getbuffer()))
 
     # -- reading back ----------------------------------------------------------------------------------------------
 
@@ -242,6 +243,30 @@ class RunFolder:
         if found != stage_id:
             raise RelvitError(f"the checkpoint {file} belongs to another experiment ({found}, not {stage_id}): {ANEW}")
         return state
+
+
+def load_state(file: Path) -> dict:
+    """The state in a checkpoint, its tensors on the CPU; none of its code runs. Raises ValueError, with the reason,
+    where it is damaged or no dict; OSError, MemoryError.
+
+    The zip's checksums are compared first: torch reads damaged numbers without a word, and of damaged structure raises
+    nearly anything.
+    """
+    try:
+        with zipfile.ZipFile(file) as archive:
+            broken = archive.testzip()
+        if broken is not None:
+            raise ValueError(f"{broken} has another checksum")
+        state = torch.load(file, map_location="cpu", weights_only=True)
+    except (OSError, MemoryError) as error:
+        if isinstance(error, OSError) and error.errno is None:  # zipfile's and torch's own, of a damaged file
+            raise ValueError(first_line(error)) from None
+        raise
+    except Exception as error:  # zipfile, pickle and torch raise some ten kinds between them
+        raise ValueError(first_line(error)) from None
+    if not isinstance(state, dict):
+        raise ValueError("it holds no dict")
+    return state
 
 
 def _has_seal(file: Path, value: dict | None, older: bool) -> dict | None:
