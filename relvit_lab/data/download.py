@@ -12,8 +12,9 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from relvit_lab.common.errors import RelvitError, explain, of_the_disk
+from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.files import one_at_a_time, sha256
+from relvit_lab.common.shortages import explain, of_the_disk
 from relvit_lab.data.archives import unpack
 from relvit_lab.data.base import FileSet, Info, Source, summary
 

@@ -11,7 +11,7 @@ import pytest
 from relvit_lab.__main__ import COMMANDS, HELP, main
 from relvit_lab.common import printing
 from relvit_lab.common.errors import RelvitError
-from relvit_lab.common.processes import processes
+from relvit_lab.common.process import processes
 from relvit_lab.show.follow import follow
 from relvit_lab.train.events import Note
 

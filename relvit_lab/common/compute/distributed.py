@@ -20,7 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from relvit_lab.common.compute.device import Device, one_device
 from relvit_lab.common.errors import RelvitError
-from relvit_lab.common.processes import processes
+from relvit_lab.common.process import processes
 from relvit_lab.common.randomness import Share
 from relvit_lab.common.signals import Terminated
 
