@@ -4,8 +4,8 @@ import ctypes
 import os
 import sys
 
-# §4.1 on a CPU (how fast): memory that is given back to Linux after each step costs as much to get again as the work. At
-# 224 px that took a third to a half of the input pipeline's time (two virtual cores). Nothing here changes a number.
+# §4.1 on a CPU (how fast): memory that is given back to Linux after each step costs as much to get again as the work.
+# At 224 px that took a third to a half of the input pipeline's time (two virtual cores). No number changes by this.
 KEPT = 512 * 2**20  # bytes that may lie free in the process
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # names of glibc's malloc.h
 LARGEST = 32 * 2**20  # bytes: glibc gets larger blocks from Linux each time, whatever it is told

@@ -68,8 +68,3 @@ def going_on(before: list[Version], now: Version, notes: list[str]) -> list[Vers
             was, own = (", ".join(f"{name} {one.get(name)}" for name in changed) for one in (last, now))
             notes.append(f"begun with {was}, going on with {own}: the numbers may differ; fresh=True starts anew")
     return [*before, now]
-
-
-def several(versions: list[Version]) -> dict[str, list[Version]]:
-    """The part of a result's environment that names them, where there was more than one."""
-    return {"versions": versions} if len(versions) > 1 else {}
