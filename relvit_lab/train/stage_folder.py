@@ -7,7 +7,6 @@ result.json comes last, and its presence is the only sign of success.
 
 import io
 import os
-import threading
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -63,7 +62,6 @@ AGAIN = "fresh=True starts this stage anew"
 ANEW = "delete the file, or pass fresh=True, to start this stage anew"
 
 _held: set[Path] = set()  # folders whose lock this process has
-_guard = threading.Lock()
 
 
 class DamagedCheckpoint(Damaged):
@@ -84,9 +82,8 @@ class RunFolder:
         """Make the folder and hold it. wait: until another process has let it go. Raises RelvitError where another
         holds it (wait: another thread of this process), or it cannot be written."""
         place = self.path.resolve()
-        with _guard:
-            if place in _held:
-                wait = False  # whoever holds it may be waiting for this thread
+        if place in _held:
+            wait = False  # whoever holds it may be waiting for this thread
         with ExitStack() as stack:
             with write_explained(self.path):
                 self.path.mkdir(parents=True, exist_ok=True)
@@ -96,15 +93,13 @@ class RunFolder:
                     f"another process is training in {self.path}: wait for it (the same command then returns its "
                     "result), or give this run another run_dir"
                 )
-            with _guard:
-                _held.add(place)
+            _held.add(place)
             try:
                 for leftover in self.path.glob("*.partial"):  # of a process that was killed while it wrote
                     leftover.unlink(missing_ok=True)
                 yield
             finally:
-                with _guard:
-                    _held.discard(place)
+                _held.discard(place)
 
     def is_busy(self) -> bool:
         """Whether another process holds the lock now."""
@@ -169,15 +164,18 @@ class RunFolder:
 
     def about(self) -> dict | None:
         """experiment.json, None where there is none. Raises RelvitError where it is damaged."""
-        file = self.path / "experiment.json"
-        value = read(file, ABOUT, AGAIN)
-        return _has_seal(file, value, value is None or "stamp" not in value["data"])
+        return self._read("experiment.json", ABOUT, lambda value: "stamp" in value["data"])
 
     def result(self) -> dict | None:
         """result.json, None where there is none. Raises RelvitError where it is damaged."""
-        file = self.path / "result.json"
-        value = read(file, RESULT, AGAIN)
-        return _has_seal(file, value, value is None or "weights" not in value)
+        return self._read("result.json", RESULT, lambda value: "weights" in value)
+
+    def _read(self, name: str, shape: object, newer: Callable[[dict], bool]) -> dict | None:
+        """newer: whether a value is of a version that sealed what it wrote, so that it needs a sha256."""
+        value = read(self.path / name, shape, AGAIN)
+        if value is not None and newer(value) and not is_sealed(value):
+            raise Damaged(self.path / name, "it has lost its sha256", AGAIN)
+        return value
 
     def ended(self) -> dict:
         """result.json of a stage that has ended. Raises RelvitError where it has not, or where it is damaged."""
@@ -267,13 +265,6 @@ def load_state(file: Path) -> dict:
     if not isinstance(state, dict):
         raise ValueError("it holds no dict")
     return state
-
-
-def _has_seal(file: Path, value: dict | None, older: bool) -> dict | None:
-    """The value. older: of a version that sealed nothing, so that it need not have a sha256."""
-    if value is None or older or is_sealed(value):
-        return value
-    raise Damaged(file, "it has lost its sha256", AGAIN)
 
 
 def _time(file: Path) -> int | None:
