@@ -54,21 +54,13 @@ def load(
         del splits["train"]
     listing, listed = _listing(fileset.root, splits)
     name = re.sub(r"[^\w.-]+", "_", Path(fileset.name).name) or "images"
-    job = Job(
-        fileset.name,
-        data_dir / "packed" / f"{name}-{side}-{listed[:12]}",
-        tuple(fileset.root / file for files in splits.values() for file in files.names),
-        listing,
-        len(fileset.train) if "train" in splits else 0,
-        side,
-    )
+    folder = data_dir / "packed" / f"{name}-{side}-{listed[:12]}"
+    paths = tuple(fileset.root / file for files in splits.values() for file in files.names)
+    job = Job(fileset.name, folder, paths, listing, len(fileset.train) if "train" in splits else 0, side)
+    counts = {split: len(files) for split, files in splits.items()}
     about = {
-        "name": fileset.name,
-        "side": side,
-        "counts": {split: len(files) for split, files in splits.items()},
-        "classes": list(fileset.classes),
-        "listing": listed,
-    }
+        "name": fileset.name, "side": side, "counts": counts, "classes": list(fileset.classes), "listing": listed,
+    }  # fmt: skip
     index = _whole(job, listed, progress) or _packed(job, about, f"{name}-{side}-*", progress, workers)
     images = map_images(job.images_file, len(job.paths), side)
     ends = np.cumsum([0, *map(len, splits.values())]).tolist()
@@ -85,19 +77,10 @@ def load(
     total, squares = torch.tensor(index["sums"], dtype=torch.float64)
     mean, std = fileset.normalisation or from_sums(total, squares, len(fileset.train) * side * side)
     return Dataset(
-        fileset.name,
-        found["train"],
-        found["test"],
-        fileset.classes,
-        mean,
-        std,
-        fileset.test_split,
-        digest(*found.values(), pixels=pixels),
-        fileset.notes + blank_note(fileset.name, images),
-        found.get("val"),
-        centre=image_size if side > image_size else None,
-        files=fileset if source == "files" else None,
-    )
+        fileset.name, found["train"], found["test"], fileset.classes, mean, std, fileset.test_split,
+        digest(*found.values(), pixels=pixels), fileset.notes + blank_note(fileset.name, images), found.get("val"),
+        centre=image_size if side > image_size else None, files=fileset if source == "files" else None,
+    )  # fmt: skip
 
 
 def _whole(job: Job, listing: str, progress: bool | None) -> dict | None:

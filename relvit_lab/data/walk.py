@@ -48,16 +48,11 @@ class Walk:
                 f"{base}: no images in class folder {', '.join(empty[:5])} (known endings: {' '.join(EXTENSIONS)})"
                 f"{there}"
             )
-        self._note_loose(split)
-        if split:
-            self._note_loose("")
+        for place in dict.fromkeys((split, "")):  # images that lie directly in a folder
+            for entry in sorted(os.scandir(self.root / place), key=lambda entry: entry.name):
+                if _shown(entry.name) and _is_image(entry.name) and entry.is_file():
+                    self.loose.append((Path(place) / entry.name).as_posix())
         return found
-
-    def _note_loose(self, place: str) -> None:
-        """Images that lie directly in a folder."""
-        for entry in sorted(os.scandir(self.root / place), key=lambda entry: entry.name):
-            if _shown(entry.name) and _is_image(entry.name) and entry.is_file():
-                self.loose.append((Path(place) / entry.name).as_posix())
 
     def _class(self, folder: Path) -> list[str]:
         names: list[str] = []

@@ -68,9 +68,8 @@ def train_feed(stage: Stage, dataset: data.Dataset, device: torch.device) -> Fee
 def build_model(stage: Stage, classes: int) -> RelViT:
     """The stage's model, freshly initialised from torch's global generator."""
     e = stage.experiment
-    size = e.image_size if stage.mega_patches is None else stage.mega_patches * e.patch_size
     backbone = create_backbone(
-        e.backbone, image_size=size, patch=e.patch_size, pos_embed=stage.pos_embed, dropout=e.dropout,
+        e.backbone, image_size=stage.input_size, patch=e.patch_size, pos_embed=stage.pos_embed, dropout=e.dropout,
         drop_path=e.drop_path,
     )  # fmt: skip
     tasks = [get_task(name, e.drloc_form) for name in stage.tasks]
