@@ -50,8 +50,8 @@ def paired_p(differences: Sequence[float]) -> float | None:
 def half_width(values: Sequence[float], spread: float | None) -> float | None:
     """Half the 95 % interval of the difference between the mean of our seeds and a printed number.
 
-    values: one for each seed. spread: what is printed after the number's ±, the sample standard deviation of
-    PAPER_RUNS runs; None: the number counts as a single run that scatters as ours do. With both spreads it is Welch's interval;
+    values: one for each seed. spread: what is printed after the number's ±, the sample standard deviation of PAPER_RUNS
+    runs; None: the number counts as a single run that scatters as ours do. With both spreads it is Welch's interval;
     one seed of ours scatters as the paper's do. None where neither has a spread, or there are no values.
     """
     from scipy.special import stdtrit
@@ -61,7 +61,7 @@ def half_width(values: Sequence[float], spread: float | None) -> float | None:
     if sd is None:
         if n == 0 or spread is None:
             return None
-        variance, freedom = spread**2 * (1 + 1 / PAPER_RUNS), PAPER_RUNS - 1
+        variance, freedom = spread**2 * (1 + 1 / PAPER_RUNS), float(PAPER_RUNS - 1)
     elif spread is None:
         variance, freedom = sd**2 * (1 / n + 1), n - 1
     else:
