@@ -28,7 +28,7 @@ def unpack(archive: Path, folder: Path, progress: bool | None = None) -> None:
     """
     members = _zipped if zipfile.is_zipfile(archive) else _tarred
     size = count = 0
-    for name, kind, length, opened in bar(members(archive), None, f"unpacking {archive.name}", progress):
+    for name, kind, length, opened in bar(None, f"unpacking {archive.name}", progress, members(archive)):
         if kind not in ("file", "folder"):
             raise RuntimeError(f"{archive.name} holds {name!r}, a {kind}: only files and folders are unpacked")
         target = _target(folder, name, archive)

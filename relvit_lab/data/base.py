@@ -5,12 +5,11 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
-Item = TypeVar("Item")
 Normalisation = tuple[tuple[float, float, float], tuple[float, float, float]]
 """The mean and the standard deviation of images in [0, 1], by channel."""
 
@@ -210,15 +209,16 @@ def digest(*splits: Split, pixels: str = "") -> str:
     return state.hexdigest()
 
 
-def bar(items: Iterable[Item], total: int | None, what: str, progress: bool | None) -> Iterable[Item]:
-    """`items` under a progress bar: True shows it at once, None after two seconds, False never."""
-    return items if progress is False else counter(total, what, progress, items)
+def bar(total: int | None, what: str, progress: bool | None = None, items: Iterable | None = None) -> Any:
+    """A progress bar (tqdm's) over `items`, or one to be told by its `update(n)` how many more images are done.
 
-
-def counter(total: int | None, what: str, progress: bool | None = None, items: Iterable | None = None) -> Any:
-    """A progress bar (tqdm's), by itself for work that says how many more images are done: its `update(n)`."""
+    progress: True shows it at once, None after two seconds, False never.
+    """
     from tqdm import tqdm
 
     terminal = sys.stderr is not None and sys.stderr.isatty()
     interval = 0.1 if terminal else 5  # a log keeps every refresh
-    return tqdm(items, total=total, desc=what, unit=" images", delay=0 if progress else 2, mininterval=interval)
+    return tqdm(
+        items, total=total, desc=what, unit=" images", delay=0 if progress else 2, mininterval=interval,
+        disable=progress is False,
+    )  # fmt: skip

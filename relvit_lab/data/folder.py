@@ -44,14 +44,12 @@ def files(root: Path, name: str) -> FileSet:
     except OSError as error:
         raise RelvitError(f"{root} cannot be read: {error.strerror or error}") from error
     classes = tuple(sorted(train))
-    labelled = (
-        Files(
-            tuple(name for c in classes for name in part[c]),
-            tuple(label for label, c in enumerate(classes) for _ in part[c]),
-        )
-        for part in (train, test)
-    )
-    return FileSet(name, root, *labelled, classes, test_split=test_split, notes=notes)
+
+    def labelled(part: dict[str, list[str]]) -> Files:
+        labels = tuple(label for label, c in enumerate(classes) for _ in part[c])
+        return Files(tuple(name for c in classes for name in part[c]), labels)
+
+    return FileSet(name, root, labelled(train), labelled(test), classes, test_split=test_split, notes=notes)
 
 
 def _list_images(root: Path) -> Listing:

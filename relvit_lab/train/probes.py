@@ -15,7 +15,7 @@ from relvit_lab import data
 from relvit_lab.common.compute.device import Device
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.data import Split
-from relvit_lab.data.base import counter
+from relvit_lab.data.base import bar
 from relvit_lab.data.feed import Feed, SplitFeed
 from relvit_lab.method.model import RelViT
 from relvit_lab.method.pipeline import Pipeline
@@ -65,7 +65,7 @@ def features(
     parts = [torch.empty(0, model.backbone.dim, device=device)]
     try:
         feed = split if isinstance(split, Feed) else SplitFeed(split, device)
-        with closing(feed.batches(None, batch_size)) as batches, counter(len(split), "frozen features") as shown:
+        with closing(feed.batches(None, batch_size)) as batches, bar(len(split), "frozen features") as shown:
             for number, (images, labels) in enumerate(batches):
                 batch = pipeline.evaluate(images, labels, number * batch_size)
                 with autocast():
