@@ -8,20 +8,20 @@ import torch
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.data import npz
 from relvit_lab.data.base import Dataset, Info, Normalisation, Source, Split, count_note, make_dataset
-from relvit_lab.data.download import download_once
+from relvit_lab.data.download import Getter, download_once
 
 
 def array_source(
     name: str, title: str, training: int, test: int, classes: tuple[str, ...], own: tuple[str, ...],
     normalisation: Normalisation, at_224: Normalisation,
-    fault: Callable[[Path], str], get: Callable[[Path, Path, bool | None], None], split: Callable[[Path, bool], Split],
+    fault: Callable[[Path], str], get: Getter, split: Callable[[Path, bool], Split],
 ) -> Source:  # fmt: skip
     """The entry of such a set: of data_dir/<name>.npz where that is present, else of torchvision's files, downloaded
     where they are missing.
 
     training, test: how many images were published. own: the files or folders of data_dir that torchvision's are.
-    at_224: as in Source. fault(folder), get(part, data_dir, progress): as in download_once. split(data_dir, train): a
-    split from verified files. They are flipped: the released code mirrors every set, house numbers too.
+    at_224: as in Source. fault, get: as in download_once. split(data_dir, train): a split from verified files. They are
+    flipped: the released code mirrors every set, house numbers too.
     """
     images = {"training": training, "test": test}
     info = Info(name, image_size=32, paper=True, backbone="vit_s_4", flip=True, title=title, images=images)
@@ -45,7 +45,7 @@ def array_source(
             _from_npz(data_dir / packed, title, len(classes))
             return f"{name} is there already: {data_dir / packed}"
         otherwise = f"; or put {packed} with {', '.join(npz.KEYS)} there"
-        fresh = download_once(name, data_dir, fault, lambda part: get(part, data_dir, progress), otherwise, progress)
+        fresh = download_once(name, data_dir, fault, get, otherwise, progress)
         return f"{name} is {'now in' if fresh else 'there already:'} {data_dir}"
 
     return Source(info, read, fetch, kept_in=(packed, *own), at_224=at_224)

@@ -133,14 +133,9 @@ class Source:
 
 
 def make_dataset(
-    name: str,
-    train: Split,
-    test: Split,
-    classes: Iterable[str],
-    normalisation: Normalisation | None = None,
-    test_split: str = "test",
-    notes: tuple[str, ...] = (),
-) -> Dataset:
+    name: str, train: Split, test: Split, classes: Iterable[str], normalisation: Normalisation | None = None,
+    test_split: str = "test", notes: tuple[str, ...] = (),
+) -> Dataset:  # fmt: skip
     """A Dataset with its digest and, where `normalisation` is None, the mean and std of its training images."""
     mean, std = normalisation or mean_std(train.images)
     notes += blank_note(name, train.images) or blank_note(name, test.images)

@@ -32,20 +32,18 @@ FAILURES = (
     OSError, RuntimeError, EOFError, zlib.error, tarfile.TarError, zipfile.BadZipFile, http.client.HTTPException,
 )  # fmt: skip
 
+Getter = Callable[[Path, Path, bool | None], None]  # (an empty folder to download into, data_dir, progress)
+
 
 def download_once(
-    name: str,
-    data_dir: Path,
-    fault: Callable[[Path], str],
-    get: Callable[[Path], None],
-    otherwise: str = "",
+    name: str, data_dir: Path, fault: Callable[[Path], str], get: Getter, otherwise: str = "",
     progress: bool | None = None,
-) -> bool:
+) -> bool:  # fmt: skip
     """Bring a data set into data_dir if it is not there. True where it had to be downloaded.
 
-    fault(folder) says what is not as it should be ("": all is). get(folder) downloads into an empty folder; what it
-    leaves there is moved into data_dir only once all of it is. One process downloads, others wait for it and use
-    the result. `otherwise` is the end of the RelvitError of a failed download: what else the user can do.
+    fault(folder) says what is not as it should be ("": all is). What `get` leaves in its folder is moved into data_dir
+    only once all of it is there. One process downloads, others wait for it and use the result. `otherwise` is the end
+    of the RelvitError of a failed download: what else the user can do.
     """
     part = data_dir / f".{name}.part"
     missing = ""
@@ -63,7 +61,7 @@ def download_once(
                 # torchvision's bar cannot be switched off otherwise
                 quiet = contextlib.redirect_stderr(io.StringIO()) if progress is False else contextlib.nullcontext()
                 with _patience(), quiet:
-                    get(part)
+                    get(part, data_dir, progress)
                 if wrong := fault(part):
                     raise RuntimeError(f"the downloaded files fail their check: {wrong}")
                 _move(part, data_dir)
@@ -80,13 +78,12 @@ def download_once(
 
 
 def file_source(
-    info: Info, folder: str, list_files: Callable[[Path], FileSet], get: Callable[[Path, Path, bool | None], None],
-    otherwise: str,
-) -> Source:  # fmt: skip
+    info: Info, folder: str, list_files: Callable[[Path], FileSet], get: Getter, otherwise: str
+) -> Source:
     """The entry of a data set of image files that lie in data_dir/<folder>, downloaded where that is missing.
 
-    list_files(root) raises RelvitError where something is missing. get(part, data_dir, progress) and `otherwise` are as
-    in download_once. A folder that is there is never replaced: people keep their own things in such.
+    list_files(root) raises RelvitError where something is missing. `get` and `otherwise` are as in download_once. A
+    folder that is there is never replaced: people keep their own things in such.
     """
 
     def fault(place: Path) -> str:
@@ -102,9 +99,7 @@ def file_source(
         root = data_dir / folder
         try:
             there = root.is_dir()
-            fresh = not there and download_once(
-                info.name, data_dir, fault, lambda part: get(part, data_dir, progress), otherwise, progress
-            )
+            fresh = not there and download_once(info.name, data_dir, fault, get, otherwise, progress)
             return list_files(root), fresh
         except OSError as error:
             raise RelvitError(f"{root} cannot be read: {_words(error)}") from error

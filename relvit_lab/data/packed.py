@@ -34,13 +34,9 @@ def stored_side(image_size: int) -> int:
 
 
 def load(
-    fileset: FileSet,
-    data_dir: Path,
-    image_size: int,
-    progress: bool | None = None,
-    source: str = "packed",
+    fileset: FileSet, data_dir: Path, image_size: int, progress: bool | None = None, source: str = "packed",
     workers: int | None = None,
-) -> Dataset:
+) -> Dataset:  # fmt: skip
     """The data set of a FileSet, packed in data_dir if it is not yet: its images (n, 3, side, side) uint8 lie in a map
     of the file, which may only be read and is not copied.
 

@@ -38,16 +38,10 @@ def environment(device: Device, compiled: bool = False) -> dict:
     import timm
 
     return {
-        "commit": commit(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "timm": timm.__version__,
-        "platform": f"{sys.platform} {platform.machine()}",
-        "device": device.description,
-        "devices": device.share.world,
-        "precision": device.precision,
-        "compiled": compiled,
-    }
+        "commit": commit(), "python": platform.python_version(), "torch": torch.__version__, "timm": timm.__version__,
+        "platform": f"{sys.platform} {platform.machine()}", "device": device.description,
+        "devices": device.share.world, "precision": device.precision, "compiled": compiled,
+    }  # fmt: skip
 
 
 def version(device: Device) -> Version:

@@ -30,15 +30,9 @@ MAX_ITERATIONS = 1000
 
 
 def probe(
-    model: RelViT,
-    pipeline: Pipeline,
-    train: Split | Feed,
-    test: Split | Feed,
-    k: int | None = None,
-    linear: bool = False,
-    batch_size: int = 256,
-    autocast=nullcontext,
-) -> dict[str, float]:
+    model: RelViT, pipeline: Pipeline, train: Split | Feed, test: Split | Feed, k: int | None = None,
+    linear: bool = False, batch_size: int = 256, autocast=nullcontext,
+) -> dict[str, float]:  # fmt: skip
     """Accuracies in % on the test images of what is asked for: "knn" (k neighbours) and "linear_probe".
 
     The model's weights and mode stay as they are. Training images are seen without augmentation. Raises RelvitError for
