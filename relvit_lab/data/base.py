@@ -40,8 +40,7 @@ class Files:
 class FileSet:
     """A data set of image files, listed but not opened: what is packed (packed.py) or read file by file.
 
-    normalisation: where it is known; None: computed from the training images, once. The rest as in
-    Dataset.
+    normalisation: where it is known; None: computed from the training images, once. The rest as in Dataset.
     """
 
     name: str
@@ -116,8 +115,8 @@ class Source:
     read(data_dir, image_size, progress) -> Dataset. files(data_dir, progress) -> FileSet. Both download what is missing
     where they can. fetch(data_dir, progress) downloads what is missing, verifies what is there, and returns what
     to tell a person, a line or more; None where there is nothing to download. kept_in: the files or folders of data_dir
-    that it is read from, an .npz that replaces the others first; none where it comes with the installation. at_224: of
-    its small images upscaled to 224 px, by which the released code normalises those.
+    that it is read from, an .npz that replaces the others first; none where it comes with the installation. at_224: the
+    normalisation of its small images upscaled to 224 px, which the released code has.
     """
 
     info: Info

@@ -85,9 +85,7 @@ def download_once(
     return True
 
 
-def file_source(
-    info: Info, folder: str, list_files: Callable[[Path], FileSet], get: Getter, otherwise: str
-) -> Source:
+def file_source(info: Info, folder: str, list_files: Callable[[Path], FileSet], get: Getter, otherwise: str) -> Source:
     """The entry of a data set of image files that lie in data_dir/<folder>, downloaded where that is missing.
 
     list_files(root) raises RelvitError where something is missing. `get` and `otherwise` are as in download_once. A
