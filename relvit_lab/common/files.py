@@ -5,7 +5,8 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -82,17 +83,11 @@ def locked(path: Path, timeout: float = -1, waiting: Callable[[], object] | None
             lock.release()
 
 
-@contextmanager
-def one_at_a_time(path: Path, doing: str, progress: bool | None) -> Iterator[None]:
+def one_at_a_time(path: Path, doing: str, progress: bool | None) -> AbstractContextManager[bool]:
     """Holds a lock while a data set is prepared: others wait and use the result. doing: what its holder does, for who
     waits. progress: False says nothing."""
-
-    def say() -> None:
-        if progress is not False:
-            print(f"waiting for another process that {doing} ...", file=sys.stderr)
-
-    with locked(path, waiting=say):
-        yield
+    said = f"waiting for another process that {doing} ..."
+    return locked(path, waiting=None if progress is False else partial(print, said, file=sys.stderr))
 
 
 def sha256(file: Path) -> str:

@@ -10,6 +10,10 @@ from pathlib import Path
 from relvit_lab.common.errors import RelvitError
 
 GO_ON = "the same command goes on from the last checkpoint"
+NO_MEMORY = (
+    "there is not enough memory: take a smaller batch_size or a smaller backbone, or end other programs; "
+    f"with the same settings {GO_ON}"
+)
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL)
@@ -81,21 +85,14 @@ def shortage(error: BaseException) -> str | None:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             where = f" for {error.filename}" if error.filename else ""
             return f"there is no space left on the disk{where}: free some, and {GO_ON}"
-        return _memory() if error.errno == errno.ENOMEM else None
+        return NO_MEMORY if error.errno == errno.ENOMEM else None
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return _memory()
+        return NO_MEMORY
     if isinstance(error, RuntimeError) and ("can't allocate memory" in said or "out of memory" in said):
-        return _memory()
+        return NO_MEMORY
     if isinstance(error, RuntimeError) and "can't start new thread" in said:
         return f"no further thread may be started: raise the limit (ulimit -u), and {GO_ON}"
     return None
-
-
-def _memory() -> str:
-    return (
-        "there is not enough memory: take a smaller batch_size or a smaller backbone, or end other programs; "
-        f"with the same settings {GO_ON}"
-    )
 
 
 def _no_inodes(path: Path) -> bool:
