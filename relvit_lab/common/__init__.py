@@ -8,6 +8,6 @@ registry.py      a list of named things; randomness.py: generators without state
 table.py         tables of anything; words.py: times, rates, counts; document.py: the frame of an HTML page
 printing.py      how the package prints; shown_names.py: no control codes, names that look the same told apart
 process.py       this process: its memory, which of several it is; signals.py: those that end it
-source_text.py   what a function does, as text
+source_text.py   what a function does, as text; feature_classifiers.py: nearest neighbours, a linear classifier
 compute/         devices, one or several
 """

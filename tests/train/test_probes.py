@@ -10,14 +10,15 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from relvit_lab.common import feature_classifiers
 from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.feature_classifiers import knn_accuracy, linear_accuracy
 from relvit_lab.data import Split
 from relvit_lab.method.backbones import create_backbone
 from relvit_lab.method.model import RelViT
 from relvit_lab.method.pipeline import Pipeline
 from relvit_lab.method.tasks import RELVIT
-from relvit_lab.train import probes
-from relvit_lab.train.probes import features, knn_accuracy, linear_accuracy, probe
+from relvit_lab.train.probes import features, probe
 
 D, CLASSES = 6, 4
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
@@ -110,7 +111,7 @@ def test_neighbours_in_blocks(monkeypatch):
     both = (*blobs(150, 0, 1.5), *blobs(80, 1, 1.5))
     whole = knn_accuracy(*both, 10)
     for block in (1, 150 * 7):
-        monkeypatch.setattr(probes, "BLOCK", block)
+        monkeypatch.setattr(feature_classifiers, "BLOCK", block)
         assert knn_accuracy(*both, 10) == whole
 
 

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from relvit_lab.common.feature_classifiers import knn_accuracy, linear_accuracy
 from relvit_lab.method.patches import patchify
-from relvit_lab.train.probes import knn_accuracy, linear_accuracy
 from relvit_lab.train.trained import Trained
 
 BATCH = 250
