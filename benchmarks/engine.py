@@ -24,11 +24,11 @@ import torch
 from training_step import loop_steps
 
 from relvit_lab.common.compute.choose_device import pick_device
+from relvit_lab.common.compute.throughput import peak_memory, product_tflops
 from relvit_lab.train import clock
 from relvit_lab.train.build import load_data
 from relvit_lab.train.experiment import Experiment
 from relvit_lab.train.flops import stage_flops
-from relvit_lab.train.profile import peak_memory, product_tflops
 from relvit_lab.train.stage_folder import RunFolder
 from relvit_lab.train.state import Training
 from relvit_lab.train.training import train_stage

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from relvit_lab.common.compute.device import cpu_flags, multiplies_bf16
+from relvit_lab.common.compute.processor import cpu_flags, multiplies_bf16
 
 
 @dataclass

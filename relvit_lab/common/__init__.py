@@ -9,5 +9,5 @@ table.py         tables of anything; words.py: times, rates, counts; document.py
 printing.py      how the package prints; shown_names.py: no control codes, names that look the same told apart
 process.py       this process: its memory, which of several it is; signals.py: those that end it
 source_text.py   what a function does, as text; feature_classifiers.py: nearest neighbours, a linear classifier
-compute/         devices, one or several
+compute/         devices, one or several; what a processor can do; torch.compile
 """

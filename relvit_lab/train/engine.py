@@ -5,19 +5,15 @@ the records in results/ were made. What was chosen is kept in a stage's checkpoi
 """
 
 import functools
-import logging
-import os
-import shutil
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from relvit_lab.common.errors import RelvitError, first_line
+from relvit_lab.common.compute.compiler import set_up_compiler
 from relvit_lab.method.backbones.base import TokenBackbone
 from relvit_lab.method.heads import PairScores, TokenScores
 from relvit_lab.method.model import RelViT
@@ -34,7 +30,6 @@ COMPILING = "compiling, about 20 s; a few where this was compiled before"
 WORTH_COMPILING = 1e14
 WORTH_COMPILING_STEPS = 5_000  # on a GPU, where small steps wait for launches; not measured
 BACKEND = "inductor"
-VARIANTS = 64  # of a compiled function: shapes, with and without gradients, Swin's stages
 
 
 # -- attention -----------------------------------------------------------------------------------------------------
@@ -91,7 +86,7 @@ def set_up(model: RelViT, device: torch.device, precision: str, compiled: bool) 
     model.compiled = compiled
     model.losses = {task.name: task.loss for task in model.tasks}
     if compiled:
-        _set_up_compiler()
+        set_up_compiler()
         _leave_drop_path_out()
         model.losses = {name: _compiled_loss(loss) for name, loss in model.losses.items()}
         for module in _regions(model):
@@ -130,65 +125,3 @@ def whole_batches_only(model: RelViT, whole: bool) -> AbstractContextManager:
     if whole or not getattr(model, "compiled", False):
         return nullcontext()
     return torch.compiler.set_stance("force_eager")
-
-
-# -- the compiler ---------------------------------------------------------------------------------------------------
-
-
-def missing_compiler(device: torch.device) -> str:
-    """Why nothing can be compiled here; "" where there is a compiler."""
-    if device.type == "cuda":
-        from torch.utils._triton import has_triton
-
-        return "" if has_triton() else "no triton for this GPU"
-    from torch._inductor.cpp_builder import get_cpp_compiler
-    from torch._inductor.exc import InvalidCxxCompiler
-
-    try:
-        get_cpp_compiler()
-    except InvalidCxxCompiler:
-        return "no C++ compiler: g++ or clang"
-    return ""
-
-
-def cache_folder() -> Path:
-    """Where compiled code is kept for the next run: torch's own variable TORCHINDUCTOR_CACHE_DIR, else the user's
-    folder for caches."""
-    user = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("TORCHINDUCTOR_CACHE_DIR") or Path(user) / "relvit_lab" / "compiled")
-
-
-def _set_up_compiler() -> None:
-    """For this process: where code is kept, and that what it computes is what plain code does."""
-    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(cache_folder())
-    import torch._dynamo.config
-    import torch._inductor.config as inductor
-
-    torch._dynamo.config.recompile_limit = VARIANTS
-    inductor.fallback_random = True  # dropout draws what it draws in plain code
-    inductor.cpp.threads = torch.get_num_threads()  # part of the cache's key: another number rounds otherwise
-    inductor.compile_threads = 1  # no processes of its own: one block is soon done
-    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # "No CUDA runtime is found"
-
-
-def compile_now(first_pass: Callable[[], object]) -> None:
-    """Call what compiles all that a stage needs. Where that fails, once more without the code that was kept: a process
-    that was killed may have left some half written. Raises RelvitError where it fails again."""
-    try:
-        first_pass()
-    except RelvitError:
-        shutil.rmtree(cache_folder(), ignore_errors=True)
-        torch._dynamo.reset()
-        first_pass()
-
-
-@contextmanager
-def compiling_explained() -> Iterator[None]:
-    """What a compiler says that is missing or fails, in words that say what to do."""
-    try:
-        yield
-    except RuntimeError as error:
-        if not type(error).__module__.startswith(("torch._inductor", "torch._dynamo")):
-            raise
-        reason = first_line(error)
-        raise RelvitError(f"compile=True does not work here ({reason}): leave compile out") from error

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from relvit_lab import data
+from relvit_lab.common.compute import compiler
 from relvit_lab.common.compute.device import Device
 from relvit_lab.common.errors import RelvitError, first_line
 from relvit_lab.common.randomness import BatchGenerator, key
@@ -73,7 +74,7 @@ class Training:
             return e.compile == "true"
         if not engine.worth_compiling(self.stage, len(self.train), self.device.torch, self.device.precision):
             return False
-        self.missing = engine.missing_compiler(self.device.torch)
+        self.missing = compiler.missing_compiler(self.device.torch)
         return not self.missing
 
     def _compute(self, precision: str, compiled: bool) -> None:
@@ -124,7 +125,7 @@ class Training:
         draws = BatchGenerator().of(count, share).manual_seed(key(e.seed, name, "augment", self.step))
         with self.part("augmentation"):
             batch = self.pipeline.train(images, labels, draws)
-        with engine.whole_batches_only(self.model, count == self.batch_size), engine.compiling_explained():
+        with engine.whole_batches_only(self.model, count == self.batch_size), compiler.explained():
             with self.part("forward"), self.device.autocast():
                 logits, tokens = self.forward(batch.images)
             with self.part("losses"):
@@ -153,7 +154,7 @@ class Training:
                 self.model.train()
 
         try:
-            engine.compile_now(first_pass)
+            compiler.compile_now(first_pass)
             said = ""
         except RelvitError as error:
             if self.stage.experiment.compile == "true" or self.device.share.world > 1:
@@ -271,7 +272,7 @@ class Training:
         begun = state.get("precision", now[0]), state.get("compiled", False)
         precision = begun[0] if e.precision == "auto" else now[0]
         compiled = begun[1] if e.compile == "auto" else now[1]
-        if compiled and e.compile == "auto" and (missing := engine.missing_compiler(self.device.torch)):
+        if compiled and e.compile == "auto" and (missing := compiler.missing_compiler(self.device.torch)):
             self.missing, compiled = missing, False
         self._compute(precision, compiled)
         if (precision, compiled) != begun:

@@ -15,9 +15,10 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from relvit_lab.common.compute import choose_device
+from relvit_lab.common.compute import choose_device, compiler, processor
 from relvit_lab.common.compute.choose_device import passed_over
-from relvit_lab.common.compute.device import Device, auto_precision, cpu_flags, multiplies_bf16, one_device
+from relvit_lab.common.compute.device import Device, one_device
+from relvit_lab.common.compute.processor import auto_precision, multiplies_bf16
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.train import clock, engine
 from relvit_lab.train.build import build_model, load_data
@@ -75,7 +76,7 @@ def plain_backend(monkeypatch):
 def test_bf16_is_for_processors_that_multiply_it(monkeypatch, flags, expected):
     flags = frozenset(flags.split())
     assert multiplies_bf16(flags) is expected
-    monkeypatch.setattr("relvit_lab.common.compute.device.cpu_flags", lambda: flags)
+    monkeypatch.setattr(processor, "cpu_flags", lambda: flags)
     assert auto_precision(CPU) == one_device("cpu", "auto").precision == ("bf16" if expected else "float32")
     assert one_device("cpu", "float32").precision == "float32" and one_device("cpu", "bf16").precision == "bf16"
     assert auto_precision(torch.device("mps")) == "float32"
@@ -84,13 +85,13 @@ def test_bf16_is_for_processors_that_multiply_it(monkeypatch, flags, expected):
 def test_the_processors_flags_are_read(monkeypatch):
     text = "processor\t: 0\nflags\t\t: fpu amx_bf16 avx2\n\nprocessor\t: 1\nflags\t\t: fpu amx_bf16 avx2\n"
     monkeypatch.setattr(Path, "read_text", lambda self, **_: text)
-    assert cpu_flags.__wrapped__() == {"fpu", "amx_bf16", "avx2"}
+    assert processor.cpu_flags.__wrapped__() == {"fpu", "amx_bf16", "avx2"}
 
     def absent(self, **_):
         raise FileNotFoundError
 
     monkeypatch.setattr(Path, "read_text", absent)
-    assert cpu_flags.__wrapped__() == frozenset()
+    assert processor.cpu_flags.__wrapped__() == frozenset()
 
 
 # -- attention and the optimiser -----------------------------------------------------------------------------------
@@ -179,7 +180,7 @@ def test_compile_takes_nothing_else(given):
 
 def test_without_a_compiler_auto_goes_on_and_says_so(monkeypatch):
     monkeypatch.setattr(engine, "worth_compiling", lambda *_: True)
-    monkeypatch.setattr(engine, "missing_compiler", lambda _: "no C++ compiler: g++ or clang")
+    monkeypatch.setattr(compiler, "missing_compiler", lambda _: "no C++ compiler: g++ or clang")
     started, *_, finished = run(Experiment(**SMALL, epochs=1))
     assert isinstance(started, StageStarted) and not started.compiled
     assert any("no C++ compiler" in note for note in started.notes)
@@ -194,9 +195,9 @@ def test_the_compiler_is_looked_for(monkeypatch):
         raise InvalidCxxCompiler
 
     monkeypatch.setattr(cpp_builder, "get_cpp_compiler", none)
-    assert "compiler" in engine.missing_compiler(CPU)
+    assert "compiler" in compiler.missing_compiler(CPU)
     monkeypatch.setattr(cpp_builder, "get_cpp_compiler", lambda: "g++")
-    assert engine.missing_compiler(CPU) == ""
+    assert compiler.missing_compiler(CPU) == ""
 
 
 @pytest.fixture
@@ -208,7 +209,7 @@ def broken(monkeypatch, tmp_path):
         raise InvalidCxxCompiler
 
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "compiled"))
-    monkeypatch.setattr(engine, "missing_compiler", lambda _: "")
+    monkeypatch.setattr(compiler, "missing_compiler", lambda _: "")
     monkeypatch.setattr(engine, "worth_compiling", lambda *_: True)
     monkeypatch.setattr(
         nn.Module, "compile", lambda self, **_: object.__setattr__(self, "_compiled_call_impl", fails.__get__(self))
@@ -318,7 +319,7 @@ def test_going_on_as_it_was_not_begun_says_so(plain_backend, monkeypatch):
 def test_a_checkpoint_from_before_goes_on_as_it_was_made(plain_backend, monkeypatch):
     """Of an earlier version, whose checkpoints say nothing of compiling: on a processor that would now take bf16."""
     monkeypatch.setattr(clock, "SHOW_EVERY", 0.0)
-    monkeypatch.setattr("relvit_lab.common.compute.device.cpu_flags", frozenset)
+    monkeypatch.setattr(processor, "cpu_flags", frozenset)
     records = run(Experiment(**SMALL))
     for record in records:
         if isinstance(record, StepDone):
@@ -329,7 +330,7 @@ def test_a_checkpoint_from_before_goes_on_as_it_was_made(plain_backend, monkeypa
     state = folder.checkpoint(stage.id)
     del state["compiled"]
     folder.save_checkpoint(state)
-    monkeypatch.setattr("relvit_lab.common.compute.device.cpu_flags", lambda: frozenset({"amx_bf16"}))
+    monkeypatch.setattr(processor, "cpu_flags", lambda: frozenset({"amx_bf16"}))
     monkeypatch.setattr(engine, "worth_compiling", lambda *_: True)
     *_, finished = run(Experiment(**SMALL))
     made = finished.result["environment"]

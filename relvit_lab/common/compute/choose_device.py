@@ -7,8 +7,8 @@ from relvit_lab.common.process import processes
 
 
 def pick_device(name: str = "auto", precision: str = "auto") -> Device:
-    """auto: an NVIDIA GPU where there is one, else the CPU; bf16 as device.auto_precision says. Under torchrun each
-    process gets a GPU of its own. Raises RelvitError."""
+    """auto: an NVIDIA GPU where there is one, else the CPU; bf16 where processor.auto_precision says so. Under torchrun
+    each process gets a GPU of its own. Raises RelvitError."""
     if processes()[1] > 1:
         from relvit_lab.common.compute.distributed import join  # late: one device needs none of it
 

@@ -4,16 +4,15 @@ The loop talks to a Device. One device needs nothing more; of several, each in a
 started, every process has a distributed.Devices, which does the same for its share of each batch.
 """
 
-import functools
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
 import torch
 from torch import Tensor, dtype, nn
 
+from relvit_lab.common.compute.processor import auto_precision
 from relvit_lab.common.errors import RelvitError, first_line
 from relvit_lab.common.randomness import WHOLE, Share
 
@@ -104,27 +103,3 @@ def one_device(name: str, precision: str) -> Device:
     if device.type not in ("cpu", "cuda", "mps"):
         raise RelvitError(f"device '{name}' is not supported: take {NAMES}")
     return Device(device, auto_precision(device) if precision == "auto" else precision)
-
-
-@functools.cache
-def cpu_flags() -> frozenset[str]:
-    """What the processor can do, in the system's words; nothing where it does not say (macOS, Windows)."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return frozenset()
-    flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
-    return frozenset(flags.partition(":")[2].split())
-
-
-def multiplies_bf16(flags: frozenset[str]) -> bool:
-    """Whether a processor has bf16 matrix products of its own: AMX, or AVX512_BF16 (2.2 times for ViT-S/4 on an AMD
-    EPYC, benchmarks/bf16_step.py). Without them bf16 is slower than float32."""
-    return bool(flags & {"amx_bf16", "avx512_bf16"})
-
-
-def auto_precision(device: torch.device) -> str:
-    """What `precision auto` stands for on a device: "bf16" or "float32"."""
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported() else "float32"
-    return "bf16" if device.type == "cpu" and multiplies_bf16(cpu_flags()) else "float32"
