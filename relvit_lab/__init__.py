@@ -3,8 +3,8 @@
 import importlib
 import sys
 
-from relvit_lab.common.memory import keep_memory
 from relvit_lab.common.printing import spell_out
+from relvit_lab.common.process import keep_memory
 
 keep_memory()
 spell_out(sys.stdout)  # what we show, a table of a user's own print() too, ends nothing in a terminal that is not UTF-8

@@ -6,11 +6,11 @@ import sys
 from collections.abc import Sequence
 
 from relvit_lab import __version__
-from relvit_lab.common.errors import RelvitError, explain, nearest
+from relvit_lab.common.errors import RelvitError, nearest
 from relvit_lab.common.options import only_options, split
 from relvit_lab.common.printing import tolerant_output
-from relvit_lab.common.processes import processes
-from relvit_lab.common.shortages import shortages_explained
+from relvit_lab.common.process import processes
+from relvit_lab.common.shortages import explain, shortages_explained
 from relvit_lab.common.shown_names import printable
 from relvit_lab.common.values import PLAIN
 from relvit_lab.publish.classroom.commands import class_copies, grade

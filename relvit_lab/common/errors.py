@@ -1,8 +1,6 @@
 """What a person is told when something is wrong: one message that says what to do."""
 
 import difflib
-import errno
-import os
 from collections.abc import Iterable, Mapping
 
 from relvit_lab.common.shown_names import printable
@@ -28,39 +26,6 @@ class RelvitError(Exception):
 def first_line(error: BaseException, length: int = 120) -> str:
     """The first line of what an error says, or its kind where it says nothing, cut to so many characters."""
     return (str(error).splitlines() or [type(error).__name__])[0][:length]
-
-
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS)
-ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL)
-"""What the system says of a disk, by kind: errors of the network have other numbers."""
-
-
-def explain(error: OSError) -> str:
-    """What the system says of a file, in one line: the path, the reason, what to do."""
-    files = (error.filename, error.filename2)
-    names = dict.fromkeys(os.fsdecode(name) for name in files if isinstance(name, str | bytes))
-    path = " -> ".join(names)
-    reason = error.strerror or str(error) or type(error).__name__
-    said = f"{path}: {reason}" if path else reason
-    if error.errno in FULL:
-        return f"{said}: free some space, or name a folder on another disk, and give the same command again"
-    if error.errno in CLOSED:
-        return f"{said}: take a folder that is yours (or have its owner open it), and give the same command again"
-    if error.errno in ABSENT:
-        return f"{said}: it can be neither read nor made there; check the path, or name another"
-    return said
-
-
-def of_the_disk(error: BaseException | None) -> OSError | None:
-    """The error of this machine's files among an exception and its causes; None where there is none, for example where
-    the network failed (a socket may be refused permission, too, but has no file's name)."""
-    while error is not None:
-        if isinstance(error, OSError):
-            if error.errno in FULL or (error.errno in (*CLOSED, *ABSENT) and error.filename):
-                return error
-        error = error.__cause__ or error.__context__
-    return None
 
 
 def nearest(name: object, options: Iterable[str], meant: Mapping[str, str] | None = None) -> str:

@@ -1,13 +1,18 @@
-"""Files that are whole or not there, and locks that die with their holder."""
+"""Files that are whole or not there, regular ones of a sensible size, and locks that die with their holder."""
 
 import hashlib
 import os
+import stat
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 from relvit_lab.common.errors import RelvitError
+
+MOST = 64 * 2**20  # bytes of a file that is read whole
 
 
 def write_whole(path: Path, content: bytes | str | Callable[[Path], object]) -> None:
@@ -27,6 +32,29 @@ def write_whole(path: Path, content: bytes | str | Callable[[Path], object]) -> 
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def open_regular(path: Path, most: int, links: bool = True) -> BinaryIO:
+    """Open a file of which nobody knows what it is, without waiting for anybody. links: whether one may lead to it.
+
+    Raises OSError where it cannot be opened, for what is no regular file, and for more than `most` bytes.
+    """
+    if not links and path.is_symlink():
+        raise OSError(f"{path.name} is a link")
+    flags = [getattr(os, f"O_{name}", 0) for name in ("NONBLOCK", "BINARY", *(() if links else ("NOFOLLOW",)))]
+    file = os.fdopen(os.open(path, os.O_RDONLY | sum(flags)), "rb")
+    about = os.fstat(file.fileno())
+    if stat.S_ISREG(about.st_mode) and about.st_size <= most:
+        return file
+    file.close()
+    what = f"{about.st_size:,} bytes large" if stat.S_ISREG(about.st_mode) else "no regular file"
+    raise OSError(f"{path.name} is {what}")
+
+
+def read_regular(path: Path, most: int = MOST) -> bytes:
+    """All of a file. Raises OSError as open_regular."""
+    with open_regular(path, most) as file:
+        return file.read(most)
 
 
 @contextmanager
@@ -55,17 +83,11 @@ def locked(path: Path, timeout: float = -1, waiting: Callable[[], object] | None
             lock.release()
 
 
-@contextmanager
-def one_at_a_time(path: Path, doing: str, progress: bool | None) -> Iterator[None]:
+def one_at_a_time(path: Path, doing: str, progress: bool | None) -> AbstractContextManager[bool]:
     """Holds a lock while a data set is prepared: others wait and use the result. doing: what its holder does, for who
     waits. progress: False says nothing."""
-
-    def say() -> None:
-        if progress is not False:
-            print(f"waiting for another process that {doing} ...", file=sys.stderr)
-
-    with locked(path, waiting=say):
-        yield
+    said = f"waiting for another process that {doing} ..."
+    return locked(path, waiting=None if progress is False else partial(print, said, file=sys.stderr))
 
 
 def sha256(file: Path) -> str:

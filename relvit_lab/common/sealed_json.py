@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from relvit_lab.common.errors import RelvitError, first_line
-from relvit_lab.common.regular_files import read_regular
+from relvit_lab.common.files import read_regular
 
 SEAL = "sha256"
 LATER = ("metrics", "units")  # what is added to a result later: probes

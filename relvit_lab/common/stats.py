@@ -47,10 +47,10 @@ def paired_p(differences: Sequence[float]) -> float | None:
     return float(2 * stdtr(len(differences) - 1, -abs(mean) * math.sqrt(len(differences)) / sd))
 
 
-def half_width(values: Sequence[float], spread: float | None, runs: int = PAPER_RUNS) -> float | None:
+def half_width(values: Sequence[float], spread: float | None) -> float | None:
     """Half the 95 % interval of the difference between the mean of our seeds and a printed number.
 
-    values: one for each seed. spread: what is printed after the number's ±, the sample standard deviation of `runs`
+    values: one for each seed. spread: what is printed after the number's ±, the sample standard deviation of PAPER_RUNS
     runs; None: the number counts as a single run that scatters as ours do. With both spreads it is Welch's interval;
     one seed of ours scatters as the paper's do. None where neither has a spread, or there are no values.
     """
@@ -61,11 +61,11 @@ def half_width(values: Sequence[float], spread: float | None, runs: int = PAPER_
     if sd is None:
         if n == 0 or spread is None:
             return None
-        variance, freedom = spread**2 * (1 + 1 / runs), float(runs - 1)
+        variance, freedom = spread**2 * (1 + 1 / PAPER_RUNS), float(PAPER_RUNS - 1)
     elif spread is None:
         variance, freedom = sd**2 * (1 / n + 1), n - 1
     else:
-        ours, theirs = sd**2 / n, spread**2 / runs
+        ours, theirs = sd**2 / n, spread**2 / PAPER_RUNS
         variance = ours + theirs
-        freedom = variance**2 / (ours**2 / (n - 1) + theirs**2 / (runs - 1)) if variance else 1
+        freedom = variance**2 / (ours**2 / (n - 1) + theirs**2 / (PAPER_RUNS - 1)) if variance else 1
     return float(stdtrit(freedom, 1 - LEVEL / 2)) * math.sqrt(variance)

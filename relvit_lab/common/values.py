@@ -48,14 +48,11 @@ def nearest_field(name: str, fields: Mapping[str, Setting]) -> str:
 
 def coerce(name: str, value: typing.Any, hint: typing.Any, setting: Setting = PLAIN) -> object:
     """The value in the field's type. Raises RelvitError where it cannot be meant."""
-    optional = typing.get_origin(hint) in (typing.Union, types.UnionType)
-    if optional:
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):  # with None
         hint = typing.get_args(hint)[0]
-        if value is None:
+        if value is None or str(value) == setting.none:
             return None
         if isinstance(value, str) and value.strip().lower() in ("", "none", "null") and value not in setting.choices:
-            return None
-        if setting.none is not None and str(value) == setting.none:
             return None
     try:
         if hint is bool:

@@ -1,6 +1,7 @@
-"""Times, rates and counts as a person says them."""
+"""Times, rates, counts and lists as a person says them."""
 
 import math
+from collections.abc import Sequence
 
 
 def human_time(seconds: float | None) -> str:
@@ -35,3 +36,8 @@ def human_count(n: int) -> str:
 def plural(n: int, noun: str) -> str:
     """ "1 epoch", "30 epochs"."""
     return f"{n:,} {noun}" + ("" if n == 1 else "s")
+
+
+def some(things: Sequence[str], most: int = 5) -> str:
+    """The first few, joined by commas."""
+    return ", ".join(things[:most]) + (", ..." if len(things) > most else "")

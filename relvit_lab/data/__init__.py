@@ -6,6 +6,7 @@ DATASETS (catalog.py).
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from relvit_lab.common.errors import RelvitError, nearest
 from relvit_lab.common.paths import resolve
@@ -14,12 +15,14 @@ from relvit_lab.data import folder, npz, packed
 from relvit_lab.data.base import Dataset, Files, FileSet, Info, Source, Split, make_dataset
 from relvit_lab.data.catalog import DATASETS, find, identity, of_files, spelling, stamp
 from relvit_lab.data.packed import stored_side
-from relvit_lab.data.subsets import label_subset, subset, subset_files
+from relvit_lab.data.subsets import label_subset, subset
 
 __all__ = [
     "DATASETS", "Dataset", "Info", "Source", "Split", "describe", "fetch", "identity", "label_subset", "load",
     "make_dataset", "of_files", "spelling", "stamp", "stored_side", "subset",
 ]  # fmt: skip
+
+Whole = TypeVar("Whole", Dataset, FileSet)
 
 
 def load(
@@ -62,8 +65,10 @@ def load(
         raise RelvitError(f"{name} has no validation images beside its test images to train on: leave train_on out "
                           f"(only {have} has them)")  # fmt: skip
     if fileset is not None:
-        fileset = _cut_files(fileset, train_on, train_images, test_images)
-        return packed.load(fileset, data_dir, size, progress, source)
+        if train_on == "train+val" and fileset.val is not None:
+            both = Files(fileset.train.names + fileset.val.names, fileset.train.labels + fileset.val.labels)
+            fileset = replace(fileset, train=both, val=None)
+        return packed.load(_cut(fileset, train_images, test_images), data_dir, size, progress, source)
     if source == "files":
         raise RelvitError(f"{name} is stored as arrays: source 'files' is for image files, leave it out")
     if isinstance(found, Path):
@@ -93,23 +98,8 @@ def fetch(name: str | Path, data_dir: str | Path = "data", progress: bool | None
     return found.fetch(resolve(data_dir), progress)
 
 
-def _cut_files(fileset: FileSet, train_on: str, train_images: int | None, test_images: int | None) -> FileSet:
-    """The part of the files that a run looks at."""
-    train, test, val = fileset.train, fileset.test, fileset.val
-    if train_on == "train+val" and val is not None:
-        train, val = Files(train.names + val.names, train.labels + val.labels), None
-    if train_images is not None:
-        train = subset_files(train, train_images, "train")
-    if test_images is not None:
-        test = subset_files(test, test_images, "test")
-        val = val and subset_files(val, test_images, "val")
-    return replace(fileset, train=train, test=test, val=val)
-
-
-def _cut(whole: Dataset, train_images: int | None, test_images: int | None) -> Dataset:
-    train, test = whole.train, whole.test
-    if train_images is not None:
-        train = subset(train, train_images, "train")
-    if test_images is not None:
-        test = subset(test, test_images, "test")
-    return replace(whole, train=train, test=test)
+def _cut(whole: Whole, train_images: int | None, test_images: int | None) -> Whole:
+    """The part of a data set that a run looks at."""
+    sizes = {"train": train_images, "test": test_images, "val": test_images if whole.val else None}
+    parts = {split: subset(getattr(whole, split), size, split) for split, size in sizes.items() if size is not None}
+    return replace(whole, **parts)

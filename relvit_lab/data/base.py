@@ -2,16 +2,16 @@
 
 import hashlib
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
-Item = TypeVar("Item")
+Normalisation = tuple[tuple[float, float, float], tuple[float, float, float]]
+"""The mean and the standard deviation of images in [0, 1], by channel."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,8 +40,7 @@ class Files:
 class FileSet:
     """A data set of image files, listed but not opened: what is packed (packed.py) or read file by file.
 
-    normalisation: (mean, std) where they are known; None: computed from the training images, once. The rest as in
-    Dataset.
+    normalisation: where it is known; None: computed from the training images, once. The rest as in Dataset.
     """
 
     name: str
@@ -50,7 +49,7 @@ class FileSet:
     test: Files
     classes: tuple[str, ...]
     val: Files | None = None
-    normalisation: tuple[tuple[float, float, float], tuple[float, float, float]] | None = None
+    normalisation: Normalisation | None = None
     test_split: str = "test"
     notes: tuple[str, ...] = ()
 
@@ -117,7 +116,7 @@ class Source:
     where they can. fetch(data_dir, progress) downloads what is missing, verifies what is there, and returns what
     to tell a person, a line or more; None where there is nothing to download. kept_in: the files or folders of data_dir
     that it is read from, an .npz that replaces the others first; none where it comes with the installation. at_224: the
-    (mean, std) of its small images upscaled to 224 px, by which the released code normalises those.
+    normalisation of its small images upscaled to 224 px, which the released code has.
     """
 
     info: Info
@@ -125,7 +124,7 @@ class Source:
     fetch: Callable[[Path, bool | None], str] | None = None
     files: Callable[[Path, bool | None], FileSet] | None = None
     kept_in: tuple[str, ...] = ()
-    at_224: tuple[tuple[float, float, float], tuple[float, float, float]] | None = None
+    at_224: Normalisation | None = None
 
     @property
     def name(self) -> str:
@@ -133,14 +132,9 @@ class Source:
 
 
 def make_dataset(
-    name: str,
-    train: Split,
-    test: Split,
-    classes: Iterable[str],
-    normalisation: tuple[tuple[float, float, float], tuple[float, float, float]] | None = None,
-    test_split: str = "test",
-    notes: tuple[str, ...] = (),
-) -> Dataset:
+    name: str, train: Split, test: Split, classes: Iterable[str], normalisation: Normalisation | None = None,
+    test_split: str = "test", notes: tuple[str, ...] = (),
+) -> Dataset:  # fmt: skip
     """A Dataset with its digest and, where `normalisation` is None, the mean and std of its training images."""
     mean, std = normalisation or mean_std(train.images)
     notes += blank_note(name, train.images) or blank_note(name, test.images)
@@ -176,7 +170,7 @@ def blank_note(name: str, images: Tensor) -> tuple[str, ...]:
     return (f"{Path(name).name}: the images are all but empty ({found}): were they divided by 255 twice?",)
 
 
-def mean_std(images: Tensor) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+def mean_std(images: Tensor) -> Normalisation:
     """Mean and (population) standard deviation by channel of uint8 images (n, C, H, W), as three floats each in [0, 1].
 
     The sums are exact: whole numbers in float64. A channel that is all one value gets one grey level as its std.
@@ -190,9 +184,7 @@ def mean_std(images: Tensor) -> tuple[tuple[float, float, float], tuple[float, f
     return from_sums(total, squares, images.numel() // images.shape[1])
 
 
-def from_sums(
-    total: Tensor, squares: Tensor, pixels: int
-) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+def from_sums(total: Tensor, squares: Tensor, pixels: int) -> Normalisation:
     """The same from the sums of so many pixels and of their squares, by channel, (C,) float64."""
     mean = total / pixels
     std = (squares / pixels - mean.square()).clamp(min=1).sqrt()
@@ -200,31 +192,27 @@ def from_sums(
     return tuple(three[0]), tuple(three[1])
 
 
-def digest(*splits: Split) -> str:
-    """sha256 of the splits' shapes, labels and images, as 64 hexadecimal digits."""
-    state = hashlib.sha256()
+def digest(*splits: Split, pixels: str = "") -> str:
+    """sha256 of the splits' shapes, labels and images, as 64 hexadecimal digits. pixels: stands for all images."""
+    state = hashlib.sha256(pixels.encode())
     for split in splits:
         state.update(repr(tuple(split.images.shape)).encode())
         state.update(split.labels.contiguous().numpy().data)
-        state.update(split.images.contiguous().numpy().data)
+        if not pixels:
+            state.update(split.images.contiguous().numpy().data)
     return state.hexdigest()
 
 
-def bar(items: Iterable[Item], total: int | None, what: str, progress: bool | None) -> Iterable[Item]:
-    """`items` under a progress bar: True shows it at once, None after two seconds, False never."""
-    return items if progress is False else _tqdm(total, what, progress, items)
+def bar(total: int | None, what: str, progress: bool | None = None, items: Iterable | None = None) -> Any:
+    """A progress bar (tqdm's) over `items`, or one to be told by its `update(n)` how many more images are done.
 
-
-@contextmanager
-def counter(total: int, what: str) -> Iterator[Callable[[int], None]]:
-    """A progress bar after two seconds, for work that says itself how many more images are done."""
-    with _tqdm(total, what) as shown:
-        yield shown.update
-
-
-def _tqdm(total: int | None, what: str, progress: bool | None = None, items: Iterable | None = None) -> Any:
+    progress: True shows it at once, None after two seconds, False never.
+    """
     from tqdm import tqdm
 
     terminal = sys.stderr is not None and sys.stderr.isatty()
     interval = 0.1 if terminal else 5  # a log keeps every refresh
-    return tqdm(items, total=total, desc=what, unit=" images", delay=0 if progress else 2, mininterval=interval)
+    return tqdm(
+        items, total=total, desc=what, unit=" images", delay=0 if progress else 2, mininterval=interval,
+        disable=progress is False,
+    )  # fmt: skip

@@ -15,8 +15,8 @@ from relvit_lab.data.base import FileSet, Source
 DATASETS: Registry[Source] = Registry(
     "data set",
     (
-        digits.SOURCE, cifar.CIFAR_10.source(), cifar.CIFAR_100.source(), svhn.SVHN_DIGITS.source(), flower102.SOURCE,
-        tiny_imagenet.SOURCE, imagenet100.SOURCE,
+        digits.SOURCE, cifar.CIFAR_10, cifar.CIFAR_100, svhn.SOURCE, flower102.SOURCE, tiny_imagenet.SOURCE,
+        imagenet100.SOURCE,
     ),
 )  # fmt: skip
 SPELLINGS = {  # other names that people write, in the form of _plain
@@ -34,7 +34,7 @@ def find(name: str | Path, data_dir: str | Path = "data") -> Source | Path:
     if entry := _entry(name):
         return entry
     # "" would be the working directory
-    tried = list(dict.fromkeys((*places(name), _in(data_dir, name)))) if str(name).strip() else []
+    tried = list(dict.fromkeys((*places(name), resolve(data_dir) / expanded(name)))) if str(name).strip() else []
     for path in tried:
         if _is_data(path):
             return path.resolve()
@@ -111,10 +111,6 @@ def _plain(name: str | Path) -> str:
 
 def _is_data(path: Path) -> bool:
     return os.path.isdir(path) or (path.suffix.lower() == NPZ and os.path.isfile(path))  # False for what is no name
-
-
-def _in(data_dir: str | Path, name: str | Path) -> Path:
-    return resolve(data_dir) / expanded(name)
 
 
 def _short(path: Path, data_dir: str | Path) -> str:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from relvit_lab.data.arrays import ArraySet, info_at_32
-from relvit_lab.data.base import Split
+from relvit_lab.data.arrays import array_source
+from relvit_lab.data.base import Normalisation, Source, Split
 from relvit_lab.data.download import obtain_archive
 
 if TYPE_CHECKING:
@@ -46,19 +46,20 @@ def _split(kind: str, folder: Path, train: bool) -> Split:
     return Split(images, torch.tensor(whole.targets))
 
 
-def _set(
-    name: str, title: str, kind: str, own: str, classes: tuple[str, ...], normalisation: tuple, at_224: tuple
-) -> ArraySet:
-    info = info_at_32(name, title, 50_000, 10_000)
-    fault, get, split = partial(_fault, kind), partial(_get, kind), partial(_split, kind)
-    return ArraySet(info, classes, normalisation, at_224, fault, get, split, (own,))
+def _source(own: str, classes: tuple[str, ...], normalisation: Normalisation, at_224: Normalisation) -> Source:
+    count = len(classes)
+    kind = f"CIFAR{count}"
+    return array_source(
+        f"cifar{count}", f"CIFAR-{count}", 50_000, 10_000, classes, (own,), normalisation, at_224,
+        partial(_fault, kind), partial(_get, kind), partial(_split, kind),
+    )  # fmt: skip
 
 
-CIFAR_10 = _set(
-    "cifar10", "CIFAR-10", "CIFAR10", "cifar-10-batches-py", CLASSES_10,
+CIFAR_10 = _source(
+    "cifar-10-batches-py", CLASSES_10,
     ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)), ((0.4914, 0.4822, 0.4465), (0.2413, 0.2378, 0.2564)),
 )  # fmt: skip
-CIFAR_100 = _set(
-    "cifar100", "CIFAR-100", "CIFAR100", "cifar-100-python", CLASSES_100,
+CIFAR_100 = _source(
+    "cifar-100-python", CLASSES_100,
     ((0.5071, 0.4866, 0.4409), (0.2673, 0.2564, 0.2761)), ((0.5070, 0.4865, 0.4409), (0.2622, 0.2513, 0.2714)),
 )  # fmt: skip

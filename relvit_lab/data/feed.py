@@ -162,10 +162,7 @@ def fits(size: int, device: torch.device) -> bool:
 
 
 def _ahead(
-    workers: int,
-    parts: list[slice],
-    begin: Callable[[ThreadPoolExecutor, slice], Filling],
-    device: torch.device,
+    workers: int, parts: list[slice], begin: Callable[[ThreadPoolExecutor, slice], Filling], device: torch.device
 ) -> Generator[Tensor, None, None]:
     """The batch of each part in turn, while `workers` threads work on the next AHEAD ones.
 

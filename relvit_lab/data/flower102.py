@@ -1,13 +1,13 @@
 """§4 (data sets): Flower-102. The paper scores it on val (1,020 images); the test images are 6,149."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
 from relvit_lab.common.errors import RelvitError
-from relvit_lab.data.base import Files, FileSet, Info, Source, count_note, summary
-from relvit_lab.data.download import files_once, obtain, obtain_archive
-from relvit_lab.data.wnids import image_names, some
+from relvit_lab.common.words import some
+from relvit_lab.data.base import Files, FileSet, Info, count_note
+from relvit_lab.data.download import file_source, obtain_archive, obtain_into
+from relvit_lab.data.wnids import image_names
 
 ROOT = "flowers-102"  # as torchvision's Flowers102 has it
 ADDRESS = "https://www.robots.ox.ac.uk/~vgg/data/flowers/102/"
@@ -21,25 +21,11 @@ INFO = Info(
     "flower102", image_size=224, paper=True, backbone="vit_s_32", flip=True, files=True, has_val=True,
     title="Flower-102", images={"training": 1_020, "val": 1_020, "test": 6_149},
 )  # fmt: skip
-OTHERWISE = f"; or put {', '.join(MD5)} there"
-
-
-def files(data_dir: Path, progress: bool | None = None) -> FileSet:
-    """1,020 training, 1,020 val and 6,149 test images in data_dir/flowers-102, downloaded where that is missing.
-
-    Raises RelvitError where there is no network for that, where labels or splits are not the published ones (MD5), or
-    where images are missing.
-    """
-    return _once(data_dir, progress)[0]
-
-
-def fetch(data_dir: Path, progress: bool | None = None) -> str:
-    """Download and verify, or verify what is there. Returns what is where, with notes. Raises RelvitError."""
-    return summary(*_once(data_dir, progress))
 
 
 def list_files(root: Path) -> FileSet:
-    """What is in the unpacked folder; no image is opened. RelvitError as `files`."""
+    """What is in the unpacked folder; no image is opened. Raises RelvitError where labels or splits are not the
+    published ones (MD5), or where images are missing."""
     from torchvision.datasets import Flowers102
 
     labels = _mat(root / "imagelabels.mat")["labels"].tolist()
@@ -71,16 +57,11 @@ def _mat(path: Path) -> dict[str, Any]:
     return loadmat(path, squeeze_me=True)
 
 
-def _once(data_dir: Path, progress: bool | None) -> tuple[FileSet, bool]:
-    def get(folder: Path) -> None:
-        images, *others = MD5
-        obtain_archive(ADDRESS + images, MD5[images], folder, data_dir, progress, under=ROOT)
-        for name in others:
-            file = obtain(ADDRESS + name, MD5[name], folder / ROOT, data_dir)
-            if file.parent == data_dir:  # the user's own
-                shutil.copyfile(file, folder / ROOT / name)
-
-    return files_once(INFO.name, data_dir / ROOT, list_files, get, OTHERWISE, progress)
+def _get(part: Path, data_dir: Path, progress: bool | None) -> None:
+    images, *others = MD5
+    obtain_archive(ADDRESS + images, MD5[images], part, data_dir, progress, under=ROOT)
+    for name in others:
+        obtain_into(ADDRESS + name, MD5[name], part / ROOT, data_dir)
 
 
-SOURCE = Source(INFO, fetch=fetch, files=files, kept_in=(ROOT,))
+SOURCE = file_source(INFO, ROOT, list_files, _get, f"; or put {', '.join(MD5)} there")

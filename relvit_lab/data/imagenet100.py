@@ -1,12 +1,14 @@
 """§4 (data sets): ImageNet-100, from its copy on Kaggle or out of an ImageNet folder. Neither is free to download."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.words import some
 from relvit_lab.data.base import Files, FileSet, Info, Source, count_note, summary
-from relvit_lab.data.wnids import check_wnids, class_files, image_names, read_lines, short_names, some
+from relvit_lab.data.wnids import check_wnids, class_files, image_names, read_lines, short_names
 
 ROOT = "imagenet100"
 KAGGLE = "ambityga/imagenet100"
@@ -129,10 +131,8 @@ def _named(names: dict[str, str]) -> dict[str, str]:
 
 def _odd_classes(wnids: Sequence[str], part: Files, split: str) -> tuple[str, ...]:
     """() or a note that names the classes with other than the published number of images."""
-    counts = [0] * len(wnids)
-    for label in part.labels:
-        counts[label] += 1
-    odd = [f"{wnid} {count:,}" for wnid, count in zip(wnids, counts) if count != EACH[split]]
+    counts = Counter(part.labels)
+    odd = [f"{wnid} {counts[n]:,}" for n, wnid in enumerate(wnids) if counts[n] != EACH[split]]
     if not odd:
         return ()
     return (f"{INFO.name}: {len(odd)} classes have other than {EACH[split]:,} {split} images: {some(odd)}",)

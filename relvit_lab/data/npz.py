@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.words import some
 from relvit_lab.data.base import Dataset, Info, Split, make_dataset
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
@@ -215,7 +216,7 @@ def _number(labels: dict[str, np.ndarray], path: Path) -> tuple[tuple[str, ...],
     found, test = _unique(labels["y_test"])
     strangers = [value for value in found if value not in place]
     if strangers:
-        shown = ", ".join(map(repr, strangers[:5])) + (", ..." if len(strangers) > 5 else "")
+        shown = some([*map(repr, strangers)])
         kinds = ["text" if isinstance(one[0], str) else "numbers" for one in (values, found)]
         why = "" if len(set(kinds)) == 1 else f" (y_train holds {kinds[0]}, y_test {kinds[1]}: save both as the same)"
         raise RelvitError(f"{path}: y_test has labels that are not in y_train: {shown}{why}")

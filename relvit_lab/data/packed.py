@@ -22,7 +22,7 @@ from torch import Tensor
 
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.files import one_at_a_time
-from relvit_lab.data.base import Dataset, Files, FileSet, Split, blank_note, from_sums
+from relvit_lab.data.base import Dataset, Files, FileSet, Split, blank_note, digest, from_sums
 from relvit_lab.data.packing import MANY_BROKEN, Job, explained, intact, pack, read_json, take_over
 
 DECODING = 2  # counts up where images are decoded in another way: older stores are then not used
@@ -34,13 +34,9 @@ def stored_side(image_size: int) -> int:
 
 
 def load(
-    fileset: FileSet,
-    data_dir: Path,
-    image_size: int,
-    progress: bool | None = None,
-    source: str = "packed",
+    fileset: FileSet, data_dir: Path, image_size: int, progress: bool | None = None, source: str = "packed",
     workers: int | None = None,
-) -> Dataset:
+) -> Dataset:  # fmt: skip
     """The data set of a FileSet, packed in data_dir if it is not yet: its images (n, 3, side, side) uint8 lie in a map
     of the file, which may only be read and is not copied.
 
@@ -52,24 +48,16 @@ def load(
     splits = _splits(fileset)
     if source == "files" and fileset.normalisation is not None:
         del splits["train"]
-    listing, digest = _listing(fileset.root, splits)
+    listing, listed = _listing(fileset.root, splits)
     name = re.sub(r"[^\w.-]+", "_", Path(fileset.name).name) or "images"
-    job = Job(
-        fileset.name,
-        data_dir / "packed" / f"{name}-{side}-{digest[:12]}",
-        tuple(fileset.root / file for files in splits.values() for file in files.names),
-        listing,
-        len(fileset.train) if "train" in splits else 0,
-        side,
-    )
+    folder = data_dir / "packed" / f"{name}-{side}-{listed[:12]}"
+    paths = tuple(fileset.root / file for files in splits.values() for file in files.names)
+    job = Job(fileset.name, folder, paths, listing, len(fileset.train) if "train" in splits else 0, side)
+    counts = {split: len(files) for split, files in splits.items()}
     about = {
-        "name": fileset.name,
-        "side": side,
-        "counts": {split: len(files) for split, files in splits.items()},
-        "classes": list(fileset.classes),
-        "listing": digest,
-    }
-    index = _whole(job, digest, progress) or _packed(job, about, f"{name}-{side}-*", progress, workers)
+        "name": fileset.name, "side": side, "counts": counts, "classes": list(fileset.classes), "listing": listed,
+    }  # fmt: skip
+    index = _whole(job, listed, progress) or _packed(job, about, f"{name}-{side}-*", progress, workers)
     images = map_images(job.images_file, len(job.paths), side)
     ends = np.cumsum([0, *map(len, splits.values())]).tolist()
     found = {
@@ -85,19 +73,10 @@ def load(
     total, squares = torch.tensor(index["sums"], dtype=torch.float64)
     mean, std = fileset.normalisation or from_sums(total, squares, len(fileset.train) * side * side)
     return Dataset(
-        fileset.name,
-        found["train"],
-        found["test"],
-        fileset.classes,
-        mean,
-        std,
-        fileset.test_split,
-        _digest(pixels, *found.values()),
-        fileset.notes + blank_note(fileset.name, images),
-        found.get("val"),
-        centre=image_size if side > image_size else None,
-        files=fileset if source == "files" else None,
-    )
+        fileset.name, found["train"], found["test"], fileset.classes, mean, std, fileset.test_split,
+        digest(*found.values(), pixels=pixels), fileset.notes + blank_note(fileset.name, images), found.get("val"),
+        centre=image_size if side > image_size else None, files=fileset if source == "files" else None,
+    )  # fmt: skip
 
 
 def _whole(job: Job, listing: str, progress: bool | None) -> dict | None:
@@ -158,12 +137,3 @@ def map_images(path: Path, count: int, side: int) -> Tensor:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
         return torch.from_numpy(pixels)
-
-
-def _digest(images: str, *splits: Split) -> str:
-    """Of the data set: `images` stands for all pixels."""
-    state = hashlib.sha256(images.encode())
-    for split in splits:
-        state.update(repr(tuple(split.images.shape)).encode())
-        state.update(split.labels.numpy().data)
-    return state.hexdigest()

@@ -15,7 +15,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,9 +88,7 @@ def pack(job: Job, index: dict, progress: bool | None, workers: int | None = Non
         with open(job.folder / "chunks.jsonl", "a", encoding="utf-8") as log:
             log.write("\n")  # ends a line that a kill tore
             tasks = [pool.submit(_chunk, job, chunk, done.get(chunk)) for chunk in range(job.chunks)]
-            for record in bar(_each_image(job, tasks), len(job.paths), "packing images", progress):
-                if record is None:
-                    continue
+            for record in _results(job, tasks, "packing images", progress):
                 if record.get("broken"):
                     broken += record["broken"]
                     if len(broken) >= MANY_BROKEN:
@@ -105,7 +103,8 @@ def pack(job: Job, index: dict, progress: bool | None, workers: int | None = Non
     if broken:
         more = ["(there may be more)"] if len(broken) >= MANY_BROKEN else []
         raise RelvitError("cannot read these images; mend or remove them:", *broken[:MANY_BROKEN], *more)
-    _sync(job.images_file)
+    with open(job.images_file, "r+b") as file:
+        os.fsync(file.fileno())
     sums = np.sum([record["sums"] for record in records], axis=0).tolist()  # (k,2,3) -> (2,3)
     index = index | {"digest": combined([record["sha256"] for record in records]), "sums": sums}
     write_json(job.folder / "index.json", index)
@@ -128,11 +127,12 @@ def take_over(job: Job, like: str) -> None:
             continue
 
 
-def _each_image(job: Job, tasks: list) -> Iterator:
-    """The chunks' results in their order, and None for every further image, so that a bar counts images."""
-    for chunk, task in enumerate(tasks):
-        yield task.result()
-        yield from (None for _ in job.paths[job.chunk(chunk)][1:])
+def _results(job: Job, tasks: list, what: str, progress: bool | None) -> Iterator:
+    """The chunks' results in their order, beside a bar that counts images."""
+    with bar(len(job.paths), what, progress) as shown:
+        for chunk, task in enumerate(tasks):
+            yield task.result()
+            shown.update(len(job.paths[job.chunk(chunk)]))
 
 
 def _chunk(job: Job, chunk: int, done: dict | None) -> dict:
@@ -261,8 +261,7 @@ def intact(job: Job, digest: str, progress: bool | None) -> bool:
         return True
     with ThreadPoolExecutor(cores()) as pool:
         tasks = [pool.submit(_digest_in_file, job, chunk) for chunk in range(job.chunks)]
-        found = bar(_each_image(job, tasks), len(job.paths), "checking packed images", progress)
-        same = combined([digest for digest in found if digest is not None]) == digest
+        same = combined(list(_results(job, tasks, "checking packed images", progress))) == digest
     if same:
         remember(job)
     return same
@@ -270,10 +269,8 @@ def intact(job: Job, digest: str, progress: bool | None) -> bool:
 
 def remember(job: Job) -> None:
     """That images.bin, as it is now, has been checked. Where that cannot be written it is checked each time."""
-    try:
+    with suppress(OSError):
         write_json(job.folder / "verified.json", _stamp(job))
-    except OSError:
-        pass
 
 
 def _stamp(job: Job) -> dict:
@@ -292,8 +289,3 @@ def read_json(path: Path) -> dict | None:
 
 def write_json(path: Path, value: dict) -> None:
     write_whole(path, json.dumps(value, indent=1))
-
-
-def _sync(path: Path) -> None:
-    with open(path, "r+b") as file:
-        os.fsync(file.fileno())

@@ -1,29 +1,32 @@
 """§4 (data sets): fewer images or fewer labels, drawn the same way every time."""
 
+from typing import TypeVar
+
 import torch
 
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.randomness import generator
 from relvit_lab.data.base import Files, Split
 
+Images = TypeVar("Images", Split, Files)
 
-def subset(split: Split, images: int, key: object) -> Split:
-    """`images` random images of the split in their old order, fixed by `key` alone: the same for every seed and method.
+
+def subset(split: Images, images: int, key: object) -> Images:
+    """`images` random images of the split in their old order, fixed by `key` alone: the same for every seed and method,
+    and of arrays and files.
 
     A smaller subset of the same key lies within a larger one. The whole split where it has no more. Raises RelvitError
     for images < 1.
     """
-    index = _choose(len(split), images, key)
-    return split if index is None else _take(split, index)
-
-
-def subset_files(files: Files, images: int, key: object) -> Files:
-    """`subset` of images that are still in their files: the same draw, so the same images."""
-    index = _choose(len(files), images, key)
-    if index is None:
-        return files
+    if images < 1:
+        raise RelvitError(f"a subset needs at least one image, not {images}")
+    if images >= len(split):
+        return split
+    index = torch.randperm(len(split), generator=generator("subset", key))[:images]
+    if isinstance(split, Split):
+        return _take(split, index)
     places = index.sort().values.tolist()
-    return Files(tuple(files.names[n] for n in places), tuple(files.labels[n] for n in places))
+    return Files(tuple(split.names[n] for n in places), tuple(split.labels[n] for n in places))
 
 
 def label_subset(split: Split, fraction: float, seed: int) -> Split:
@@ -41,15 +44,6 @@ def label_subset(split: Split, fraction: float, seed: int) -> Split:
         order = torch.randperm(len(members), generator=generator("labels", seed, label)).to(members.device)
         chosen.append(members[order[: max(1, round(fraction * len(members)))]])
     return _take(split, torch.cat(chosen))
-
-
-def _choose(total: int, images: int, key: object) -> torch.Tensor | None:
-    """(images,) int64 places among `total`, in no order; None for all of them."""
-    if images < 1:
-        raise RelvitError(f"a subset needs at least one image, not {images}")
-    if images >= total:
-        return None
-    return torch.randperm(total, generator=generator("subset", key))[:images]
 
 
 def _take(split: Split, index: torch.Tensor) -> Split:

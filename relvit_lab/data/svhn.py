@@ -1,13 +1,12 @@
 """§4 (data sets): SVHN, photographed house numbers. Training and test images; the paper leaves its `extra` ones out."""
 
-import shutil
 from pathlib import Path
 
 import torch
 
-from relvit_lab.data.arrays import ArraySet, info_at_32
+from relvit_lab.data.arrays import array_source
 from relvit_lab.data.base import Split
-from relvit_lab.data.download import obtain
+from relvit_lab.data.download import obtain_into
 
 
 def _fault(folder: Path) -> str:
@@ -18,10 +17,8 @@ def _fault(folder: Path) -> str:
 
 
 def _get(folder: Path, data_dir: Path, progress: bool | None) -> None:
-    for url, name, md5 in _files():
-        file = obtain(url, md5, folder, data_dir)
-        if file.parent != folder:  # one of the two was there
-            shutil.copyfile(file, folder / name)
+    for url, _, md5 in _files():
+        obtain_into(url, md5, folder, data_dir)
 
 
 def _files() -> list[tuple[str, str, str]]:
@@ -38,13 +35,8 @@ def _split(folder: Path, train: bool) -> Split:
     return Split(torch.from_numpy(whole.data).contiguous(), torch.from_numpy(whole.labels))
 
 
-SVHN_DIGITS = ArraySet(
-    info_at_32("svhn", "SVHN", 73_257, 26_032),
-    tuple("0123456789"),
-    ((0.4378, 0.4439, 0.4729), (0.1981, 0.2011, 0.1970)),
-    ((0.4377, 0.4438, 0.4728), (0.1960, 0.1989, 0.1955)),
-    _fault,
-    _get,
-    _split,
-    ("train_32x32.mat", "test_32x32.mat"),
-)
+SOURCE = array_source(
+    "svhn", "SVHN", 73_257, 26_032, tuple("0123456789"), ("train_32x32.mat", "test_32x32.mat"),
+    ((0.4378, 0.4439, 0.4729), (0.1981, 0.2011, 0.1970)), ((0.4377, 0.4438, 0.4728), (0.1960, 0.1989, 0.1955)),
+    _fault, _get, _split,
+)  # fmt: skip

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from relvit_lab.common.errors import RelvitError
-from relvit_lab.data.base import Files, FileSet, Info, Source, count_note, summary
-from relvit_lab.data.download import files_once, obtain_archive
-from relvit_lab.data.wnids import check_wnids, class_files, image_names, read_lines, short_names, some
+from relvit_lab.common.words import some
+from relvit_lab.data.base import Files, FileSet, Info, count_note
+from relvit_lab.data.download import file_source, obtain_archive
+from relvit_lab.data.wnids import check_wnids, class_files, image_names, read_lines, short_names
 
 ROOT = "tiny-imagenet-200"
 URL = "https://cs231n.stanford.edu/tiny-imagenet-200.zip"  # 248,100,043 bytes
@@ -15,25 +16,11 @@ INFO = Info(
     "tiny_imagenet", image_size=64, paper=True, backbone="vit_s_8", flip=True, files=True, title="Tiny-ImageNet",
     images={"training": 100_000, "val": 10_000},
 )  # fmt: skip
-OTHERWISE = f"; or put {ROOT}.zip there"
-
-
-def files(data_dir: Path, progress: bool | None = None) -> FileSet:
-    """100,000 training and 10,000 val images in data_dir/tiny-imagenet-200, downloaded where that is missing.
-
-    Raises RelvitError where there is no network for that, or, by name, where a class, an image or an annotation is
-    missing.
-    """
-    return _once(data_dir, progress)[0]
-
-
-def fetch(data_dir: Path, progress: bool | None = None) -> str:
-    """Download and verify, or verify what is there. Returns what is where, with notes. Raises RelvitError."""
-    return summary(*_once(data_dir, progress))
 
 
 def list_files(root: Path) -> FileSet:
-    """What is in the unpacked folder; nothing is opened but its text files. RelvitError as `files`."""
+    """What is in the unpacked folder; nothing is opened but its text files. Raises RelvitError, by name, where a class,
+    an image or an annotation is missing."""
     wnids = read_lines(root / "wnids.txt")
     check_wnids(wnids, root / "wnids.txt")
     train = class_files(root, wnids, {wnid: [f"train/{wnid}/images"] for wnid in wnids}, "training")
@@ -73,11 +60,8 @@ def _classes(root: Path, wnids: list[str]) -> tuple[str, ...]:
     return short_names({wnid: words[wnid] for wnid in wnids})
 
 
-def _once(data_dir: Path, progress: bool | None) -> tuple[FileSet, bool]:
-    def get(folder: Path) -> None:
-        obtain_archive(URL, MD5, folder, data_dir, progress)
-
-    return files_once(INFO.name, data_dir / ROOT, list_files, get, OTHERWISE, progress)
+def _get(part: Path, data_dir: Path, progress: bool | None) -> None:
+    obtain_archive(URL, MD5, part, data_dir, progress)
 
 
-SOURCE = Source(INFO, fetch=fetch, files=files, kept_in=(ROOT,))
+SOURCE = file_source(INFO, ROOT, list_files, _get, f"; or put {ROOT}.zip there")

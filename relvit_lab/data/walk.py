@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.words import plural, some
 
 EXTENSIONS = (  # of the formats that images.py opens
     ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".gif", ".avif", ".avifs", ".tif", ".tiff",
@@ -47,16 +48,11 @@ class Walk:
                 f"{base}: no images in class folder {', '.join(empty[:5])} (known endings: {' '.join(EXTENSIONS)})"
                 f"{there}"
             )
-        self._note_loose(split)
-        if split:
-            self._note_loose("")
+        for place in dict.fromkeys((split, "")):  # images that lie directly in a folder
+            for entry in sorted(os.scandir(self.root / place), key=lambda entry: entry.name):
+                if _shown(entry.name) and _is_image(entry.name) and entry.is_file():
+                    self.loose.append((Path(place) / entry.name).as_posix())
         return found
-
-    def _note_loose(self, place: str) -> None:
-        """Images that lie directly in a folder."""
-        for entry in sorted(os.scandir(self.root / place), key=lambda entry: entry.name):
-            if _shown(entry.name) and _is_image(entry.name) and entry.is_file():
-                self.loose.append((Path(place) / entry.name).as_posix())
 
     def _class(self, folder: Path) -> list[str]:
         names: list[str] = []
@@ -102,8 +98,7 @@ def left_out(*walks: Walk) -> tuple[str, ...]:
     loose = list(dict.fromkeys(name for walk in walks for name in walk.loose))
     said = [f"{_endings(others)} in the class folders"] if others else []
     if loose:
-        few = ", ".join(loose[:3]) + (", ..." if len(loose) > 3 else "")
-        said += [f"{len(loose):,} image{'s' * (len(loose) > 1)} beside the class folders ({few})"]
+        said += [f"{plural(len(loose), 'image')} beside the class folders ({some(loose, 3)})"]
     return (f"folder: left out {' and '.join(said)}",) if said else ()
 
 

@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.words import some
 from relvit_lab.data.base import Files
 from relvit_lab.data.walk import EXTENSIONS
-
-SHOWN = 5  # so many of a long list are named
 
 
 def image_names(folder: Path) -> list[str]:
@@ -46,11 +45,6 @@ def short_names(long: Mapping[str, str]) -> tuple[str, ...]:
     first = {wnid: text.split(",")[0].strip() or wnid for wnid, text in long.items()}
     times = Counter(first.values())
     return tuple(name if times[name] == 1 else f"{name} ({wnid})" for wnid, name in first.items())
-
-
-def some(things: Sequence[str]) -> str:
-    """The first few, joined by commas."""
-    return ", ".join(things[:SHOWN]) + (", ..." if len(things) > SHOWN else "")
 
 
 def read_lines(path: Path) -> list[str]:

@@ -12,7 +12,7 @@ from typing import TextIO
 
 from relvit_lab.common.errors import RelvitError, nearest
 from relvit_lab.common.printing import tolerant
-from relvit_lab.common.processes import processes
+from relvit_lab.common.process import processes
 from relvit_lab.common.table import Table, compare
 from relvit_lab.show import wording
 from relvit_lab.show.faces import Bar, Face, Log

@@ -68,27 +68,19 @@ def train_feed(stage: Stage, dataset: data.Dataset, device: torch.device) -> Fee
 def build_model(stage: Stage, classes: int) -> RelViT:
     """The stage's model, freshly initialised from torch's global generator."""
     e = stage.experiment
-    size = e.image_size if stage.mega_patches is None else stage.mega_patches * e.patch_size
     backbone = create_backbone(
-        e.backbone, image_size=size, patch=e.patch_size, pos_embed=stage.pos_embed, dropout=e.dropout,
+        e.backbone, image_size=stage.input_size, patch=e.patch_size, pos_embed=stage.pos_embed, dropout=e.dropout,
         drop_path=e.drop_path,
     )  # fmt: skip
     tasks = [get_task(name, e.drloc_form) for name in stage.tasks]
     outputs = classes if stage.classifies else None
     model = RelViT(backbone, tasks, outputs, factored=e.factored_heads, pair_head=e.pair_head)
-    if e.recipe == "released":
-        _initialise_as_released(model)
+    cls = getattr(model.backbone, "cls_token", None)  # Swin has none
+    if e.recipe == "released" and cls is not None:  # where its code starts otherwise than timm
+        nn.init.trunc_normal_(cls, std=0.02)
+        if model.classifier is not None:
+            model.classifier.reset_parameters()  # nn.Linear's own
     return model
-
-
-def _initialise_as_released(model: RelViT) -> None:
-    """Where the released code starts otherwise than timm: the CLS token and its classifier. Swin has no CLS token."""
-    cls = getattr(model.backbone, "cls_token", None)
-    if cls is None:
-        return
-    nn.init.trunc_normal_(cls, std=0.02)
-    if model.classifier is not None:
-        model.classifier.reset_parameters()  # nn.Linear's own
 
 
 def load_start(model: RelViT, stage: Stage) -> str:

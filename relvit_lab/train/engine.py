@@ -72,8 +72,7 @@ def worth_compiling(stage: "Stage", images: int, device: torch.device, precision
         return seen / e.batch_size >= WORTH_COMPILING_STEPS
     if device.type != "cpu" or precision != "bf16" or seen < 10_000:  # no image costs that much: nothing is built
         return False
-    size = e.image_size if stage.mega_patches is None else stage.mega_patches * e.patch_size
-    return seen * backbone_flops(e.backbone, size, e.patch_size).train >= WORTH_COMPILING
+    return seen * backbone_flops(e.backbone, stage.input_size, e.patch_size).train >= WORTH_COMPILING
 
 
 def set_up(model: RelViT, device: torch.device, precision: str, compiled: bool) -> None:

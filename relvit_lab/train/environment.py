@@ -38,16 +38,10 @@ def environment(device: Device, compiled: bool = False) -> dict:
     import timm
 
     return {
-        "commit": commit(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "timm": timm.__version__,
-        "platform": f"{sys.platform} {platform.machine()}",
-        "device": device.description,
-        "devices": device.share.world,
-        "precision": device.precision,
-        "compiled": compiled,
-    }
+        "commit": commit(), "python": platform.python_version(), "torch": torch.__version__, "timm": timm.__version__,
+        "platform": f"{sys.platform} {platform.machine()}", "device": device.description,
+        "devices": device.share.world, "precision": device.precision, "compiled": compiled,
+    }  # fmt: skip
 
 
 def version(device: Device) -> Version:
@@ -68,8 +62,3 @@ def going_on(before: list[Version], now: Version, notes: list[str]) -> list[Vers
             was, own = (", ".join(f"{name} {one.get(name)}" for name in changed) for one in (last, now))
             notes.append(f"begun with {was}, going on with {own}: the numbers may differ; fresh=True starts anew")
     return [*before, now]
-
-
-def several(versions: list[Version]) -> dict[str, list[Version]]:
-    """The part of a result's environment that names them, where there was more than one."""
-    return {"versions": versions} if len(versions) > 1 else {}

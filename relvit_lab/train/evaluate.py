@@ -18,13 +18,9 @@ from relvit_lab.train.engine import whole_batches_only
 
 @torch.no_grad()
 def evaluate(
-    model: RelViT,
-    pipeline: Pipeline,
-    split: Split | Feed,
-    batch_size: int = 256,
-    weights: Mapping[str, float] | None = None,
-    device: Device | None = None,
-) -> dict[str, float]:
+    model: RelViT, pipeline: Pipeline, split: Split | Feed, batch_size: int = 256,
+    weights: Mapping[str, float] | None = None, device: Device | None = None,
+) -> dict[str, float]:  # fmt: skip
     """Means over the images of a split or a feed. device: whose precision it has, and that of its kind share the work
     where there are several; None: the model's, in float32.
 

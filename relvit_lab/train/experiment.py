@@ -302,6 +302,11 @@ class Stage:
         return self.experiment.mega_patches if self.name == "pretrain" else None
 
     @property
+    def input_size(self) -> int:
+        """Pixels a side, as the model sees them: mega-patches are resized to P x P (§3.2.1)."""
+        return self.mega_patches * self.experiment.patch_size if self.mega_patches else self.experiment.image_size
+
+    @property
     def shuffle(self) -> bool:
         return bool(self.tasks) and self.experiment.shuffle
 

@@ -3,7 +3,7 @@
 import hashlib
 
 from relvit_lab import data
-from relvit_lab.train.environment import environment, several
+from relvit_lab.train.environment import environment
 from relvit_lab.train.state import Training
 
 
@@ -44,7 +44,8 @@ def result(training: Training, weights: bytes) -> dict:
         },
         "data": {"name": training.dataset.name, "digest": training.dataset.digest},
         "weights": {"sha256": hashlib.sha256(weights).hexdigest()},
-        "environment": environment(training.device, training.model.compiled) | several(training.versions),
+        "environment": environment(training.device, training.model.compiled)
+        | ({"versions": training.versions} if len(training.versions) > 1 else {}),
         "timing": {
             "seconds": training.seconds, "compiling": training.compiling,
             "images_per_second": stage.experiment.epochs * count / spent,

@@ -40,8 +40,7 @@ class Flops:
 def stage_flops(stage: Stage) -> Flops:
     """What one image costs in a stage: its backbone, on mega-patches where it sees them, and the heads of its tasks."""
     e = stage.experiment
-    size = e.image_size if stage.mega_patches is None else stage.mega_patches * e.patch_size
-    total, dim, side = _backbone(e.backbone, size, e.patch_size)
+    total, dim, side = _backbone(e.backbone, stage.input_size, e.patch_size)
     for task in stage.tasks:
         total += _head(get_task(task, e.drloc_form), dim, side, e.factored_heads, e.pair_head)
     return total

@@ -27,7 +27,7 @@ RECIPES = {  # FACTS of the text, and of the released code's commands
     "released": {"weight_decay": 0.1, "clip": 1.0, "factored_heads": True},  # dropout, drop_path: by the backbone
 }
 INFERRED = {("svhn", 32), ("flower102", 224)}  # data sets and image sizes with which the released code cannot start
-T2T_DRLOC_WEIGHT = 0.1
+T2T_DRLOC_WEIGHT = 0.1  # in L_drloc's paper; another for the other backbones
 BY_IMAGE_SIZE = {32: "vit_s_4", 64: "vit_s_8", 224: "vit_s_32"}  # Table 1
 
 
@@ -77,18 +77,14 @@ def notes(given: Mapping[str, Any], resolved: Mapping[str, Any]) -> tuple[str, .
             f"the authors' code has no settings for {resolved['dataset']} at {resolved['image_size']} px and cannot "
             "start there: what recipe released does on it is inferred from the other data sets"
         )
-    if idle := _without_effect(resolved):
+    idle = ["supervised_stages"] if resolved["supervised_stages"] == 2 else []  # set, and of no use in this scenario
+    if resolved["scenario"] == "supervised":
+        idle = [name for name in ("mega_patches", "shuffle") if resolved[name]]
+    if idle:
         said.append(f"scenario {resolved['scenario']} takes no notice of {' and '.join(idle)}")
     if resolved["scenario"] == "pretrain_finetune" and not spec.is_vit:
         said.append(f"pre-training {spec.label} on patch relations is outside the paper, which trains it jointly only")
     return tuple(said)
-
-
-def _without_effect(resolved: Mapping[str, Any]) -> list[str]:
-    """Fields that were set, and that this scenario has no use for."""
-    if resolved["scenario"] != "supervised":
-        return ["supervised_stages"] if resolved["supervised_stages"] == 2 else []
-    return [name for name in ("mega_patches", "shuffle") if resolved[name]]
 
 
 def is_inferred(dataset: str, image_size: int, recipe: str) -> bool:
@@ -105,13 +101,6 @@ def _paper_backbone(image_size: int | None, info: data.Info) -> str:
     return BY_IMAGE_SIZE[size]
 
 
-def _default_weight(task: str, backbone: str) -> float:
-    """A task's own weight; L_drloc's paper has another lambda for T2T-ViT."""
-    if task == "drloc" and backbone.startswith("t2t"):
-        return T2T_DRLOC_WEIGHT
-    return TASKS.get(task).weight
-
-
 def _check_data(given: Mapping[str, Any], info: data.Info) -> None:
     if given["data_source"] == "files" and not info.files:
         raise RelvitError(f"data_source files is for image files, and {info.name} is stored as arrays: leave it out")
@@ -124,9 +113,11 @@ def _order(
     tasks: Sequence[str], weights: Sequence[float] | None, backbone: str
 ) -> tuple[tuple[str, ...], tuple[float, ...]]:
     """Tasks in registry order, and their weights."""
-    given = dict(zip(tasks, weights or [_default_weight(name, backbone) for name in tasks]))
-    for name in given:
-        TASKS.get(name)
+    given = {name: TASKS.get(name).weight for name in tasks}
+    if "drloc" in given and backbone.startswith("t2t"):
+        given["drloc"] = T2T_DRLOC_WEIGHT
+    if weights:
+        given = dict(zip(tasks, weights))
     ordered = tuple(name for name in TASKS.names() if name in given)
     return ordered, tuple(given[name] for name in ordered)
 

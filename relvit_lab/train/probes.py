@@ -14,7 +14,7 @@ from relvit_lab import data
 from relvit_lab.common.compute.device import Device
 from relvit_lab.common.feature_classifiers import knn_accuracy, linear_accuracy
 from relvit_lab.data import Split
-from relvit_lab.data.base import counter
+from relvit_lab.data.base import bar
 from relvit_lab.data.feed import Feed, SplitFeed
 from relvit_lab.method.model import RelViT
 from relvit_lab.method.pipeline import Pipeline
@@ -25,15 +25,9 @@ from relvit_lab.train.stage_folder import RunFolder
 
 
 def probe(
-    model: RelViT,
-    pipeline: Pipeline,
-    train: Split | Feed,
-    test: Split | Feed,
-    k: int | None = None,
-    linear: bool = False,
-    batch_size: int = 256,
-    autocast=nullcontext,
-) -> dict[str, float]:
+    model: RelViT, pipeline: Pipeline, train: Split | Feed, test: Split | Feed, k: int | None = None,
+    linear: bool = False, batch_size: int = 256, autocast=nullcontext,
+) -> dict[str, float]:  # fmt: skip
     """Accuracies in % on the test images of what is asked for: "knn" (k neighbours) and "linear_probe".
 
     The model's weights and mode stay as they are. Training images are seen without augmentation. Raises RelvitError for
@@ -60,13 +54,13 @@ def features(
     parts = [torch.empty(0, model.backbone.dim, device=device)]
     try:
         feed = split if isinstance(split, Feed) else SplitFeed(split, device)
-        with closing(feed.batches(None, batch_size)) as batches, counter(len(split), "frozen features") as count:
+        with closing(feed.batches(None, batch_size)) as batches, bar(len(split), "frozen features") as shown:
             for number, (images, labels) in enumerate(batches):
                 batch = pipeline.evaluate(images, labels, number * batch_size)
                 with autocast():
                     feature, _ = model.backbone(batch.images)
                 parts.append(feature.float())
-                count(len(images))
+                shown.update(len(images))
     finally:
         model.train(was_training)
     return torch.cat(parts)

@@ -9,7 +9,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -52,7 +52,7 @@ class Profile:
         self.stamps: list[tuple[int, dict]] = []  # for each timed step its images, and {part: (begin, end)}
         self._times: dict[str, tuple[Stamp, Stamp]] = {}
         self._profiler: profile | None = None
-        self._tracing = False
+        self._trace = ExitStack()
         if device.torch.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device.torch)
 
@@ -60,7 +60,7 @@ class Profile:
         """Around one of PARTS."""
         if self.timed_from <= self.done < self.traced_from:
             return self._timed(name)
-        return record_function(name) if self._tracing else nullcontext()
+        return record_function(name) if self.done >= self.traced_from else nullcontext()
 
     @contextmanager
     def _timed(self, name: str) -> Iterator[None]:
@@ -77,9 +77,7 @@ class Profile:
         self.done += 1
         if self.done == self.traced_from and self.steps > self.traced_from:
             gpu = [ProfilerActivity.CUDA] if self.device.torch.type == "cuda" else []
-            self._profiler = profile(activities=[ProfilerActivity.CPU, *gpu])
-            self._profiler.start()
-            self._tracing = True
+            self._profiler = self._trace.enter_context(profile(activities=[ProfilerActivity.CPU, *gpu]))
         if self.done != self.steps:
             return False
         self.close()
@@ -87,9 +85,7 @@ class Profile:
 
     def close(self) -> None:
         """End the trace, where one is being made."""
-        if self._profiler is not None and self._tracing:
-            self._profiler.stop()
-            self._tracing = False
+        self._trace.close()
 
     def _stamp(self) -> Stamp:
         if self.device.torch.type != "cuda":

@@ -33,9 +33,9 @@ class SharedFolder(RunFolder):
         if self.devices.is_main:
             super().clear()
 
-    def write(self, name: str, save: Callable[[Path], object]) -> None:
+    def write(self, name: str, content: bytes | Callable[[Path], object]) -> None:
         if self.devices.is_main:
-            super().write(name, save)
+            super().write(name, content)
 
     def result(self) -> dict | None:
         return self.devices.from_main(super().result)

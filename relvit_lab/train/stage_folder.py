@@ -5,19 +5,19 @@
 result.json comes last, and its presence is the only sign of success.
 """
 
+import io
 import os
-import threading
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from relvit_lab.common.checkpoints import load_state, save_state
-from relvit_lab.common.errors import RelvitError
-from relvit_lab.common.files import locked, sha256, write_whole
-from relvit_lab.common.regular_files import read_regular
+from relvit_lab.common.errors import RelvitError, first_line
+from relvit_lab.common.files import locked, read_regular, sha256, write_whole
 from relvit_lab.common.sealed_json import NUMBER, OPTIONAL, Damaged, is_sealed, misfit, parse, read, sealed
 from relvit_lab.common.shortages import write_explained
 
@@ -62,7 +62,6 @@ AGAIN = "fresh=True starts this stage anew"
 ANEW = "delete the file, or pass fresh=True, to start this stage anew"
 
 _held: set[Path] = set()  # folders whose lock this process has
-_guard = threading.Lock()
 
 
 class DamagedCheckpoint(Damaged):
@@ -83,9 +82,8 @@ class RunFolder:
         """Make the folder and hold it. wait: until another process has let it go. Raises RelvitError where another
         holds it (wait: another thread of this process), or it cannot be written."""
         place = self.path.resolve()
-        with _guard:
-            if place in _held:
-                wait = False  # whoever holds it may be waiting for this thread
+        if place in _held:
+            wait = False  # whoever holds it may be waiting for this thread
         with ExitStack() as stack:
             with write_explained(self.path):
                 self.path.mkdir(parents=True, exist_ok=True)
@@ -95,15 +93,13 @@ class RunFolder:
                     f"another process is training in {self.path}: wait for it (the same command then returns its "
                     "result), or give this run another run_dir"
                 )
-            with _guard:
-                _held.add(place)
+            _held.add(place)
             try:
                 for leftover in self.path.glob("*.partial"):  # of a process that was killed while it wrote
                     leftover.unlink(missing_ok=True)
                 yield
             finally:
-                with _guard:
-                    _held.discard(place)
+                _held.discard(place)
 
     def is_busy(self) -> bool:
         """Whether another process holds the lock now."""
@@ -146,37 +142,40 @@ class RunFolder:
 
     # -- writing ---------------------------------------------------------------------------------------------------
 
-    def write(self, name: str, save: Callable[[Path], Any]) -> None:
-        """Let `save` fill a file beside `name`, then put it in place at once. Raises RelvitError on a full disk."""
+    def write(self, name: str, content: bytes | Callable[[Path], Any]) -> None:
+        """Put a file in place at once (files.write_whole). Raises RelvitError on a full disk."""
         with write_explained(self.path / name):
-            write_whole(self.path / name, save)
+            write_whole(self.path / name, content)
 
     def write_json(self, name: str, value: dict) -> None:
         """The value, which is sealed by this (sealed_json.py)."""
-        text = sealed(value, indent=1)
-        self.write(name, lambda path: path.write_bytes(text))
+        self.write(name, sealed(value, indent=1))
 
     def write_metrics(self, lines: list[dict]) -> None:
         """metrics.jsonl; each line is sealed by this."""
-        text = b"".join(map(sealed, lines))
-        self.write("metrics.jsonl", lambda path: path.write_bytes(text))
+        self.write("metrics.jsonl", b"".join(map(sealed, lines)))
 
     def save_checkpoint(self, state: dict) -> None:
-        self.write("checkpoint.pt", lambda path: save_state(state, path))
+        out = io.BytesIO()  # torch's own writer to a file would hide what the system says of a full disk
+        torch.save(state, out)
+        self.write("checkpoint.pt", lambda path: path.write_bytes(out.getbuffer()))
 
     # -- reading back ----------------------------------------------------------------------------------------------
 
     def about(self) -> dict | None:
         """experiment.json, None where there is none. Raises RelvitError where it is damaged."""
-        file = self.path / "experiment.json"
-        value = read(file, ABOUT, AGAIN)
-        return _has_seal(file, value, value is None or "stamp" not in value["data"])
+        return self._read("experiment.json", ABOUT, lambda value: "stamp" in value["data"])
 
     def result(self) -> dict | None:
         """result.json, None where there is none. Raises RelvitError where it is damaged."""
-        file = self.path / "result.json"
-        value = read(file, RESULT, AGAIN)
-        return _has_seal(file, value, value is None or "weights" not in value)
+        return self._read("result.json", RESULT, lambda value: "weights" in value)
+
+    def _read(self, name: str, shape: object, newer: Callable[[dict], bool]) -> dict | None:
+        """newer: whether a value is of a version that sealed what it wrote, so that it needs a sha256."""
+        value = read(self.path / name, shape, AGAIN)
+        if value is not None and newer(value) and not is_sealed(value):
+            raise Damaged(self.path / name, "it has lost its sha256", AGAIN)
+        return value
 
     def ended(self) -> dict:
         """result.json of a stage that has ended. Raises RelvitError where it has not, or where it is damaged."""
@@ -244,11 +243,28 @@ class RunFolder:
         return state
 
 
-def _has_seal(file: Path, value: dict | None, older: bool) -> dict | None:
-    """The value. older: of a version that sealed nothing, so that it need not have a sha256."""
-    if value is None or older or is_sealed(value):
-        return value
-    raise Damaged(file, "it has lost its sha256", AGAIN)
+def load_state(file: Path) -> dict:
+    """The state in a checkpoint, its tensors on the CPU; none of its code runs. Raises ValueError, with the reason,
+    where it is damaged or no dict; OSError, MemoryError.
+
+    The zip's checksums are compared first: torch reads damaged numbers without a word, and of damaged structure raises
+    nearly anything.
+    """
+    try:
+        with zipfile.ZipFile(file) as archive:
+            broken = archive.testzip()
+        if broken is not None:
+            raise ValueError(f"{broken} has another checksum")
+        state = torch.load(file, map_location="cpu", weights_only=True)
+    except (OSError, MemoryError) as error:
+        if isinstance(error, OSError) and error.errno is None:  # zipfile's and torch's own, of a damaged file
+            raise ValueError(first_line(error)) from None
+        raise
+    except Exception as error:  # zipfile, pickle and torch raise some ten kinds between them
+        raise ValueError(first_line(error)) from None
+    if not isinstance(state, dict):
+        raise ValueError("it holds no dict")
+    return state
 
 
 def _time(file: Path) -> int | None:

@@ -222,7 +222,7 @@ def train_stage(training: Training, folder: RunFolder, before: tuple[str, ...] =
             if training.profile:
                 training.profile.close()
     end = weights(training)
-    folder.write("model.safetensors", lambda path: path.write_bytes(end))
+    folder.write("model.safetensors", end)
     folder.write_metrics(training.history)
     folder.write_json("result.json", result(training, end))
 

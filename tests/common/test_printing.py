@@ -11,7 +11,7 @@ import pytest
 from relvit_lab.__main__ import COMMANDS, HELP, main
 from relvit_lab.common import printing
 from relvit_lab.common.errors import RelvitError
-from relvit_lab.common.processes import processes
+from relvit_lab.common.process import processes
 from relvit_lab.show.follow import follow
 from relvit_lab.train.events import Note
 
@@ -163,7 +163,7 @@ def test_folders_that_cannot_be_made(tmp_path, monkeypatch, capsys, words):
 def test_fetch_blames_the_disk_for_what_the_disk_does(tmp_path, number):
     from relvit_lab.data.download import download_once
 
-    def get(folder):
+    def get(folder, *_):
         try:
             raise OSError(number, os.strerror(number), str(folder / "part"))
         except OSError as error:
@@ -173,7 +173,7 @@ def test_fetch_blames_the_disk_for_what_the_disk_does(tmp_path, number):
         download_once("flowers", tmp_path, lambda folder: "nothing there", get)
     assert "network" not in str(raised.value) and os.strerror(number) in str(raised.value)
 
-    def refused(folder):
+    def refused(*_):
         raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
 
     with pytest.raises(RelvitError, match="Where there is network"):

@@ -8,8 +8,8 @@ import zlib
 import pytest
 from dataset_fixtures import tarred, zipped
 
-from relvit_lab.data import archives
-from relvit_lab.data.archives import unpack
+from relvit_lab.data import download
+from relvit_lab.data.download import unpack
 
 FILES = {"set/a.txt": b"one", "set/deep/er/b.bin": bytes(range(256)) * 9000, "c.txt": b""}
 
@@ -88,12 +88,12 @@ def test_a_link_in_a_zip(tmp_path):
 
 @pytest.mark.parametrize("make", [tarred, zipped])
 def test_a_bomb(make, tmp_path, monkeypatch):
-    monkeypatch.setattr(archives, "MOST_BYTES", 10_000_000)
+    monkeypatch.setattr(download, "MOST_BYTES", 10_000_000)
     archive, target = put(tmp_path / "large", make({"a": bytes(9_000_000), "b": bytes(2_000_000)}))
     with pytest.raises(RuntimeError, match="unpacks to more"):
         unpack(archive, target, progress=False)
     assert names_under(target) == ["a"]
-    monkeypatch.setattr(archives, "MOST_MEMBERS", 3)
+    monkeypatch.setattr(download, "MOST_MEMBERS", 3)
     archive, target = put(tmp_path / "many", make({str(n): b"" for n in range(9)}))
     with pytest.raises(RuntimeError, match="unpacks to more"):
         unpack(archive, target, progress=False)

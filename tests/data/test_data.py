@@ -11,7 +11,6 @@ from relvit_lab import data
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.data import flower102
 from relvit_lab.data.base import digest, mean_std
-from relvit_lab.data.subsets import subset_files
 
 
 def split(n=200, classes=5, channels=3, side=4, seed=0):
@@ -132,9 +131,9 @@ def test_subsets_of_files_are_those_of_arrays(flowers):
 
 
 def test_of_a_subset_nothing_else_is_decoded(flowers):
-    few = flower102.files(flowers)
-    kept = {"train": subset_files(few.train, 3, "train"), "test": subset_files(few.test, 2, "test")}
-    needed = {*kept["train"].names, *kept["test"].names, *subset_files(few.val, 2, "val").names}
+    few = flower102.SOURCE.files(flowers)
+    kept = {"train": data.subset(few.train, 3, "train"), "test": data.subset(few.test, 2, "test")}
+    needed = {*kept["train"].names, *kept["test"].names, *data.subset(few.val, 2, "val").names}
     for path in (flowers / "flowers-102" / "jpg").iterdir():
         if f"jpg/{path.name}" not in needed:
             path.write_bytes(b"no image")
@@ -157,7 +156,7 @@ def test_subsets_of_arrays_and_folders(tmp_path):
 
 def test_source_files(flowers):
     mine = data.load("flower102", flowers, image_size=16, progress=False, source="files", train_images=5)
-    assert mine.files.train == subset_files(flower102.files(flowers).train, 5, "train") and len(mine.test) == 12
+    assert mine.files.train == data.subset(flower102.SOURCE.files(flowers).train, 5, "train") and len(mine.test) == 12
     with pytest.raises(RelvitError, match="digits is stored as arrays"):
         data.load("digits", source="files")
 

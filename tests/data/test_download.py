@@ -1,5 +1,6 @@
 """Downloading the data sets (from a server inside the test): all or nothing, once, never onto a user's files."""
 
+import shutil
 import socket
 import threading
 
@@ -178,15 +179,13 @@ def test_an_archive_that_leads_out_of_its_folder(name, serve, tmp_path, monkeypa
 def test_a_full_disk_while_unpacking(serve, tmp_path, monkeypatch):
     import errno
 
-    from relvit_lab.data import archives
-
     def full(source, copy, length):
         copy.write(source.read(10))
         raise OSError(errno.ENOSPC, "No space left on device")
 
     expect_md5s("tiny_imagenet", monkeypatch)
     serve(handed_out("tiny_imagenet"))
-    monkeypatch.setattr(archives.shutil, "copyfileobj", full)
+    monkeypatch.setattr(shutil, "copyfileobj", full)
     with pytest.raises(RelvitError, match="No space left on device"):
         data.fetch("tiny_imagenet", tmp_path, progress=False)
     assert left_in(tmp_path) == []

@@ -19,7 +19,7 @@ def folder(tmp_path, monkeypatch):
 def test_listing_equals_torchvision(folder):
     from torchvision.datasets import Flowers102
 
-    mine = flower102.files(folder)
+    mine = flower102.SOURCE.files(folder)
     for split, files in (("train", mine.train), ("val", mine.val), ("test", mine.test)):
         theirs = Flowers102(folder, split)
         assert [mine.root / name for name in files.names] == theirs._image_files
@@ -37,7 +37,7 @@ def test_the_addresses_and_md5s_are_torchvisions():
 
 def test_loading(folder):
     mine = data.load("flower102", folder, image_size=32, progress=False)
-    listed = flower102.files(folder)
+    listed = flower102.SOURCE.files(folder)
     assert mine.test_split == "test" and [len(part) for part in (mine.train, mine.val, mine.test)] == [12, 6, 12]
     for part, files in ((mine.train, listed.train), (mine.val, listed.val), (mine.test, listed.test)):
         assert part.labels.tolist() == list(files.labels)

@@ -7,7 +7,8 @@ from PIL import Image
 
 from relvit_lab import data
 from relvit_lab.common.errors import RelvitError
-from relvit_lab.data.folder import list_images
+from relvit_lab.data.base import Files
+from relvit_lab.data.folder import files
 from relvit_lab.data.images import decode_image, upright, upright_size
 
 
@@ -142,11 +143,9 @@ def test_split_by_hash(tmp_path):
     assert one.train.labels.bincount().tolist() == [16, 8, 1]
     assert one.test.labels.bincount().tolist() == [4, 2, 1]
     assert one.test_split == "test" and "80/20" in one.notes[0]
-    assert list_images(tmp_path / "one").test == {
-        "a": ["a/0.png", "a/15.png", "a/19.png", "a/8.png"],  # for good: other images would be another data set
-        "b": ["b/0.png", "b/3.png"],
-        "c": ["c/1.png"],
-    }
+    assert files(tmp_path / "one", "one").test == Files(  # for good: other images would be another data set
+        ("a/0.png", "a/15.png", "a/19.png", "a/8.png", "b/0.png", "b/3.png", "c/1.png"), (0, 0, 0, 0, 1, 1, 2)
+    )
     two = tree(tmp_path / "two", names)  # the same elsewhere, beside things that are no images
     (two / ".ipynb_checkpoints").mkdir()
     (two / "__MACOSX").mkdir()

@@ -31,7 +31,7 @@ def edit(path, change):
 
 
 def test_listing(root):
-    mine = tiny_imagenet.files(root.parent)
+    mine = tiny_imagenet.SOURCE.files(root.parent)
     assert mine.classes == ("Egyptian cat", "goldfish", "reel", "convertible")  # in the order of wnids.txt
     assert mine.train.labels == tuple(n for n in range(4) for _ in range(6))
     for name, label in zip(mine.train.names, mine.train.labels):
@@ -43,7 +43,7 @@ def test_listing(root):
 
 def test_loading(root):
     mine = data.load("TinyImageNet", root.parent, progress=False)
-    listed = tiny_imagenet.files(root.parent)
+    listed = tiny_imagenet.SOURCE.files(root.parent)
     assert mine.name == "tiny_imagenet" and mine.test_split == "val" and mine.image_size == 64
     assert mine.centre is None and mine.mean == (0.4802, 0.4481, 0.3975) and mine.std == (0.2770, 0.2691, 0.2821)
     for image, name in zip(mine.train.images, listed.train.names):
@@ -62,7 +62,7 @@ def test_the_published_counts_give_no_note(root, monkeypatch):
 
 def test_two_classes_of_one_name_are_told_apart(root):
     edit(root / "words.txt", lambda lines: [*lines[:-1], f"{WNIDS[3]}\treel, another one"])
-    found = tiny_imagenet.files(root.parent)
+    found = tiny_imagenet.SOURCE.files(root.parent)
     assert found.classes == ("Egyptian cat", "goldfish", f"reel ({WNIDS[2]})", f"reel ({WNIDS[3]})")
 
 

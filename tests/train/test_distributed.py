@@ -18,7 +18,7 @@ from torch import nn
 
 from relvit_lab.__main__ import main
 from relvit_lab.common.compute.device import Device
-from relvit_lab.common.compute.distributed import Devices, Group
+from relvit_lab.common.compute.distributed import Devices
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.randomness import BatchGenerator, Share, generator
 from relvit_lab.data.base import Split
@@ -128,7 +128,7 @@ def test_an_evaluation_is_split_and_its_sums_are_equal(mega):
 
 
 def test_batch_norm_is_refused():
-    devices = Devices(CPU, "float32", Share(0, 2), group=Group())
+    devices = Devices(CPU, "float32", Share(0, 2))
     with pytest.raises(RelvitError, match=r"1 is a batch norm.*one device"):
         devices.wrap(nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)))
 

@@ -16,7 +16,6 @@ import torch
 
 from relvit_lab import __main__ as cli
 from relvit_lab.common import signals
-from relvit_lab.common.checkpoints import load_state, save_state
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.shortages import shortage
 from relvit_lab.paper import ablation
@@ -28,7 +27,7 @@ from relvit_lab.paper.tables.numbers import aggregate, paper_table
 from relvit_lab.train import clock, environment, training
 from relvit_lab.train.events import EpochDone, StageFinished, StageStarted, StepDone
 from relvit_lab.train.experiment import Experiment
-from relvit_lab.train.stage_folder import RunFolder
+from relvit_lab.train.stage_folder import RunFolder, load_state
 from relvit_lab.train.trained import load
 from relvit_lab.train.training import run
 
@@ -245,7 +244,7 @@ def test_flipped_numbers_in_a_checkpoint_are_noticed(tmp_path):
     import random
 
     dice, file = random.Random(0), tmp_path / "checkpoint.pt"
-    save_state({"stage": "x", "model": {"a": torch.randn(1000)}}, file)
+    torch.save({"stage": "x", "model": {"a": torch.randn(1000)}}, file)
     whole = file.read_bytes()
     place = whole.index(load_state(file)["model"]["a"].numpy().tobytes())
     for _ in range(50):

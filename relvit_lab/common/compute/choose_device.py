@@ -3,7 +3,7 @@
 import torch
 
 from relvit_lab.common.compute.device import Device, one_device
-from relvit_lab.common.processes import processes
+from relvit_lab.common.process import processes
 
 
 def pick_device(name: str = "auto", precision: str = "auto") -> Device:

@@ -20,7 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from relvit_lab.common.compute.device import Device, one_device
 from relvit_lab.common.errors import RelvitError
-from relvit_lab.common.processes import processes
+from relvit_lab.common.process import processes
 from relvit_lab.common.randomness import Share
 from relvit_lab.common.signals import Terminated
 
@@ -35,36 +35,18 @@ class LostPeer(SystemExit):
         super().__init__(1)
 
 
-@dataclass
-class Group:
-    """The processes of a run. On the CPU they talk through gloo, which costs a GPU no waiting, GPUs through NCCL."""
-
-    asked: tuple[dist.Work, Tensor] | None = None  # on its way: see Devices.agree
-
-    def from_main(self, get: Callable[[], Value]) -> Value:
-        """What `get` gives in the main process, in all of them. Each has to ask."""
-        box: list[Any] = [get() if dist.get_rank() == 0 else None]
-        dist.broadcast_object_list(box, src=0, device=torch.device("cpu"))
-        return box[0]
-
-    def answer(self) -> int:
-        """Of the question on its way; 0: there is none, or nobody asks for anything."""
-        if self.asked is None:
-            return 0
-        (work, said), self.asked = self.asked, None
-        work.wait()
-        return int(said)
-
-
-_group: Group | None = None
 _store: dist.Store | None = None  # outlives the group: who fails says so in it
 
 
 @dataclass(frozen=True)
 class Devices(Device):
-    """This process's device of several, and what they do together. Every process calls the same in the same order."""
+    """This process's device of several, and what they do together. Every process calls the same in the same order.
 
-    group: Group = field(kw_only=True, repr=False, compare=False)
+    On the CPU they talk through gloo, which costs a GPU no waiting, GPUs through NCCL. asked: the question on its way,
+    if there is one: see `agree`.
+    """
+
+    asked: list[tuple[dist.Work, Tensor]] = field(default_factory=list, kw_only=True, repr=False, compare=False)
 
     @property
     def description(self) -> str:
@@ -106,19 +88,29 @@ class Devices(Device):
         return dict(zip(values, sums.unbind()))
 
     def from_main(self, get: Callable[[], Value]) -> Value:
-        return self.group.from_main(get)
+        box: list[Any] = [get() if self.is_main else None]
+        dist.broadcast_object_list(box, src=0, device=torch.device("cpu"))
+        return box[0]
 
     def agree(self, asked: int | None) -> int | None:
         """The answer is of one call ago, so that nobody waits for it; a signal is obeyed one step later."""
-        answer = self.group.answer()
+        answer = self._answer()
         said = torch.tensor(asked or 0)
-        self.group.asked = dist.all_reduce(said, dist.ReduceOp.MAX, async_op=True), said
-        return answer or None
+        work = dist.all_reduce(said, dist.ReduceOp.MAX, async_op=True)
+        self.asked.append((work, said))
+        return answer
+
+    def _answer(self) -> int | None:
+        if not self.asked:
+            return None
+        work, said = self.asked.pop()
+        work.wait()
+        return int(said) or None
 
     def end(self, error: BaseException | None = None) -> None:
         """All wait for the last. With an error this process leaves the others, which then find it gone and end too."""
         if error is None or isinstance(error, Terminated):  # which all have agreed on
-            self.group.answer()
+            self._answer()
             dist.all_reduce(torch.zeros(1))
             return
         _leave(broken=True)
@@ -128,15 +120,14 @@ class Devices(Device):
 
 def join(name: str, precision: str) -> Devices:
     """Meet the processes that torchrun has started, and take this one's device. Raises RelvitError."""
-    global _group, _store
+    global _store
     if name not in ("auto", "cpu", "cuda"):
         raise RelvitError(f"device '{name}': under torchrun each process takes its own; leave device out, or say cpu")
     on_gpu = torch.cuda.is_available() if name == "auto" else name == "cuda"
-    if _group is None:
+    if not dist.is_initialized():
         _store, rank, world = next(dist.rendezvous("env://", timeout=PATIENCE))
         backend = "cpu:gloo,cuda:nccl" if on_gpu else "gloo"
         dist.init_process_group(backend, store=_store, rank=rank, world_size=world, timeout=PATIENCE)
-        _group = Group()
         atexit.register(_leave)
     if on_gpu:
         index, there = int(os.environ.get("LOCAL_RANK", 0)), torch.cuda.device_count()
@@ -145,7 +136,7 @@ def join(name: str, precision: str) -> Devices:
         torch.cuda.set_device(index)
         name = f"cuda:{index}"
     own = one_device("cpu" if name == "auto" else name, precision)
-    return Devices(own.torch, own.precision, Share(*processes()), group=_group)
+    return Devices(own.torch, own.precision, Share(*processes()))
 
 
 def first_to_fail() -> bool:
@@ -159,7 +150,5 @@ def first_to_fail() -> bool:
 
 def _leave(broken: bool = False) -> None:
     """End the connections. NCCL's would wait for what a lost process still owes: those end with this process."""
-    global _group
-    _group = None
     if dist.is_initialized() and not (broken and dist.is_nccl_available() and "nccl" in dist.get_backend_config()):
         dist.destroy_process_group()

@@ -15,8 +15,8 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.files import open_regular
 from relvit_lab.common.paths import resolve
-from relvit_lab.common.regular_files import open_regular
 from relvit_lab.common.shown_names import printable
 from relvit_lab.train.stage_folder import RunFolder
 

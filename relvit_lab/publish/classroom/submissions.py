@@ -11,8 +11,8 @@ import nbformat
 from nbformat import NotebookNode
 
 from relvit_lab.common.errors import RelvitError, first_line
+from relvit_lab.common.files import read_regular
 from relvit_lab.common.paths import expanded
-from relvit_lab.common.regular_files import read_regular
 from relvit_lab.lessons.ask import journal
 from relvit_lab.lessons.ask.progress_view import FORMAT
 from relvit_lab.publish.classroom import cells
