@@ -12,8 +12,7 @@ from relvit_lab.common.words import plural
 from relvit_lab.paper import numbers as paper
 from relvit_lab.paper.plan.cells import Cell
 from relvit_lab.paper.tables.deviation_rules import RULES, SCOPES
-from relvit_lab.paper.tables.finished import Runs
-from relvit_lab.paper.tables.made import Made
+from relvit_lab.paper.tables.finished import Made, Runs
 from relvit_lab.paper.tables.numbers import aggregate
 
 STAGES = {
@@ -98,8 +97,8 @@ def _in_common(own: Sequence[Made], made: Sequence[Made]) -> str:
 
 
 _PROPERTIES: dict[str, Callable[[Made], str]] = {
-    "recipe": lambda m: m.stage.experiment.recipe,
-    "data": lambda m: paper.label(m.stage.experiment.dataset),
-    "backbone": lambda m: paper.label(m.stage.experiment.backbone),
+    "recipe": lambda m: m.experiment.recipe,
+    "data": lambda m: paper.label(m.experiment.dataset),
+    "backbone": lambda m: paper.label(m.experiment.backbone),
     "stage": lambda m: STAGES[m.stage.name],
 }

@@ -125,9 +125,8 @@ def inventory(tables: Sequence[PaperTable]) -> Table:
 
 
 def _holes(table: PaperTable, source: str) -> dict[str, Any]:
-    name = paper.title(table.name).partition(":")[0]
-    found: dict[str, Any] = {"table": name, "recipe": source, "seeds": "{}/{}".format(*table.seeds(source))}
-    found |= {"numbers": 0, "whole": 0, "partly": [], "missing": []}
+    found: dict[str, Any] = {"table": paper.short_title(table.name), "recipe": source}
+    found |= {"seeds": "{}/{}".format(*table.seeds(source)), "numbers": 0, "whole": 0, "partly": [], "missing": []}
     for (row, column), entry in table.entries.items():
         ours = entry.ours.get(source)
         if not isinstance(ours, Ours) or comparison(table.name, row, column)[0]:

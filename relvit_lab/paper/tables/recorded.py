@@ -11,8 +11,7 @@ from relvit_lab.paper.records.comparisons import available
 from relvit_lab.paper.records.report import ROW, TABLES, Report
 from relvit_lab.paper.records.store import Record, read_records
 from relvit_lab.paper.tables.files import choose
-from relvit_lab.paper.tables.finished import Run, Runs
-from relvit_lab.paper.tables.made import made_for
+from relvit_lab.paper.tables.finished import Run, Runs, made_for
 
 BEFORE = {"shortcut": "pre-trained on SpRel, ", "mega": "pre-trained on mega-patches, "}  # what these tables leave out
 SCALE = "demo"  # the preset of the records at laptop scale
@@ -32,7 +31,6 @@ class RecordedRun(Run):
 
 
 def recorded(records: Mapping[str, Record]) -> Runs:
-    """Records as finished runs."""
     found = {name: RecordedRun(name, None, record | {"timing": record["cost"]}) for name, record in records.items()}
     return Runs(found, recorded=True)
 
