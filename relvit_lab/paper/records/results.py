@@ -50,7 +50,8 @@ class Results:
         return bool(self.there(one) and self.there(other) and self.gaps(one, other))
 
     def curves(self, name: str, stage: str, metric: str) -> list[list[float]]:
-        return self.study.curves(self.records, name, stage, metric)
+        """A metric on the test images by epoch, a list for each seed."""
+        return [record["curves"]["test"][metric] for record in self.find(name, stage)]
 
     def of(self, name: str, metric: str) -> list[float]:
         """A metric by seed: accuracies after the last stage, a task's metric after the stage that trained it."""

@@ -1,14 +1,14 @@
 """What results/README.md and the README say of the whole of CIFAR-10 (whole_study.py), computed from the records alone:
 with none, some or all of them. What has not been run is named, with the command that runs it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from relvit_lab.common.stats import told_apart
+from relvit_lab.common.table import Table
 from relvit_lab.paper.records import whole_study as whole
 from relvit_lab.paper.records.comparisons import VERDICTS
 from relvit_lab.paper.records.results import WHAT, Results, markdown, plus_minus
 from relvit_lab.paper.records.store import Record
-from relvit_lab.show.summary import Table
 
 PAIRS = (  # the first less the second
     ("finetuned", "twice"),
@@ -24,6 +24,9 @@ PAIRS = (  # the first less the second
     ("mega_4", "finetuned"),
 )
 NOT_YET = "not run yet"
+PARTS = (  # of results/README.md, each a method
+    "answer", "rows", "differences", "four_tasks", "searched", "not_run", "cost", "settings", "search_settings",
+)  # fmt: skip
 
 
 class WholeReport(Results):
@@ -31,14 +34,6 @@ class WholeReport(Results):
 
     def __init__(self, records: Mapping[str, Record]):
         super().__init__(records, whole.STUDY)
-
-    def parts(self) -> dict[str, Callable[[], str]]:
-        """What the template of results/README.md asks for, by name."""
-        return {
-            "answer": self.answer, "rows": self.rows, "differences": self.differences, "four_tasks": self.four_tasks,
-            "searched": self.searched, "not_run": self.not_run, "cost": self.cost, "settings": self.settings,
-            "search_settings": self.search_settings,
-        }  # fmt: skip
 
     def settings(self) -> str:
         """What all arms share, from the study itself."""
@@ -156,7 +151,7 @@ class WholeReport(Results):
 
     def not_run(self) -> str:
         """The planned runs without a record, with their commands, in the order in which to run them."""
-        lacking = self.study.missing(self.records, self.study.settings)
+        lacking = self.study.missing(self.records)
         lines = [
             f"# {WHAT[name]}, seed {seed}\n{self.study.command(name, seed)}"
             for name, seed in whole.runs()

@@ -10,13 +10,12 @@ from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Any
 
-from relvit_lab.paper.plan.cells import FIGURE_4
-from relvit_lab.paper.records.small_study import JOINT, SUPERVISED, TWICE
+from relvit_lab.paper.plan.cells import FIGURE_4, JOINT, SUPERVISED, TWICE
 from relvit_lab.paper.records.store import Record
 from relvit_lab.paper.records.study import Study
 
 EPOCHS = 6  # a stage: 300,000 images seen, 40 minutes of a CPU core without bf16
-RATE, BATCH = 1e-3, 64  # the best of the search as soon as it is on record (SEARCH_RECORDS)
+RATE, BATCH = 1e-3, 64  # the best of the search as soon as it is on record (results/search)
 SHARE = 10  # % of the labels
 HOW = "--precision float32 --compile false"
 DATA = {
@@ -109,7 +108,6 @@ SEARCH_DATA = {
     "test_images": HELD_BACK, "epochs": 4,
 }  # fmt: skip
 SEARCH = tuple({"lr": lr, "batch_size": batch} for lr, batch in product((1e-3, 5e-4, 2e-3), (256, 64)))
-SEARCH_RECORDS = "results/search"
 
 
 def search_commands() -> Iterator[str]:
