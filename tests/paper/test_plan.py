@@ -293,13 +293,6 @@ def test_places_change_no_stage_and_epochs_change_all():
     assert not base & set(stages(cells(seeds=[0], epochs=7)))
 
 
-def test_an_experiment_takes_further_fields():
-    c = cell("table2", "cifar10", "RelViT")
-    assert c.experiment(2, stop_after="pretrain").stages()[-1].name == "pretrain"
-    with pytest.raises(RelvitError, match="did you mean 'epochs'"):
-        c.experiment(0, epoch=1)
-
-
 def test_figure_4_on_another_data_set():
     found = cells("figure4", dataset="digits", seeds=[0])
     assert len(found) == 18

@@ -82,9 +82,9 @@ class Cell:
         """(table, row, column, recipe)."""
         return self.table, self.row, self.column, self.recipe
 
-    def experiment(self, seed: int, **more: Any) -> Experiment:
-        """The run of one seed. more: further fields of Experiment. Raises RelvitError for a name that is none."""
-        return Experiment.create({**self.fields, **self.places, "recipe": self.recipe, "seed": seed, **more})
+    def experiment(self, seed: int) -> Experiment:
+        """The run of one seed. Raises RelvitError for a field that is none."""
+        return Experiment.create({**self.fields, **self.places, "recipe": self.recipe, "seed": seed})
 
     def stages(self, seed: int) -> tuple[Stage, ...]:
         """What has to be trained for this number, parents first; the last is the one whose result counts."""

@@ -21,12 +21,12 @@ from relvit_lab.common.paths import resolve
 from relvit_lab.method.tasks import TASKS
 from relvit_lab.paper.records import small_study as small
 from relvit_lab.paper.records.results import WHAT, Results, markdown, number, plus_minus
-from relvit_lab.paper.records.store import Record, read_records
+from relvit_lab.paper.records.store import read_records
 from relvit_lab.paper.records.whole_report import PARTS, WholeReport
 from relvit_lab.train.evaluate import chance
 
 TABLES = {
-    "main": ("supervised", "twice", "finetuned", "joint", "control"),
+    "main": tuple(small.MAIN),
     "shortcut": ("pe_off", "pe_off_shuffled", "pe_on", "pe_on_shuffled", "supervised", "twice"),
     "mega": ("finetuned", *(f"mega_{m}" for m in small.MEGA)),
     "recipe": ("finetuned", "released"),
@@ -77,12 +77,6 @@ class Report(Results):
         if what not in PARTS:
             raise RelvitError(f"unknown part 'whole {what}' in the template: {nearest(what, PARTS)}")
         return getattr(WholeReport(self.records), what)()
-
-    def used(self) -> list[Record]:
-        """All records that the report speaks of, each once."""
-        names = (*small.SETTINGS, *small.FULL_SIZE)
-        found = [r for name in names for stage in ("first", "last") for r in self.find(name, stage)]
-        return list({record["id"]: record for record in found}.values())
 
     def missing(self) -> str:
         """The planned runs that are not on record."""

@@ -45,6 +45,11 @@ class Results:
         except RelvitError:
             return []
 
+    def used(self) -> list[Record]:
+        """All records of the study, each once."""
+        names = [(name, stage) for name in self.study.settings for stage in ("first", "last")]
+        return list({record["id"]: record for place in names for record in self.there(*place)}.values())
+
     def both(self, one: str, other: str) -> bool:
         """Whether two settings have a seed in common."""
         return bool(self.there(one) and self.there(other) and self.gaps(one, other))

@@ -19,12 +19,15 @@ LONG_EPOCHS = 60  # five times those of the preset
 LABELS = (5, 10, 25)  # % of the labelled training images
 MEGA = (3, 4, 5, 6)  # M
 
-SETTINGS: dict[str, dict[str, Any]] = {
+MAIN: dict[str, dict[str, Any]] = {  # of both studies
     "supervised": SUPERVISED,
     "twice": TWICE,
     "finetuned": {},
     "joint": JOINT,
     "control": {**JOINT, "task_weights": (0.0, 0.0)},
+}
+SETTINGS: dict[str, dict[str, Any]] = {
+    **MAIN,
     **{name: dict(curve.fields) for name, curve in FIGURE_4.items()},
     **{f"mega_{m}": {"mega_patches": m} for m in MEGA},
     **{f"supervised_{share}": {**SUPERVISED, "label_fraction": share / 100} for share in LABELS},

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from relvit_lab.common.stats import told_apart
 from relvit_lab.common.table import Table
 from relvit_lab.paper.records import whole_study as whole
-from relvit_lab.paper.records.comparisons import VERDICTS
+from relvit_lab.paper.records.comparisons import DIFFERENCE, NOT_YET, VERDICTS, difference
 from relvit_lab.paper.records.results import WHAT, Results, markdown, plus_minus
 from relvit_lab.paper.records.store import Record
 
@@ -23,7 +23,6 @@ PAIRS = (  # the first less the second
     ("few_finetuned", "few_supervised_long"),
     ("mega_4", "finetuned"),
 )
-NOT_YET = "not run yet"
 PARTS = (  # of results/README.md, each a method
     "answer", "rows", "differences", "four_tasks", "searched", "not_run", "cost", "settings", "search_settings",
 )  # fmt: skip
@@ -123,11 +122,8 @@ class WholeReport(Results):
         for one, other in PAIRS:
             ours, theirs = self.images_seen(one), self.images_seen(other)
             budget = "equal" if abs(ours / theirs - 1) < 0.005 else f"{_millions(ours)} to {_millions(theirs)}"
-            gaps = self.gaps(one, other) if self.both(one, other) else []
-            points = plus_minus(gaps, sign=True) if gaps else NOT_YET
-            verdict = VERDICTS[told_apart(gaps)] if gaps else "-"
-            lines.append((budget, WHAT[one], WHAT[other], points, str(len(gaps) or "-"), verdict))
-        return Table(("images seen", "accuracy of", "less that of", "points", "seeds", "verdict"), tuple(lines))
+            lines.append((budget, *difference(self, one, other)))
+        return Table(("images seen", *DIFFERENCE), tuple(lines))
 
     def four_tasks(self) -> str:
         """All four pretext tasks after pre-training, without and with positional embeddings."""
@@ -164,11 +160,11 @@ class WholeReport(Results):
 
     def cost(self) -> str:
         """Hours of all stages on record, and the range of their images a second."""
-        used = {r["id"]: r for name in whole.SETTINGS for stage in ("first", "last") for r in self.there(name, stage)}
+        used = self.used()
         if not used:
             return "No stage is on record yet."
-        hours = sum(record["cost"]["seconds"] for record in used.values()) / 3600
-        rates = [record["cost"]["images_per_second"] for record in used.values()]
+        hours = sum(record["cost"]["seconds"] for record in used) / 3600
+        rates = [record["cost"]["images_per_second"] for record in used]
         return (
             f"Stages on record: {len(used)}, {hours:.1f} hours in all, {min(rates):.0f} to {max(rates):.0f} images a "
             "second in training, as background work on a machine that did other things: so this is no measure of speed."

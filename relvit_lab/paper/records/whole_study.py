@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Any
 
-from relvit_lab.paper.plan.cells import FIGURE_4, JOINT, SUPERVISED, TWICE
+from relvit_lab.paper.plan.cells import FIGURE_4, SUPERVISED
+from relvit_lab.paper.records.small_study import MAIN
 from relvit_lab.paper.records.store import Record
 from relvit_lab.paper.records.study import Study
 
@@ -26,17 +27,8 @@ FEW: dict[str, Any] = {"label_fraction": SHARE / 100}
 FOUR = {"tasks": "sprel,dist,ang,abspos", "stop_after": "pretrain"}
 
 ARMS: dict[str, dict[str, dict[str, Any]]] = {
-    "pre-training": {
-        "supervised": SUPERVISED,
-        "twice": TWICE,
-        "finetuned": {},
-        "joint": JOINT,
-        "control": {**JOINT, "task_weights": (0.0, 0.0)},
-    },
-    "shortcut": {
-        "pe_on": dict(FIGURE_4["pe_on"].fields),
-        "pe_off": dict(FIGURE_4["pe_off"].fields),
-    },
+    "pre-training": MAIN,
+    "shortcut": {name: dict(FIGURE_4[name].fields) for name in ("pe_on", "pe_off")},
     "four tasks": {  # the notebooks' model, and its twin that can cheat
         "four_tasks": FOUR,
         "four_tasks_pe": {**FOUR, "pos_embed": True},

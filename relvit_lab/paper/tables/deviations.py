@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from relvit_lab.common.stats import PAPER_RUNS
 from relvit_lab.common.table import Table
 from relvit_lab.common.words import plural
 from relvit_lab.paper import numbers as paper
@@ -19,7 +20,6 @@ STAGES = {
     "pretrain": "pre-training", "finetune": "fine-tuning", "supervised": "supervised",
     "supervised2": "second supervised", "joint": "joint",
 }  # fmt: skip
-SEEDS = 5  # §4.2: runs of every experiment
 
 
 @dataclass(frozen=True)
@@ -68,11 +68,11 @@ def deviations(made: Sequence[Made]) -> tuple[Deviation, ...]:
 def fewer_seeds(counts: Iterable[int]) -> tuple[Deviation, ...]:
     """The numbers from fewer seeds than the paper's five. counts: for every number that has a run, of how many."""
     by_count = Counter(counts)
-    printed = f"{SEEDS} runs of each experiment; Tables 4 and 5 print no spread"
+    printed = f"{PAPER_RUNS} runs of each experiment; Tables 4 and 5 print no spread"
     return tuple(
         Deviation("Seeds", printed, plural(n, "seed"), "§4.2", by_count[n], by_count.total(), "numbers with runs")
         for n in sorted(by_count)
-        if n < SEEDS
+        if n < PAPER_RUNS
     )
 
 

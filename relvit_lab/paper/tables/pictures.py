@@ -135,8 +135,7 @@ def by_labels(results: Iterable[Mapping[str, Any]]) -> dict[str, Series]:
     but label_fraction and seed make a line, and only lines of at least two shares are there; more than five lines are
     cut into parts.
     """
-    groups: dict[str, dict[str, dict[float, dict[int, float]]]] = {}
-    first: dict[str, str] = {}
+    lines: dict[tuple[str, str], tuple[str, dict[float, dict[int, float]]]] = {}
     for result in results:
         e, stage = result["experiment"], result["stage"]["name"]
         if result["metrics"].get("accuracy") is None or stage not in STAGES or not LABELLED <= e.keys():
@@ -144,16 +143,13 @@ def by_labels(results: Iterable[Mapping[str, Any]]) -> dict[str, Series]:
         left_out = (*PLACES, "seed", "label_fraction", *(PRETEXT if "supervised" in stage else ()))
         settings = {name: value for name, value in e.items() if name not in left_out or name == "preset"}
         key = json.dumps([stage, settings, result.get("data", {}).get("digest")], sort_keys=True)
-        first.setdefault(key, _name(stage, e))
         title = f"{paper.label(e['dataset'])}, {paper.label(e['backbone'])}, recipe {e['recipe']}, preset {e['preset']}"
-        shares = groups.setdefault(title, {}).setdefault(key, {})
+        _, shares = lines.setdefault((title, key), (_name(stage, e), {}))
         shares.setdefault(e["label_fraction"], {})[e["seed"]] = result["metrics"]["accuracy"]
     found: dict[str, Series] = {}
-    for title, lines in groups.items():
-        for key, shares in lines.items():
-            if len(shares) < 2:
-                continue
-            name, series = first[key], found.setdefault(title, {})
+    for (title, _), (name, shares) in lines.items():
+        series = found.setdefault(title, {})
+        if len(shares) > 1:
             while name in series:  # settings that the name does not tell
                 name += "′"
             series[name] = {share: [of[seed] for seed in sorted(of)] for share, of in sorted(shares.items())}
