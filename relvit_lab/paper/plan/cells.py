@@ -202,7 +202,7 @@ def cells(
     A preset other than paper takes small backbones with patches of the same size. Raises RelvitError for an unknown
     name, naming the nearest, for a field that a cell is defined by, and where nothing is left.
     """
-    tables = _known("table", tables, tuple(TABLES), also="all")
+    tables = _known("table", None if tables == "all" else tables, TABLES)
     recipes = _known("recipe", recipes, RECIPES)
     overrides = _checked(overrides, tables)
     dataset = overrides.pop("dataset", "cifar10")
@@ -231,14 +231,14 @@ def _cell(table: str, row: str, column: str, recipe: str, fields: dict[str, Any]
     return Cell(table, row, column, recipe, fields, **what)
 
 
-def _known(what: str, given: Sequence[str] | str | None, options: Iterable[str], also: str = "") -> tuple[str, ...]:
-    """The names in the order of the options. Raises RelvitError for one that is none."""
+def _known(what: str, given: Sequence[str] | str | None, options: Iterable[str]) -> tuple[str, ...]:
+    """The names in the order of the options, None: all of them. Raises RelvitError for one that is none."""
     options = tuple(options)
     given = (given,) if isinstance(given, str) else options if given is None else tuple(given)
     for name in given:
-        if name not in options and (not also or name != also):
+        if name not in options:
             raise RelvitError(f"unknown {what} '{name}' in the plan: {nearest(name, options)}")
-    return options if also and also in given else tuple(name for name in options if name in given)
+    return tuple(name for name in options if name in given)
 
 
 def _checked(overrides: Mapping[str, Any], tables: Sequence[str]) -> dict[str, Any]:

@@ -263,12 +263,11 @@ def seed_by_seed(one: Mapping[int, float], other: Mapping[int, float], names: tu
     for seed in seeds:
         left.plot([0, 1], [one[seed], other[seed]], color=BLUE, marker="o", markersize=7)
         left.annotate(f"seed {seed}", (1, other[seed]), (8, 0), textcoords="offset points", va="center")
-    for x, values in ((0, list(one.values())), (1, list(other.values()))):
-        mean, sd = mean_sd(values)
-        left.errorbar([x + (-0.12 if x == 0 else 0.42)], [mean], [sd or 0], color=INK, marker="_", markersize=16,
-                      capsize=4)  # fmt: skip
-    left.set(xlim=(-0.3, 1.6), xticks=[0, 1], ylabel="accuracy, %")
-    left.set_xticklabels(names)
+    for x, values in ((-0.12, one), (1.42, other)):
+        mean, sd = mean_sd(list(values.values()))
+        left.errorbar([x], [mean], [sd or 0], color=INK, marker="_", markersize=16, capsize=4)
+    left.set(xlim=(-0.3, 1.6), ylabel="accuracy, %")
+    left.set_xticks([0, 1], names)
     left.set_title("each alone: mean ± sd in black", loc="left")
     mean, sd = mean_sd(gaps)
     right.axhline(0, color=FAINT, linewidth=1.2)
