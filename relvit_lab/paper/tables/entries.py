@@ -128,11 +128,16 @@ class PaperTable:
     def title(self) -> str:
         return paper.title(self.name)
 
+    def own(self, source: str) -> dict[tuple[str, str], Ours]:
+        """Our numbers of a recipe by place, without improvements."""
+        found = {place: entry.ours[source] for place, entry in self.entries.items() if source in entry.ours}
+        return {place: ours for place, ours in found.items() if comparison(self.name, *place)[0] is None}
+
     def seeds(self, source: str) -> tuple[int, int]:
         """How many numbers of seeds are there, and how many are planned; improvements are not counted."""
-        own = [entry.ours.get(source) for key, entry in self.entries.items() if comparison(self.name, *key)[0] is None]
-        there = sum(ours.like.n for ours in own if isinstance(ours, Ours))
-        return there, there + sum(len(ours.like.missing) for ours in own if isinstance(ours, Ours))
+        own = [ours.like for ours in self.own(source).values()]
+        there = sum(like.n for like in own)
+        return there, there + sum(len(like.missing) for like in own)
 
     def __repr__(self) -> str:
         there = (f"{source} {'{}/{}'.format(*self.seeds(source))}" for source in self.sources if source != BUILT)

@@ -15,20 +15,12 @@ from relvit_lab.common.stats import half_width
 from relvit_lab.paper import numbers as paper
 from relvit_lab.paper.plan.cells import RECIPES, Cell
 from relvit_lab.paper.slips import model, parameters, slips
-from relvit_lab.paper.tables.entries import (
-    BUILT,
-    Aggregate,
-    Counted,
-    Entry,
-    Ours,
-    PaperTable,
-    Place,
-    comparison,
-    paired,
-)
+from relvit_lab.paper.tables.entries import BUILT, Aggregate, Counted, Entry, Ours, PaperTable, comparison, paired
 from relvit_lab.paper.tables.finished import Runs, one_data_set
 from relvit_lab.paper.tables.html import ShownTable
 from relvit_lab.train import environment
+
+Values = Mapping[tuple[str, str], tuple[Aggregate, Aggregate]]  # by row and column: like the paper's, and our headline
 
 # -- From cells to numbers -----------------------------------------------------------------------------------------
 
@@ -62,10 +54,9 @@ def paper_table(table: str, runs: Runs, cells: Sequence[Cell] = ()) -> PaperTabl
         raise RelvitError("Figure 4 has curves and no numbers: viz_tables.figure4 draws it from runs")
     own = [cell for cell in cells if cell.table == table]
     sources = tuple(recipe for recipe in RECIPES if any(cell.recipe == recipe for cell in own)) or RECIPES
-    values: dict[str, dict[Place, tuple[Aggregate, Aggregate]]] = {source: {} for source in sources}
+    values: dict[str, dict] = {source: {} for source in sources}  # Values by source
     for cell in own:
-        both = aggregate(cell, runs), aggregate(cell, runs, cell.metric)
-        values[cell.recipe][cell.row, cell.column] = both
+        values[cell.recipe][cell.row, cell.column] = aggregate(cell, runs), aggregate(cell, runs, cell.metric)
     entries = {}
     for row in rows:
         for column in columns:
@@ -78,9 +69,7 @@ def paper_table(table: str, runs: Runs, cells: Sequence[Cell] = ()) -> PaperTabl
     return ShownTable(table, rows, columns, sources, entries, notes, footnotes, filled=runs.recorded)
 
 
-def _ours(
-    table: str, place: Place, number: paper.Number | None, values: Mapping[Place, tuple[Aggregate, Aggregate]]
-) -> Ours | None:
+def _ours(table: str, place: tuple[str, str], number: paper.Number | None, values: Values) -> Ours | None:
     shown, base = comparison(table, *place)
     own = values.get(shown or place)
     if own is None or (shown and base not in values):
@@ -132,7 +121,7 @@ def mixed(cells: Sequence[Cell], runs: Runs) -> Iterator[str]:
             )
 
 
-def _across(table: str, values: Mapping[str, Mapping[Place, tuple[Aggregate, Aggregate]]]) -> Iterator[str]:
+def _across(table: str, values: Mapping[str, Values]) -> Iterator[str]:
     """The places that are compared with one trained on another data set of the same name."""
     for source, own in values.items():
         for place, (like, _) in own.items():
