@@ -107,15 +107,12 @@ class Report(Results):
     # -- tables ------------------------------------------------------------------------------------------------------
 
     def table(self, name: str) -> str:
-        if name == "labels":
-            return self.labels()
-        if name == "backbones":
-            return self.backbones()
-        names = TABLES.get(name)
-        if names is None:
-            raise RelvitError(f"unknown table '{name}': {nearest(name, (*TABLES, 'labels', 'backbones'))}")
-        rows = [self.row(name, setting) for setting in names]
-        return markdown(ROW, rows)
+        others = {"labels": self.labels, "backbones": self.backbones}
+        if name in others:
+            return others[name]()
+        if name not in TABLES:
+            raise RelvitError(f"unknown table '{name}': {nearest(name, (*TABLES, *others))}")
+        return markdown(ROW, [self.row(name, setting) for setting in TABLES[name]])
 
     def row(self, table: str, name: str) -> list[str]:
         first, last = self.find(name, "first"), self.find(name)

@@ -121,8 +121,8 @@ class PaperTable:
         """The sources that stand beside the paper's numbers of a column."""
         if not self.filled:
             return self.sources
-        beside = [self.entries[row, column].ours for row in self.rows]
-        return tuple(s for s in self.sources if any(s in ours and not _is_empty(ours[s]) for ours in beside))
+        found = {source: [self.entries[row, column].ours.get(source) for row in self.rows] for source in self.sources}
+        return tuple(source for source, own in found.items() if any(o and (o.like.n or o.headline.n) for o in own))
 
     @property
     def title(self) -> str:
@@ -142,10 +142,6 @@ class PaperTable:
     def __repr__(self) -> str:
         there = (f"{source} {'{}/{}'.format(*self.seeds(source))}" for source in self.sources if source != BUILT)
         return f"{self.title}. Seeds there: {', '.join(there) or 'no runs needed'}."
-
-
-def _is_empty(ours: Ours | Counted) -> bool:
-    return isinstance(ours, Ours) and not (ours.like.n or ours.headline.n)
 
 
 Place = tuple[str, str]  # row and column
