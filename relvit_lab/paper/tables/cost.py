@@ -2,7 +2,7 @@
 
 import statistics
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from relvit_lab.common.table import Table
@@ -126,5 +126,4 @@ def _newest(made: Sequence[Made]) -> str:
 
 def _counted(values) -> str:
     """ "smoke (12), demo (3)", in the order of the names."""
-    counts: Mapping[str, int] = Counter(values)
-    return ", ".join(f"{name} ({counts[name]:,})" for name in sorted(counts))
+    return ", ".join(f"{name} ({count:,})" for name, count in sorted(Counter(values).items()))

@@ -1,7 +1,7 @@
 """The recorded runs (results/) in the tables, where there are none of one's own."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -30,11 +30,6 @@ class RecordedRun(Run):
         ]
 
 
-def recorded(records: Mapping[str, Record]) -> Runs:
-    found = {name: RecordedRun(name, None, record | {"timing": record["cost"]}) for name, record in records.items()}
-    return Runs(found, recorded=True)
-
-
 def recorded_table(records: Mapping[str, Record] | None = None) -> Table:
     """The recorded runs at laptop scale, a line for each setting: accuracy by seed, and the tasks' scores.
 
@@ -57,7 +52,9 @@ def choose_or_recorded(
     """files.choose; where no run is there that its tables look for, the recorded ones, and cells of their scale."""
     runs, cells = choose(run_dir, names, *more, **overrides)
     if not made_for(runs, cells):
-        ours = replace(recorded(read_records()), differing=runs.differing, unreadable=runs.unreadable)
+        results = {name: record | {"timing": record["cost"]} for name, record in read_records().items()}
+        found = {name: RecordedRun(name, None, result) for name, result in results.items()}
+        ours = Runs(found, runs.differing, runs.unreadable, recorded=True)
         _, at_scale = choose("results", names, *more, preset=SCALE)
         if made_for(ours, at_scale):
             return ours, at_scale
