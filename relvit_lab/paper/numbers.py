@@ -98,10 +98,15 @@ def columns(table: str) -> tuple[str, ...]:
     return _block(table)[0]
 
 
+def short_title(table: str) -> str:
+    """ "Table 2", "Figure 4"."""
+    return f"{table[:-1].capitalize()} {table[-1]}"
+
+
 def title(table: str) -> str:
     """For a heading: "Table 2: accuracy after pre-training and fine-tuning". Raises RelvitError for no such table."""
     _block(table)
-    return f"{table[:-1].capitalize()} {table[-1]}: {TITLES[table]}"
+    return f"{short_title(table)}: {TITLES[table]}"
 
 
 TASK_NAMES = tuple(task.name for task in RELVIT)  # the registry's order; Table 4's columns stand in another

@@ -10,6 +10,11 @@ import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import torch
+
+from relvit_lab.method import backbones
+from relvit_lab.method.backbones.base import TokenBackbone
+from relvit_lab.method.tasks import RELVIT
 from relvit_lab.paper import ablation
 from relvit_lab.paper import numbers as paper
 
@@ -48,7 +53,6 @@ def slips() -> tuple[Slip, ...]:
 
 
 def value(table: str, row: str, column: str) -> float:
-    """The printed number's value."""
     return paper.get(table, row, column).value
 
 
@@ -70,14 +74,15 @@ def differences() -> tuple[tuple[str, str, float, float], ...]:
 
 
 @functools.cache
+def model(backbone: str) -> TokenBackbone:
+    """A backbone of Table 1, its shapes alone: no memory for weights, no random numbers."""
+    with torch.device("meta"):
+        return backbones.create_backbone(backbone)
+
+
 def parameters(backbone: str) -> int:
     """The number of parameters of a backbone without classifier, its embeddings and CLS token included."""
-    import torch
-
-    from relvit_lab.method.backbones import create_backbone
-
-    with torch.device("meta"):  # shapes alone: no memory, no random numbers
-        return sum(p.numel() for p in create_backbone(backbone).parameters())
+    return sum(p.numel() for p in model(backbone).parameters())
 
 
 def _eq3() -> Slip:
@@ -105,8 +110,6 @@ def _sizes() -> Iterator[Slip]:
 
 
 def _tokens() -> Slip:
-    from relvit_lab.method import backbones
-
     side = {row: backbones.get(row).image_size // backbones.get(row).patch for row in paper.rows("table1")}
     (more,) = {int(value("table1", row, "tokens")) - side[row] ** 2 for row in side}  # the same in every row
     first = paper.rows("table1")[0]
@@ -119,10 +122,6 @@ def _tokens() -> Slip:
 
 
 def _heads() -> Slip:
-    import torch
-
-    from relvit_lab.method.tasks import RELVIT
-
     dim, tokens = (int(value("table1", "vit_s_4", column)) for column in ("dim", "tokens"))
     grid, backbone = round((tokens - 1) ** 0.5), parameters("vit_s_4")
     share = {}
@@ -143,7 +142,7 @@ def _heads() -> Slip:
 def _improvement(table: str, where: str, printed: float, computed: float) -> Slip:
     others = sum(abs(said - right) <= EPS for _, _, said, right in differences())
     return Slip(
-        paper.title(table).partition(":")[0], f"{printed:+.2f}", f"{computed:+.2f}",
+        paper.short_title(table), f"{printed:+.2f}", f"{computed:+.2f}",
         f"{where}: the improvement is {computed:+.2f}, not {printed:+.2f}; the other {others} differences printed in "
         "Tables 2 and 3 are right.",
     )  # fmt: skip

@@ -12,8 +12,7 @@ from relvit_lab.paper.records.store import read_records
 from relvit_lab.paper.tables import cost
 from relvit_lab.paper.tables.deviation_rules import RULES, SCOPES
 from relvit_lab.paper.tables.deviations import deviation_table, deviations, fewer_seeds
-from relvit_lab.paper.tables.finished import Run
-from relvit_lab.paper.tables.made import Made, made_for
+from relvit_lab.paper.tables.finished import Made, Run, made_for
 from relvit_lab.paper.tables.numbers import aggregate, paper_table
 from relvit_lab.paper.tables.recorded import choose_or_recorded
 from relvit_lab.paper.tables.text import to_csv, to_latex, to_markdown

@@ -98,7 +98,7 @@ def test_every_run_is_on_record_or_said_to_be_missing():
     for name in small.SETTINGS:
         last, first = (small.find(RECORDS, name, stage) for stage in ("last", "first"))
         assert len(first) >= len(last), name
-        assert (len(last) < len(small.seeds(name))) == (f"`{name}` (seed" in said), name
+        assert (len(last) < len(small.STUDY.seeds[name])) == (f"`{name}` (seed" in said), name
     assert ("none" in said) == ("`" not in said)
 
 

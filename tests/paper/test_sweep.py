@@ -425,22 +425,25 @@ def test_profiles_set_the_threads_of_every_pass(small):
 
 
 def test_summary_says_what_failed_and_what_waits(tmp_path):
-    for name in ("a", "b"):
+    notebook = str(ROOT / "notebooks" / "04_train.ipynb")
+    config = {"preset": "smoke", "seeds": "0,1", "recipes": "paper", "rows": "cifar10", "columns": "RelViT"}
+    sweep = Sweep.create(config | {"notebook": notebook, "run_dir": str(tmp_path)})
+    a, d, b, c = sweep.of(["table2"])  # of seed 0 both stages, of seed 1 both
+    for name in (a, b):
         (tmp_path / name).mkdir()
-    (tmp_path / "a" / "result.json").write_text("{}")
+    (tmp_path / a / "result.json").write_text("{}")
     failure = {"message": "the loss became NaN", "notebook": "notebook.ipynb"}
-    (tmp_path / "b" / "failure.json").write_text(json.dumps(failure))
-    wanted = {"a": "first", "b": "second", "c": "third", "d": "fourth"}
-    said = sweep.summary(tmp_path, wanted, {"c": "b", "d": "a"})
-    assert said.splitlines() == [
+    (tmp_path / b / "failure.json").write_text(json.dumps(failure))
+    first, second = (f"table2, cifar10, RelViT, paper, seed {seed}" for seed in (0, 1))
+    assert sweep.summary(["table2"]).splitlines() == [
         f"1 of 4 stages have their result in {tmp_path}.",
         "1 failed:",
-        "  b (second)",
+        f"  {b} ({second})",
         "    the loss became NaN",
-        f"    notebook: {tmp_path / 'b' / 'notebook.ipynb'}",
+        f"    notebook: {tmp_path / b / 'notebook.ipynb'}",
         "2 did not run to their end:",
-        "  c (third): waits for b",
-        "  d (fourth): the same command goes on with it",
+        f"  {d} ({first}): the same command goes on with it",
+        f"  {c} ({second}): waits for {b}",
     ]
 
 

@@ -9,7 +9,6 @@ from xml.sax.saxutils import escape
 
 import matplotlib.style
 import numpy as np
-from matplotlib.image import AxesImage
 
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.paths import project_root, resolve
@@ -52,13 +51,12 @@ def four_targets() -> Drawing:
     return figure
 
 
-def _heat(ax, values: np.ndarray) -> AxesImage:
+def _heat(ax, values: np.ndarray) -> None:
     image = ax.imshow(values, cmap=HEAT, vmin=-1, vmax=1, interpolation="nearest")
     bare(ax, len(values))
     for (y, x), value in np.ndenumerate(values):
         colour = ink_on(image.cmap((value + 1) / 2)[:3])
         ax.text(x, y, f"{value:.1f}".replace("-0.0", "0.0"), ha="center", va="center", fontsize=8, color=colour)
-    return image
 
 
 def _numbers(ax, values: np.ndarray) -> None:

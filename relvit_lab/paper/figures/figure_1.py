@@ -20,10 +20,7 @@ from relvit_lab.show.photographs import photograph
 from relvit_lab.show.style import BLACK, BLUE, FAINT, Drawing, styled
 
 SIDE, CELL = 4, 96  # patches a side, and pixels of each in the large picture
-EXAMPLES = (
-    ("i", 3, "j", 9, "RT", "right, top"),
-    ("k", 12, "l", 15, "LC", "left, centre"),
-)
+EXAMPLES = (("i", 3, "j", 9, "RT", "right, top"), ("k", 12, "l", 15, "LC", "left, centre"))
 """Two pairs: the patch, and the one from which it is seen; eq. 5's class, and its words."""
 
 TOKEN, PITCH, FIRST, CLS = 48, 58, 650, 508  # pixels: a token, from one to the next, where the patches and CLS begin

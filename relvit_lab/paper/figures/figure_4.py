@@ -120,7 +120,6 @@ def _runs(runs: Sequence[Sequence[float]], setting: str, key: str) -> np.ndarray
 
 
 def _draw(ax: Axes, setting: str, runs: np.ndarray) -> End:
-    """Mean and band."""
     look, epochs, mean = LOOKS[setting], np.arange(1, runs.shape[1] + 1), runs.mean(0)
     if len(runs) > 1:
         ax.fill_between(epochs, runs.min(0), runs.max(0), color=look["color"], alpha=0.18, linewidth=0)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.axes import Axes
 
+from relvit_lab.common.words import plural
 from relvit_lab.paper.records import whole_study as whole
 from relvit_lab.paper.records.results import WHAT
 from relvit_lab.paper.records.store import Record, read_records
@@ -44,7 +45,7 @@ def images_seen_figure(records: Mapping[str, Record] | None = None) -> Drawing:
         ax.set_yticks([])
         ax.text(0.5, 0.5, f"{NOT_YET}:\n{whole.STUDY.listed_by}", transform=ax.transAxes, ha="center", fontsize=14)
     drawing.suptitle("Pre-training, or the same time on the classes?", fontsize=16, weight="bold")
-    note = f"CIFAR-10, {_plain(report.settings())}. {'. '.join(said)}."
+    note = f"CIFAR-10, {report.settings().replace('`', '')}. {'. '.join(said)}."
     drawing.supxlabel(textwrap.fill(note, 130), fontsize=11, x=0.01, ha="left")
     drawing.alt = f"Class accuracy by training images seen. {note}"
     return drawing
@@ -61,7 +62,7 @@ def _draw(ax: Axes, report: WholeReport, name: str) -> tuple[str, list[End]]:
         if None in runs or runs[0][0] is None:  # pre-training knows no classes
             ax.plot((before, report.images_seen("supervised") / 1e6), (0, 0), color=look["color"], linewidth=5,
                     alpha=0.35, solid_capstyle="butt", transform=ax.get_xaxis_transform(), clip_on=False)  # fmt: skip
-            there.append(f"pre-trained with {_seeds(len(runs))}, no classes yet")
+            there.append(f"pre-trained with {plural(len(runs), 'seed')}, no classes yet")
             continue
         values = np.array(runs, dtype=float)  # (seeds, epochs)
         epochs = np.arange(1, values.shape[1] + 1)
@@ -72,7 +73,7 @@ def _draw(ax: Axes, report: WholeReport, name: str) -> tuple[str, list[End]]:
         label = WHAT[name] if stage == "last" or not report.there(name) else None
         ax.plot(images, mean, label=label, linewidth=2.2, markersize=5, markevery=3, **look)
         ends.append((images[-1], mean[-1], dark(look["color"])))
-        there.append(f"{mean[-1]:.1f} % after stage {number + 1} ({_seeds(len(values))})")
+        there.append(f"{mean[-1]:.1f} % after stage {number + 1} ({plural(len(values), 'seed')})")
     return ", ".join(there) or NOT_YET, ends
 
 
@@ -85,11 +86,3 @@ def _number(ax: Axes, ends: list[End]) -> None:
         for (value, colour), height in zip(here, heights):
             ax.annotate(f"{value:.1f}", (last, height), xytext=(6, 0), textcoords="offset points", va="center",
                         color=colour, fontsize=12)  # fmt: skip
-
-
-def _seeds(count: int) -> str:
-    return f"{count} seed{'s' if count > 1 else ''}"
-
-
-def _plain(text: str) -> str:
-    return text.replace("`", "")

@@ -10,22 +10,19 @@ A cell is an accuracy or a task's metric; improvements are computed from cells, 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import combinations
 from typing import Any
 
 from relvit_lab import data
 from relvit_lab.common.errors import RelvitError, nearest
 from relvit_lab.method import backbones
-from relvit_lab.paper.numbers import TASK_NAMES
+from relvit_lab.paper import numbers as paper
 from relvit_lab.paper.records.store import given_fields
 from relvit_lab.train.experiment import PLACES, Experiment, Stage
 
 RECIPES = ("released", "paper")  # the first gives the numbers that are set against the paper's
 SEEDS = (0, 1, 2, 3, 4)
-DATASETS = ("cifar10", "svhn", "cifar100", "flower102", "tiny_imagenet", "imagenet100")  # Table 2's rows, in order
-SMALL = DATASETS[:4]  # Table 3's columns
-MEGA_PATCHES = (10, 8, 6, 5, 4, 3)  # Table 5's M
-VITS_AT_224 = ("vit_s_32", "vit_s_16", "vit_s_14")
+DATASETS = paper.rows("table2")
+SMALL = paper.columns("table3")
 OTHERS = {"Swin": ("swin_t", "RelSwin"), "T2T": ("t2t_vit_14", "RelT2T-ViT")}  # Table 3: its backbone, its own row
 
 
@@ -48,7 +45,6 @@ FIGURE_4 = {
     for shuffle in (False, True)
 }
 """Its settings, by the names that studies have for them."""
-COMBINATIONS = tuple(chosen for size in (1, 2, 3, 4) for chosen in combinations(TASK_NAMES, size))  # Table 4's rows
 
 SUPERVISED = {"scenario": "supervised", "supervised_stages": 1}
 TWICE = {"scenario": "supervised", "supervised_stages": 2}
@@ -86,9 +82,9 @@ class Cell:
         """(table, row, column, recipe)."""
         return self.table, self.row, self.column, self.recipe
 
-    def experiment(self, seed: int, **more: Any) -> Experiment:
-        """The run of one seed. more: further fields of Experiment. Raises RelvitError for a name that is none."""
-        return Experiment.create({**self.fields, **self.places, "recipe": self.recipe, "seed": seed, **more})
+    def experiment(self, seed: int) -> Experiment:
+        """The run of one seed. Raises RelvitError for a field that is none."""
+        return Experiment.create({**self.fields, **self.places, "recipe": self.recipe, "seed": seed})
 
     def stages(self, seed: int) -> tuple[Stage, ...]:
         """What has to be trained for this number, parents first; the last is the one whose result counts."""
@@ -146,22 +142,22 @@ def _table3(small: bool, dataset: str) -> Rows:
 def _table4(small: bool, dataset: str) -> Rows:
     on = _on("cifar10", small)
     yield "Supervised", "Finetuning", on | TWICE, {}
-    for tasks in COMBINATIONS:
+    for row in paper.rows("table4")[1:]:
+        tasks = tuple(row.split("+"))
         fields = on | FINETUNED | {"tasks": tasks}
         for task in reversed(tasks):  # the paper's columns run from AbsPos to SpRel
-            yield "+".join(tasks), task, fields, {"stage": "first", "metric": task, "like": task}
-        yield "+".join(tasks), "Finetuning", fields, {}
+            yield row, task, fields, {"stage": "first", "metric": task, "like": task}
+        yield row, "Finetuning", fields, {}
 
 
 def _table5(small: bool, dataset: str) -> Rows:
-    for name in ("imagenet100", "flower102"):
-        for backbone in VITS_AT_224:
-            column, on, spec = f"{name} {backbone}", _on(name, small, backbone), backbones.get(backbone)
-            yield "Supervised", column, on | TWICE, {}
-            yield "No-Mega-Patches", column, on | FINETUNED, {}
-            for m in MEGA_PATCHES:
-                if m <= spec.image_size // spec.patch:  # the paper's dashes
-                    yield str(m), column, on | FINETUNED | {"mega_patches": m}, {}
+    for column in paper.columns("table5"):
+        on = _on(column.split()[0], small, column.split()[1])
+        yield "Supervised", column, on | TWICE, {}
+        yield "No-Mega-Patches", column, on | FINETUNED, {}
+        for m in paper.rows("table5")[2:]:
+            if paper.get("table5", m, column):  # more mega-patches than patches: the paper's dashes
+                yield m, column, on | FINETUNED | {"mega_patches": int(m)}, {}
 
 
 def _figure4(small: bool, dataset: str) -> Rows:
@@ -206,7 +202,7 @@ def cells(
     A preset other than paper takes small backbones with patches of the same size. Raises RelvitError for an unknown
     name, naming the nearest, for a field that a cell is defined by, and where nothing is left.
     """
-    tables = _known("table", tables, tuple(TABLES), also="all")
+    tables = _known("table", None if tables == "all" else tables, TABLES)
     recipes = _known("recipe", recipes, RECIPES)
     overrides = _checked(overrides, tables)
     dataset = overrides.pop("dataset", "cifar10")
@@ -214,12 +210,9 @@ def cells(
     fields = {name: value for name, value in overrides.items() if name not in places}
     small = fields.get("preset") not in (None, "paper")
     found = [(table, *entry) for table in tables for entry in TABLES[table](small, dataset)]
-    if rows is not None:
-        rows = _known("row", rows, dict.fromkeys(row for _, row, *_ in found))
-        found = [entry for entry in found if entry[1] in rows]
-    if columns is not None:
-        columns = _known("column", columns, dict.fromkeys(column for _, _, column, *_ in found))
-        found = [entry for entry in found if entry[2] in columns]
+    for what, given, place in (("row", rows, 1), ("column", columns, 2)):
+        chosen = _known(what, given, dict.fromkeys(entry[place] for entry in found))
+        found = [entry for entry in found if entry[place] in chosen]
     seeds = SEEDS if seeds is None else tuple(dict.fromkeys(seeds))
     if not seeds:
         raise RelvitError("the plan has no seeds: give at least one")
@@ -238,14 +231,14 @@ def _cell(table: str, row: str, column: str, recipe: str, fields: dict[str, Any]
     return Cell(table, row, column, recipe, fields, **what)
 
 
-def _known(what: str, given: Sequence[str] | str | None, options: Iterable[str], also: str = "") -> tuple[str, ...]:
-    """The names in the order of the options. Raises RelvitError for one that is none."""
+def _known(what: str, given: Sequence[str] | str | None, options: Iterable[str]) -> tuple[str, ...]:
+    """The names in the order of the options, None: all of them. Raises RelvitError for one that is none."""
     options = tuple(options)
     given = (given,) if isinstance(given, str) else options if given is None else tuple(given)
     for name in given:
-        if name not in options and (not also or name != also):
+        if name not in options:
             raise RelvitError(f"unknown {what} '{name}' in the plan: {nearest(name, options)}")
-    return options if also and also in given else tuple(name for name in options if name in given)
+    return tuple(name for name in options if name in given)
 
 
 def _checked(overrides: Mapping[str, Any], tables: Sequence[str]) -> dict[str, Any]:

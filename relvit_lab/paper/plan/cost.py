@@ -9,39 +9,36 @@ a GPU is among the run folders or in results/; else it is an assumption, and is 
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.paths import resolve
-from relvit_lab.common.sealed_json import NUMBER, misfit
+from relvit_lab.common.sealed_json import misfit
 from relvit_lab.common.table import Column, Table, compare
 from relvit_lab.common.words import plural
 from relvit_lab.data import DATASETS
 from relvit_lab.method.backbones import get as get_backbone
-from relvit_lab.paper.numbers import label, title
-from relvit_lab.paper.plan.cells import Cell, jobs
-from relvit_lab.paper.records.store import read_records
+from relvit_lab.paper.numbers import label, short_title
+from relvit_lab.paper.plan.cells import Cell, stages
+from relvit_lab.paper.records.store import MEASURED, read_records
 from relvit_lab.paper.tables.finished import Runs, collect
 from relvit_lab.train.experiment import Experiment, Stage
 from relvit_lab.train.flops import stage_flops
 from relvit_lab.train.stage_folder import RunFolder
 
-TIMED = {
-    "experiment": {"epochs": int}, "stage": {"name": str}, "counts": {"train_images": int},
-    "environment": {"device": str}, "timing": {"images_per_second": NUMBER},
-}  # fmt: skip
 TFLOPS = 100.0  # assumed, in TFLOP/s, where nothing was measured
 MEASURABLE = 10.0  # seconds of training from which a run's rate counts: a shorter one measures its start
 
 
 @dataclass(frozen=True)
 class Rate:
-    """Operations a second that a backbone sustained in training, in so many runs (0: it is assumed) on these GPUs."""
+    """Operations a second that a backbone sustained in training, in so many runs on these GPUs."""
 
     flops: float
-    runs: int = 0
-    devices: tuple[str, ...] = ()
+    runs: int
+    devices: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -56,12 +53,22 @@ class Work:
 
 @dataclass(frozen=True)
 class Tally:
-    """A line of the plan: some cells, and the stages that they need, each once."""
+    """A line of the plan: some cells. survey: where every stage is, by id."""
 
     name: str
     recipe: str
-    cells: tuple[Cell, ...]
-    works: tuple[Work, ...]
+    cells: Sequence[Cell]
+    survey: Mapping[str, Work]
+
+    @cached_property
+    def works(self) -> list[Work]:
+        """Of the stages that the cells need, each once."""
+        needed = dict.fromkeys(stage.id for cell in self.cells for seed in cell.seeds for stage in cell.stages(seed))
+        return [self.survey[name] for name in needed]
+
+    def seeds(self, cell: Cell) -> int:
+        """How many of its seeds have a number."""
+        return sum(self.survey[cell.stages(seed)[-1].id].state == "done" for seed in cell.seeds)
 
     def count(self, state: str) -> int:
         return sum(work.state == state for work in self.works)
@@ -85,10 +92,7 @@ WORK: tuple[Column, ...] = (  # what both tables say of a line's stages
 
 
 def plan_table(
-    cells: Iterable[Cell],
-    run_dirs: Sequence[str | Path] = (),
-    records: str | Path = "results",
-    tflops: float = TFLOPS,
+    cells: Iterable[Cell], run_dirs: Sequence[str | Path] = (), records: str | Path = "results", tflops: float = TFLOPS
 ) -> Table:
     """A line for each table and recipe, and their sums where there are several.
 
@@ -97,20 +101,20 @@ def plan_table(
     read_records do.
     """
     cells = tuple(cells)
-    works, caption = _survey(cells, run_dirs, records, tflops)
+    survey, caption = _survey(cells, run_dirs, records, tflops)
     groups = [
-        (_short(table), recipe, [cell for cell in cells if (cell.table, cell.recipe) == (table, recipe)])
+        (short_title(table), recipe, [cell for cell in cells if (cell.table, cell.recipe) == (table, recipe)])
         for recipe, table in dict.fromkeys((cell.recipe, cell.table) for cell in cells)
     ]
     recipes = dict.fromkeys(cell.recipe for cell in cells)
     if len({cell.table for cell in cells}) > 1:
         groups += [("together", recipe, [cell for cell in cells if cell.recipe == recipe]) for recipe in recipes]
     if len(recipes) > 1:
-        groups.append(("together", "both", list(cells)))
-    lines = [_tally(name, recipe, own, works) for name, recipe, own in groups]
+        groups.append(("together", "both", cells))
+    lines = [Tally(*group, survey) for group in groups]
     columns = [
         ("Table", lambda t: t.name), ("Recipe", lambda t: t.recipe), ("Cells", lambda t: len(t.cells)),
-        ("with a number", lambda t: sum(any(_is_done(cell, s, works) for s in cell.seeds) for cell in t.cells)),
+        ("with a number", lambda t: sum(t.seeds(cell) > 0 for cell in t.cells)),
         *WORK,
     ]  # fmt: skip
     shared = "Each line counts every stage that it needs; sums count a stage once that several tables share."
@@ -118,36 +122,19 @@ def plan_table(
 
 
 def cell_table(
-    cells: Iterable[Cell],
-    run_dirs: Sequence[str | Path] = (),
-    records: str | Path = "results",
-    tflops: float = TFLOPS,
+    cells: Iterable[Cell], run_dirs: Sequence[str | Path] = (), records: str | Path = "results", tflops: float = TFLOPS
 ) -> Table:
     """A line for each cell: how many of its seeds are there, and what is left. Arguments as of plan_table."""
     cells = tuple(cells)
-    works, caption = _survey(cells, run_dirs, records, tflops)
-    lines = [_tally(cell.table, cell.recipe, [cell], works) for cell in cells]
+    survey, caption = _survey(cells, run_dirs, records, tflops)
+    lines = [Tally(short_title(cell.table), cell.recipe, [cell], survey) for cell in cells]
     columns = [
-        ("Table", lambda t: _short(t.name)), ("Row", lambda t: label(t.cells[0].row)),
+        ("Table", lambda t: t.name), ("Row", lambda t: label(t.cells[0].row)),
         ("Column", lambda t: label(t.cells[0].column)), ("Recipe", lambda t: t.recipe),
-        ("Seeds", lambda t: f"{sum(_is_done(t.cells[0], s, works) for s in t.cells[0].seeds)}/{len(t.cells[0].seeds)}"),
+        ("Seeds", lambda t: f"{t.seeds(t.cells[0])}/{len(t.cells[0].seeds)}"),
         *WORK,
     ]  # fmt: skip
     return compare(lines, columns, ("A stage that several cells share is counted in each.", *caption))
-
-
-def _tally(name: str, recipe: str, cells: Sequence[Cell], works: Mapping[str, Work]) -> Tally:
-    needed = dict.fromkeys(stage.id for cell in cells for seed in cell.seeds for stage in cell.stages(seed))
-    return Tally(name, recipe, tuple(cells), tuple(works[name] for name in needed))
-
-
-def _short(table: str) -> str:
-    """ "Table 2", "Figure 4"."""
-    return title(table).partition(":")[0]
-
-
-def _is_done(cell: Cell, seed: int, works: Mapping[str, Work]) -> bool:
-    return works[cell.stages(seed)[-1].id].state == "done"
 
 
 # What is there, and what is left
@@ -159,12 +146,12 @@ def _survey(
     """Every stage of the cells, by id, and what is to be said above a table of them. Raises RelvitError."""
     if not tflops > 0:
         raise RelvitError(f"tflops is {tflops}, but must be more than 0")
-    stages = {name: job.stage for name, job in jobs(cells).items()}
-    own = dict.fromkeys(stage.experiment.run_folder() for stage in stages.values())
+    needed = stages(cells)
+    own = dict.fromkeys(stage.experiment.run_folder() for stage in needed.values())
     folders = tuple(map(resolve, run_dirs)) or tuple(own)
     runs = collect(folders)
     rates = measured_rates([*_of_runs(runs), *read_records(records, whole=False).values()])
-    works = {name: _work(stage, folders, runs, rates, tflops) for name, stage in stages.items()}
+    works = {name: _work(stage, folders, runs, rates, tflops) for name, stage in needed.items()}
     return works, tuple(_captions(works.values(), folders, runs, rates, tflops))
 
 
@@ -173,16 +160,13 @@ def _work(stage: Stage, folders: Sequence[Path], runs: Runs, rates: Mapping[str,
     measured = rate is not None
     if stage.id in runs.by_id or stage.id in runs.differing:
         return Work(stage, "done", 0.0, measured)
-    begun = [folder / stage.id for folder in folders if _begun(folder / stage.id)]
+    places = [folder / stage.id for folder in folders]
+    begun = [own for own in places if (own / "metrics.jsonl").exists() or (own / "checkpoint.pt").exists()]
     epochs = max((_epochs(folder) for folder in begun), default=0)
     flops = training_flops(stage)
     left = 1 - min(epochs / stage.experiment.epochs, 1)
     hours = None if flops is None else flops * left / (rate.flops if rate else tflops * 1e12) / 3600
     return Work(stage, "begun" if begun else "missing", hours, measured)
-
-
-def _begun(folder: Path) -> bool:
-    return (folder / "metrics.jsonl").exists() or (folder / "checkpoint.pt").exists()
 
 
 def _epochs(folder: Path) -> int:
@@ -242,8 +226,9 @@ def measured_rates(records: Iterable[Mapping[str, Any]]) -> dict[str, Rate]:
 def _of_runs(runs: Runs) -> Iterator[dict[str, Any]]:
     """Results of run folders in the form of records, where they have all that a rate is made of."""
     for run in runs:
-        if misfit(run.result, TIMED) is None:
-            yield {**run.result, "cost": run.result["timing"]}
+        record = {**run.result, "id": run.id, "cost": run.result.get("timing")}
+        if misfit(record, MEASURED) is None:
+            yield record
 
 
 def _captions(

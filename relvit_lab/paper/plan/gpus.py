@@ -36,10 +36,6 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
-def _is_mine(folder: Path) -> bool:
-    return not hasattr(os, "getuid") or folder.stat().st_uid == os.getuid()
-
-
 @contextlib.contextmanager
 def one_device(say: Callable[[str], object] = print) -> Iterator[str | None]:
     """Hold a device that no other job of this user holds, waiting for one where all are taken; None where there is
@@ -51,10 +47,11 @@ def one_device(say: Callable[[str], object] = print) -> Iterator[str | None]:
     if not names:
         yield None
         return
-    folder = Path(tempfile.gettempdir()) / f"relvit-devices-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
+    user = os.getuid() if hasattr(os, "getuid") else "user"
+    folder = Path(tempfile.gettempdir()) / f"relvit-devices-{user}"
     try:
         folder.mkdir(0o700, exist_ok=True)
-        own = not folder.is_symlink() and folder.is_dir() and _is_mine(folder)
+        own = not folder.is_symlink() and folder.is_dir() and user in ("user", folder.stat().st_uid)
     except OSError:
         own = False
     if not own:

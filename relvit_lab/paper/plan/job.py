@@ -1,4 +1,4 @@
-"""§4: a job of the sweep (workflow/Snakefile): one stage, by papermill on a notebook; and what became of all of them.
+"""§4: a job of the sweep (workflow/Snakefile): one stage, by papermill on a notebook.
 
     python -m relvit_lab.paper.plan.job runs/<stage-id> --notebook notebooks/04_train.ipynb --fields '{"seed": 0, ...}'
 
@@ -50,7 +50,8 @@ def run_job(folder: Path, fields: Mapping[str, object], notebook: Path, attempt:
         if before and not before.get("again", True):
             return _say(folder, f"not tried again: {before['message']}", 1)
         (folder / FAILURE).unlink(missing_ok=True)
-        device = held.enter_context(one_device(lambda text: _say(folder, text))) if _wants_gpu(fields) else None
+        wants_gpu = fields.get("device", "auto") in ("auto", "cuda", None)
+        device = held.enter_context(one_device(lambda text: _say(folder, text))) if wants_gpu else None
         if device is not None:
             os.environ["CUDA_VISIBLE_DEVICES"] = device
             _say(folder, f"on device {device}")
@@ -114,12 +115,6 @@ class Termination:
         self.asked = True
         if self.kernel is None:
             raise SystemExit(TERMINATED)
-        self.pass_on()
-
-    def started(self, kernel: object) -> None:
-        self.kernel = kernel
-
-    def pass_on(self) -> None:
         process = self.kernel.provisioner
         if process is not None and process.pid:
             with contextlib.suppress(ProcessLookupError):
@@ -134,7 +129,7 @@ def _execute(notebook: Path, out: Path, fields: Mapping[str, object], terminatio
     class Kernel(AsyncKernelManager):
         async def start_kernel(self, **options):
             await super().start_kernel(**options)
-            termination.started(self)
+            termination.kernel = self
 
     try:
         papermill.execute_notebook(
@@ -146,10 +141,6 @@ def _execute(notebook: Path, out: Path, fields: Mapping[str, object], terminatio
     return None
 
 
-def _wants_gpu(fields: Mapping[str, object]) -> bool:
-    return fields.get("device", "auto") in ("auto", "cuda", None)
-
-
 def _waits(folder: Path, who: str) -> None:
     _say(folder, f"{who} is at this stage: waiting for it")
 
@@ -157,29 +148,6 @@ def _waits(folder: Path, who: str) -> None:
 def _say(folder: Path, text: str, code: int = 0) -> int:
     print(f"{time.strftime('%H:%M:%S')} {printable(folder.name)}: {printable(text)}", flush=True)
     return code
-
-
-def summary(run_dir: Path, wanted: Mapping[str, str], parents: Mapping[str, str | None]) -> str:
-    """What became of a sweep: how many stages have a result; which failed, why, and where the notebook is; which are
-    missing. wanted: stage id -> what it is for. parents: stage id -> the stage it starts from."""
-    done = [stage for stage in wanted if (run_dir / stage / "result.json").exists()]
-    failures = {stage: read_failure(run_dir / stage) for stage in wanted if stage not in done}
-    failed = {stage: failure for stage, failure in failures.items() if failure}
-    missing = [stage for stage in wanted if stage not in done and stage not in failed]
-    lines = [f"{len(done)} of {len(wanted)} stages have their result in {run_dir}."]
-    if failed:
-        lines.append(f"{len(failed)} failed:")
-        for stage, failure in failed.items():
-            lines += [f"  {stage} ({wanted[stage]})", f"    {failure['message']}"]
-            lines.append(f"    notebook: {run_dir / stage / failure['notebook']}")
-    if missing:
-        lines.append(f"{len(missing)} did not run to their end:")
-        for stage in missing:
-            parent = parents.get(stage)
-            blocked = parent is not None and parent not in done
-            why = f"waits for {parent}" if blocked else "the same command goes on with it"
-            lines.append(f"  {stage} ({wanted[stage]}): {why}")
-    return "\n".join(lines)
 
 
 def main(words: list[str] | None = None) -> int:

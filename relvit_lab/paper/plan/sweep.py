@@ -1,4 +1,5 @@
-"""§4: the plan of runs as workflow/Snakefile takes it: which stages, in which order, with which parameters."""
+"""§4: the plan of runs as workflow/Snakefile takes it: which stages, in which order, with which parameters; and what
+became of them."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -12,7 +13,7 @@ from relvit_lab.common.paths import resolve
 from relvit_lab.common.shortages import write_explained
 from relvit_lab.common.values import coerce
 from relvit_lab.paper.plan import cells as plan
-from relvit_lab.paper.plan import job as sweep
+from relvit_lab.paper.plan.job import read_failure
 from relvit_lab.train.experiment import Experiment
 
 PASSES = ("seed_0", "more_seeds", "last_seeds")
@@ -51,10 +52,12 @@ class Sweep:
 
     def passes(self) -> dict[str, list[str]]:
         """The stages by their turn, first come first, as rules of the workflow: {"released_seed_0": [id, ...], ...}."""
-        found: dict[str, list[str]] = {f"{recipe}_{turn}": [] for recipe in plan.RECIPES for turn in PASSES}
-        for name, job in self.jobs.items():
-            found[min((_turn(cell, seed) for cell, seed in job.needed_by), key=list(found).index)].append(name)
-        return {turn: names for turn, names in found.items() if names}
+        found: dict[str, list[str]] = {}
+        for name, job in self.jobs.items():  # in the order of their turns, as are the cells that need them
+            cell, seed = job.needed_by[0]
+            later = (2 if cell.table in plan.SEED_0_FIRST else 1) if seed else 0
+            found.setdefault(f"{cell.recipe}_{PASSES[later]}", []).append(name)
+        return found
 
     def fields(self, name: str) -> str:
         """The parameters of the notebook that train this stage, as JSON."""
@@ -96,10 +99,24 @@ class Sweep:
             )
 
     def summary(self, tables: Iterable[str]) -> str:
-        """What became of the stages of these tables."""
-        names = self.of(tables)
-        parents = {name: self.parent(name) for name in names}
-        return sweep.summary(self.run_dir, {name: self.what(name) for name in names}, parents)
+        """What became of the stages of these tables: how many have a result; which failed, why, and where the notebook
+        is; which are missing."""
+        wanted = self.of(tables)
+        left = [name for name in wanted if not self.result(name).exists()]
+        failed = {name: failure for name in left if (failure := read_failure(self.run_dir / name))}
+        missing = [name for name in left if name not in failed]
+        lines = [f"{len(wanted) - len(left)} of {len(wanted)} stages have their result in {self.run_dir}."]
+        if failed:
+            lines.append(f"{len(failed)} failed:")
+        for name, failure in failed.items():
+            lines += [f"  {name} ({self.what(name)})", f"    {failure['message']}"]
+            lines.append(f"    notebook: {self.run_dir / name / failure['notebook']}")
+        if missing:
+            lines.append(f"{len(missing)} did not run to their end:")
+        for name in missing:
+            why = f"waits for {self.parent(name)}" if self.parent(name) in left else "the same command goes on with it"
+            lines.append(f"  {name} ({self.what(name)}): {why}")
+        return "\n".join(lines)
 
 
 def _cells(chosen: Mapping[str, object], fields: Mapping[str, object]) -> list[plan.Cell]:
@@ -112,8 +129,3 @@ def _cells(chosen: Mapping[str, object], fields: Mapping[str, object]) -> list[p
         own = plan.cells("figure4", **others, **fields)
         cells = [cell for cell in cells if cell.table != "figure4"] + [cell for cell in own if cell.key in kept]
     return cells
-
-
-def _turn(cell: plan.Cell, seed: int) -> str:
-    later = (2 if cell.table in plan.SEED_0_FIRST else 1) if seed else 0
-    return f"{cell.recipe}_{PASSES[later]}"

@@ -8,6 +8,8 @@ from relvit_lab.paper.plan.cells import FIGURE_4
 from relvit_lab.paper.records.results import WHAT, Results, plus_minus
 
 FOUR = tuple(FIGURE_4)
+NOT_YET = "not run yet"
+DIFFERENCE = ("accuracy of", "less that of", "points", "seeds", "verdict")
 VERDICTS = {True: "told apart", False: "not told apart", None: "one seed: cannot be judged"}
 
 
@@ -16,13 +18,15 @@ def differences(report: Results, pairs: Sequence[tuple[str, str]]) -> Table:
 
     pairs: of names of the report's settings. Those without records are left out.
     """
-    rows = []
-    for one, other in pairs:
-        if report.both(one, other):
-            gaps = report.gaps(one, other)
-            points = plus_minus(gaps, sign=True)
-            rows.append((WHAT[one], WHAT[other], points, str(len(gaps)), VERDICTS[told_apart(gaps)]))
-    return Table(("accuracy of", "less that of", "points", "seeds", "verdict"), tuple(rows))
+    return Table(DIFFERENCE, tuple(difference(report, *pair) for pair in pairs if report.both(*pair)))
+
+
+def difference(report: Results, one: str, other: str) -> tuple[str, ...]:
+    """A line of such a table."""
+    gaps = report.gaps(one, other) if report.both(one, other) else []
+    if not gaps:
+        return WHAT[one], WHAT[other], NOT_YET, "-", "-"
+    return WHAT[one], WHAT[other], plus_minus(gaps, sign=True), str(len(gaps)), VERDICTS[told_apart(gaps)]
 
 
 def available(report: Results, names: Sequence[str]) -> list[str]:

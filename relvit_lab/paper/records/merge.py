@@ -10,6 +10,7 @@ import re
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -59,9 +60,7 @@ def merge(sources: Iterable[str | Path], run_dir: str | Path = "runs") -> Iterat
 
 
 def _merge_stage(folder: Path, target: RunFolder) -> Merged:
-    def merged(outcome: str, note: str = "") -> Merged:
-        return Merged(folder.name, folder, outcome, note)
-
+    merged = partial(Merged, folder.name, folder)
     if not folder.is_symlink() and not os.path.lexists(folder / "result.json"):
         return merged("unfinished")
     try:

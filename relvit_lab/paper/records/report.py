@@ -18,13 +18,15 @@ from pathlib import Path
 
 from relvit_lab.common.errors import RelvitError, nearest
 from relvit_lab.common.paths import resolve
+from relvit_lab.method.tasks import TASKS
 from relvit_lab.paper.records import small_study as small
 from relvit_lab.paper.records.results import WHAT, Results, markdown, number, plus_minus
-from relvit_lab.paper.records.store import Record, read_records
-from relvit_lab.paper.records.whole_report import WholeReport
+from relvit_lab.paper.records.store import read_records
+from relvit_lab.paper.records.whole_report import PARTS, WholeReport
+from relvit_lab.train.evaluate import chance
 
 TABLES = {
-    "main": ("supervised", "twice", "finetuned", "joint", "control"),
+    "main": tuple(small.MAIN),
     "shortcut": ("pe_off", "pe_off_shuffled", "pe_on", "pe_on_shuffled", "supervised", "twice"),
     "mega": ("finetuned", *(f"mega_{m}" for m in small.MEGA)),
     "recipe": ("finetuned", "released"),
@@ -72,20 +74,13 @@ class Report(Results):
 
     def whole(self, what: str) -> str:
         """A part of the page that is about the whole of CIFAR-10: answer, rows, differences, ..."""
-        parts = WholeReport(self.records).parts()
-        if what not in parts:
-            raise RelvitError(f"unknown part 'whole {what}' in the template: {nearest(what, parts)}")
-        return parts[what]()
-
-    def used(self) -> list[Record]:
-        """All records that the report speaks of, each once."""
-        names = (*small.SETTINGS, *small.FULL_SIZE)
-        found = [r for name in names for stage in ("first", "last") for r in self.find(name, stage)]
-        return list({record["id"]: record for record in found}.values())
+        if what not in PARTS:
+            raise RelvitError(f"unknown part 'whole {what}' in the template: {nearest(what, PARTS)}")
+        return getattr(WholeReport(self.records), what)()
 
     def missing(self) -> str:
         """The planned runs that are not on record."""
-        gaps = self.study.missing(self.records, self.study.settings)
+        gaps = self.study.missing(self.records)
         return ", ".join(f"`{name}` (seed {' and '.join(map(str, seeds))})" for name, seeds in gaps.items()) or "none"
 
     def shared(self, field: str) -> str:
@@ -93,16 +88,10 @@ class Report(Results):
         return number(self.shared_by([r for name in names for r in self.find(name)], field))
 
     def chance(self, task: str) -> str:
-        from relvit_lab.method.tasks import TASKS
-        from relvit_lab.train.evaluate import chance
-
         return f"{chance(TASKS.get(task), self.side()):.1f}"
 
     def chances(self) -> str:
         """What one constant answer to SpRel has right, by M and on the standard grid."""
-        from relvit_lab.method.tasks import TASKS
-        from relvit_lab.train.evaluate import chance
-
         values = [f"{chance(TASKS.get('sprel'), m):.1f} % (M = {m})" for m in small.MEGA]
         return f"{', '.join(values)} and {self.chance('sprel')} % (no mega-patches)"
 
@@ -118,32 +107,28 @@ class Report(Results):
     # -- tables ------------------------------------------------------------------------------------------------------
 
     def table(self, name: str) -> str:
-        if name == "labels":
-            return self.labels()
-        if name == "backbones":
-            return self.backbones()
-        names = TABLES.get(name)
-        if names is None:
-            raise RelvitError(f"unknown table '{name}': {nearest(name, (*TABLES, 'labels', 'backbones'))}")
-        rows = [self.row(name, setting) for setting in names]
-        return markdown(ROW, rows)
+        others = {"labels": self.labels, "backbones": self.backbones}
+        if name in others:
+            return others[name]()
+        if name not in TABLES:
+            raise RelvitError(f"unknown table '{name}': {nearest(name, (*TABLES, *others))}")
+        return markdown(ROW, [self.row(name, setting) for setting in TABLES[name]])
 
     def row(self, table: str, name: str) -> list[str]:
         first, last = self.find(name, "first"), self.find(name)
         epochs = self.shared_by(last, "epochs")
-        stages = 1 if first == last else 2
         accuracies = self.of(name, "accuracy")
         tasks = [self.task_metric(first, task) for task in ("sprel", "abspos")]
-        budget = f"{epochs}" if stages == 1 else f"{epochs} + {epochs}"
+        budget = f"{epochs}" if first == last else f"{epochs} + {epochs}"
         what = RENAMED.get((table, name), WHAT[name])
         return [what, budget, ", ".join(f"{a:.1f}" for a in accuracies), plus_minus(accuracies), *tasks]
 
     def labels(self) -> str:
         rows = []
         for share in (*small.LABELS, 100):
-            one, other = (("supervised", "finetuned") if share == 100 else
-                          (f"supervised_{share}", f"finetuned_{share}"))  # fmt: skip
-            images = self.shared_count(one)
+            one, other = (name if share == 100 else f"{name}_{share}" for name in ("supervised", "finetuned"))
+            counts = {record["counts"]["train_images"] for record in self.find(one)}
+            images = " to ".join(number(count) for count in sorted({min(counts), max(counts)}))
             rows.append(
                 [f"{share} %", images, plus_minus(self.of(one, "accuracy")), plus_minus(self.of(other, "accuracy")),
                  plus_minus(self.gaps(other, one), sign=True)]
@@ -164,10 +149,6 @@ class Report(Results):
         headers = ["backbone", "trained on the classes and", "parameters", "accuracy, %", "SpRel, %", "AbsPos, %",
                    "DRLoc, patches", "minutes", "img/s in training"]  # fmt: skip
         return markdown(headers, rows)
-
-    def shared_count(self, name: str) -> str:
-        counts = {record["counts"]["train_images"] for record in self.find(name)}
-        return " to ".join(number(count) for count in sorted({min(counts), max(counts)}))
 
 
 def write_readme(folder: str | Path = "results") -> Path:

@@ -45,12 +45,18 @@ class Results:
         except RelvitError:
             return []
 
+    def used(self) -> list[Record]:
+        """All records of the study, each once."""
+        names = [(name, stage) for name in self.study.settings for stage in ("first", "last")]
+        return list({record["id"]: record for place in names for record in self.there(*place)}.values())
+
     def both(self, one: str, other: str) -> bool:
         """Whether two settings have a seed in common."""
         return bool(self.there(one) and self.there(other) and self.gaps(one, other))
 
     def curves(self, name: str, stage: str, metric: str) -> list[list[float]]:
-        return self.study.curves(self.records, name, stage, metric)
+        """A metric on the test images by epoch, a list for each seed."""
+        return [record["curves"]["test"][metric] for record in self.find(name, stage)]
 
     def of(self, name: str, metric: str) -> list[float]:
         """A metric by seed: accuracies after the last stage, a task's metric after the stage that trained it."""

@@ -8,7 +8,7 @@ and a few short runs of Swin-T and T2T-ViT-14 at 224 px (FULL_SIZE).
 from collections.abc import Iterator
 from typing import Any
 
-from relvit_lab.paper.plan.cells import FIGURE_4
+from relvit_lab.paper.plan.cells import FIGURE_4, JOINT, SUPERVISED, TWICE
 from relvit_lab.paper.records.store import NOTEBOOK, command
 from relvit_lab.paper.records.study import Study
 
@@ -18,16 +18,16 @@ SEEDS = (0, 1, 2)
 LONG_EPOCHS = 60  # five times those of the preset
 LABELS = (5, 10, 25)  # % of the labelled training images
 MEGA = (3, 4, 5, 6)  # M
-SUPERVISED: dict[str, Any] = {"scenario": "supervised"}
-TWICE = {**SUPERVISED, "supervised_stages": 2}
-JOINT = {"scenario": "downstream_only"}
 
-SETTINGS: dict[str, dict[str, Any]] = {
+MAIN: dict[str, dict[str, Any]] = {  # of both studies
     "supervised": SUPERVISED,
     "twice": TWICE,
     "finetuned": {},
     "joint": JOINT,
     "control": {**JOINT, "task_weights": (0.0, 0.0)},
+}
+SETTINGS: dict[str, dict[str, Any]] = {
+    **MAIN,
     **{name: dict(curve.fields) for name, curve in FIGURE_4.items()},
     **{f"mega_{m}": {"mega_patches": m} for m in MEGA},
     **{f"supervised_{share}": {**SUPERVISED, "label_fraction": share / 100} for share in LABELS},
@@ -54,20 +54,13 @@ STUDY = Study(
     {name: SEEDS[:1] if name in LONG or name in FULL_SIZE else SEEDS for name in (*SETTINGS, *FULL_SIZE)},
     "python -m relvit_lab small",
 )
-experiment, find, curves = STUDY.experiment, STUDY.find, STUDY.curves
-
-
-def seeds(name: str) -> tuple[int, ...]:
-    return STUDY.seeds[name]
+experiment, find = STUDY.experiment, STUDY.find
 
 
 def commands() -> Iterator[str]:
     """A command for each run, in an order in which shared stages are made once: seed by seed."""
     for seed in SEEDS:
         for name in (*SETTINGS, *FULL_SIZE):
-            if seed in seeds(name):
-                yield command(experiment(name, seed).resolved().as_dict()).replace(NOTEBOOK, _out(name, seed))
-
-
-def _out(name: str, seed: int) -> str:
-    return NOTEBOOK.replace("out.ipynb", f"out_{name}_{seed}.ipynb")
+            if seed in STUDY.seeds[name]:
+                own = NOTEBOOK.replace("out.ipynb", f"out_{name}_{seed}.ipynb")
+                yield command(experiment(name, seed).resolved().as_dict()).replace(NOTEBOOK, own)

@@ -1,6 +1,6 @@
 """A study: named settings of real runs with their seeds, the commands that make them, and their records found again."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -21,7 +21,6 @@ class Study:
     how: str = ""
 
     def experiment(self, name: str, seed: int = 0) -> Experiment:
-        """The experiment of a setting."""
         return Experiment.create({**self.settings[name], "seed": seed})
 
     def stages(self, name: str, seed: int = 0) -> tuple[Stage, ...]:
@@ -53,14 +52,10 @@ class Study:
             raise RelvitError(f"no record of '{name}': run its commands ({self.listed_by}), then record")
         return there
 
-    def missing(self, records: Mapping[str, Record], names: Iterable[str]) -> dict[str, tuple[int, ...]]:
+    def missing(self, records: Mapping[str, Record]) -> dict[str, list[int]]:
         """The seeds that are planned but have no record of their last stage, by setting, where there are any."""
-        gaps = {}
-        for name in names:
-            last = {seed: self.stages(name, seed)[-1] for seed in self.seeds[name]}
-            gaps[name] = tuple(seed for seed, stage in last.items() if find_record(records, stage) is None)
+        gaps = {
+            name: [seed for seed in seeds if find_record(records, self.stages(name, seed)[-1]) is None]
+            for name, seeds in self.seeds.items()
+        }
         return {name: lacking for name, lacking in gaps.items() if lacking}
-
-    def curves(self, records: Mapping[str, Record], name: str, stage: str, metric: str) -> list[list[float]]:
-        """A metric on the test images by epoch, a list for each seed."""
-        return [record["curves"]["test"][metric] for record in self.find(records, name, stage)]

@@ -1,14 +1,14 @@
 """What results/README.md and the README say of the whole of CIFAR-10 (whole_study.py), computed from the records alone:
 with none, some or all of them. What has not been run is named, with the command that runs it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from relvit_lab.common.stats import told_apart
+from relvit_lab.common.table import Table
 from relvit_lab.paper.records import whole_study as whole
-from relvit_lab.paper.records.comparisons import VERDICTS
+from relvit_lab.paper.records.comparisons import DIFFERENCE, NOT_YET, VERDICTS, difference
 from relvit_lab.paper.records.results import WHAT, Results, markdown, plus_minus
 from relvit_lab.paper.records.store import Record
-from relvit_lab.show.summary import Table
 
 PAIRS = (  # the first less the second
     ("finetuned", "twice"),
@@ -23,7 +23,9 @@ PAIRS = (  # the first less the second
     ("few_finetuned", "few_supervised_long"),
     ("mega_4", "finetuned"),
 )
-NOT_YET = "not run yet"
+PARTS = (  # of results/README.md, each a method
+    "answer", "rows", "differences", "four_tasks", "searched", "not_run", "cost", "settings", "search_settings",
+)  # fmt: skip
 
 
 class WholeReport(Results):
@@ -31,14 +33,6 @@ class WholeReport(Results):
 
     def __init__(self, records: Mapping[str, Record]):
         super().__init__(records, whole.STUDY)
-
-    def parts(self) -> dict[str, Callable[[], str]]:
-        """What the template of results/README.md asks for, by name."""
-        return {
-            "answer": self.answer, "rows": self.rows, "differences": self.differences, "four_tasks": self.four_tasks,
-            "searched": self.searched, "not_run": self.not_run, "cost": self.cost, "settings": self.settings,
-            "search_settings": self.search_settings,
-        }  # fmt: skip
 
     def settings(self) -> str:
         """What all arms share, from the study itself."""
@@ -128,11 +122,8 @@ class WholeReport(Results):
         for one, other in PAIRS:
             ours, theirs = self.images_seen(one), self.images_seen(other)
             budget = "equal" if abs(ours / theirs - 1) < 0.005 else f"{_millions(ours)} to {_millions(theirs)}"
-            gaps = self.gaps(one, other) if self.both(one, other) else []
-            points = plus_minus(gaps, sign=True) if gaps else NOT_YET
-            verdict = VERDICTS[told_apart(gaps)] if gaps else "-"
-            lines.append((budget, WHAT[one], WHAT[other], points, str(len(gaps) or "-"), verdict))
-        return Table(("images seen", "accuracy of", "less that of", "points", "seeds", "verdict"), tuple(lines))
+            lines.append((budget, *difference(self, one, other)))
+        return Table(("images seen", *DIFFERENCE), tuple(lines))
 
     def four_tasks(self) -> str:
         """All four pretext tasks after pre-training, without and with positional embeddings."""
@@ -156,7 +147,7 @@ class WholeReport(Results):
 
     def not_run(self) -> str:
         """The planned runs without a record, with their commands, in the order in which to run them."""
-        lacking = self.study.missing(self.records, self.study.settings)
+        lacking = self.study.missing(self.records)
         lines = [
             f"# {WHAT[name]}, seed {seed}\n{self.study.command(name, seed)}"
             for name, seed in whole.runs()
@@ -169,11 +160,11 @@ class WholeReport(Results):
 
     def cost(self) -> str:
         """Hours of all stages on record, and the range of their images a second."""
-        used = {r["id"]: r for name in whole.SETTINGS for stage in ("first", "last") for r in self.there(name, stage)}
+        used = self.used()
         if not used:
             return "No stage is on record yet."
-        hours = sum(record["cost"]["seconds"] for record in used.values()) / 3600
-        rates = [record["cost"]["images_per_second"] for record in used.values()]
+        hours = sum(record["cost"]["seconds"] for record in used) / 3600
+        rates = [record["cost"]["images_per_second"] for record in used]
         return (
             f"Stages on record: {len(used)}, {hours:.1f} hours in all, {min(rates):.0f} to {max(rates):.0f} images a "
             "second in training, as background work on a machine that did other things: so this is no measure of speed."

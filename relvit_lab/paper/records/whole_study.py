@@ -10,13 +10,13 @@ from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Any
 
-from relvit_lab.paper.plan.cells import FIGURE_4
-from relvit_lab.paper.records.small_study import JOINT, SUPERVISED, TWICE
+from relvit_lab.paper.plan.cells import FIGURE_4, SUPERVISED
+from relvit_lab.paper.records.small_study import MAIN
 from relvit_lab.paper.records.store import Record
 from relvit_lab.paper.records.study import Study
 
 EPOCHS = 6  # a stage: 300,000 images seen, 40 minutes of a CPU core without bf16
-RATE, BATCH = 1e-3, 64  # the best of the search as soon as it is on record (SEARCH_RECORDS)
+RATE, BATCH = 1e-3, 64  # the best of the search as soon as it is on record (results/search)
 SHARE = 10  # % of the labels
 HOW = "--precision float32 --compile false"
 DATA = {
@@ -27,17 +27,8 @@ FEW: dict[str, Any] = {"label_fraction": SHARE / 100}
 FOUR = {"tasks": "sprel,dist,ang,abspos", "stop_after": "pretrain"}
 
 ARMS: dict[str, dict[str, dict[str, Any]]] = {
-    "pre-training": {
-        "supervised": SUPERVISED,
-        "twice": TWICE,
-        "finetuned": {},
-        "joint": JOINT,
-        "control": {**JOINT, "task_weights": (0.0, 0.0)},
-    },
-    "shortcut": {
-        "pe_on": dict(FIGURE_4["pe_on"].fields),
-        "pe_off": dict(FIGURE_4["pe_off"].fields),
-    },
+    "pre-training": MAIN,
+    "shortcut": {name: dict(FIGURE_4[name].fields) for name in ("pe_on", "pe_off")},
     "four tasks": {  # the notebooks' model, and its twin that can cheat
         "four_tasks": FOUR,
         "four_tasks_pe": {**FOUR, "pos_embed": True},
@@ -109,7 +100,6 @@ SEARCH_DATA = {
     "test_images": HELD_BACK, "epochs": 4,
 }  # fmt: skip
 SEARCH = tuple({"lr": lr, "batch_size": batch} for lr, batch in product((1e-3, 5e-4, 2e-3), (256, 64)))
-SEARCH_RECORDS = "results/search"
 
 
 def search_commands() -> Iterator[str]:

@@ -10,18 +10,7 @@ from matplotlib.axes import Axes
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.paper import ablation
 from relvit_lab.paper import numbers as paper
-from relvit_lab.show.style import (
-    BLUE,
-    FAINT,
-    INK,
-    ORANGE,
-    SKY,
-    VERMILLION,
-    Drawing,
-    new_drawing,
-    styled,
-    to_array,
-)  # fmt: skip
+from relvit_lab.show.style import BLUE, FAINT, INK, ORANGE, SKY, VERMILLION, Drawing, new_drawing, styled, to_array
 
 TASKS = paper.TASK_NAMES
 
@@ -36,7 +25,7 @@ def upset(
 ) -> Drawing:
     """A column for each combination, the best left: its accuracy above, its tasks as dots below; right, main effects.
 
-    numbers: accuracy in % by combination, a float or something with `value` and, where known, `spread` (paper.Number).
+    numbers: accuracy in % by combination, a float or something with a `value` (paper.Number).
     baseline: the supervised accuracy, a dashed line, or in words where it lies far below. ours: our accuracies by
     combination, a list over seeds each, in a panel of their own; those without stay empty, and their effects are drawn
     once all are there. spread: of the same setting in another table, a band around the best. Raises RelvitError for a
@@ -53,17 +42,11 @@ def upset(
     grid = figure.add_gridspec(panels + 1, 2, width_ratios=[4.6, 1.3], height_ratios=[1.3] * panels + [0.85])
     top = figure.add_subplot(grid[0, 0])
     _columns(top, order, {row: [value] for row, value in values.items()}, BLUE, baseline, "the paper, accuracy, %")
-    for row, number in numbers.items():
-        if getattr(number, "spread", None):
-            x = order.index(row)
-            top.errorbar(x, values[row], number.spread, color=BLUE, capsize=4, zorder=2)
     if spread is not None:
         best = max(values.values())
         top.axhspan(best - spread, best + spread, color=ORANGE, alpha=0.3, linewidth=0, zorder=0)
         top.text(len(order) - 0.4, best, f"best ± {spread:.2f}", ha="right", va="center", fontsize=9)
-    words = [
-        f"The paper: {'; '.join(f'{paper.label(row)} {values[row]:.2f}' for row in order if row in values)}"
-    ]
+    words = [f"The paper: {'; '.join(f'{paper.label(row)} {values[row]:.2f}' for row in order if row in values)}"]
     if ours:
         axes = figure.add_subplot(grid[1, 0])
         base = mean(our_baseline) if len(our_baseline) else None

@@ -2,7 +2,7 @@
 
 import statistics
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from relvit_lab.common.table import Table
@@ -10,8 +10,7 @@ from relvit_lab.common.words import plural
 from relvit_lab.paper import numbers as paper
 from relvit_lab.paper.plan import cells as plan
 from relvit_lab.paper.tables.deviations import STAGES
-from relvit_lab.paper.tables.finished import Runs
-from relvit_lab.paper.tables.made import UNKNOWN, Made
+from relvit_lab.paper.tables.finished import UNKNOWN, Made, Runs
 from relvit_lab.train.environment import commit
 
 ENVIRONMENT = {
@@ -41,10 +40,10 @@ def about(runs: Runs, made: Sequence[Made], cells: Sequence[plan.Cell]) -> Table
         rows += [
             ("Newest result", _newest(made)),
             ("Presets", _counted(one.preset for one in made)),
-            ("Recipes", _counted(one.stage.experiment.recipe for one in made)),
-            ("Seeds", _counted(str(one.stage.experiment.seed) for one in made)),
+            ("Recipes", _counted(one.experiment.recipe for one in made)),
+            ("Seeds", _counted(str(one.experiment.seed) for one in made)),
         ]
-        small = sum(one.preset != "paper" or bool(one.stage.experiment.train_images) for one in made)
+        small = sum(one.preset != "paper" or bool(one.experiment.train_images) for one in made)
         if small:
             which = f"{'all' if small == len(made) else small} of these {len(made):,} runs"
             said = f"not the paper's, in {which}: differences to its numbers say nothing about it"
@@ -71,7 +70,7 @@ def hours(made: Sequence[Made]) -> Table:
     """Hours of training by table and device, the evaluation after each epoch counted."""
     timed = _timed(made)
     devices = sorted({one.environment("device") for one in timed})
-    own = {paper.title(name).partition(":")[0]: [one for one in timed if name in one.tables] for name in plan.TABLES}
+    own = {paper.short_title(name): [one for one in timed if name in one.tables] for name in plan.TABLES}
     rows = [_hours(name, stages, devices) for name, stages in own.items() if stages]
     if len(rows) > 1:
         rows.append(_hours("Together (a stage that tables share: once)", timed, devices))
@@ -85,7 +84,7 @@ def rates(made: Sequence[Made]) -> Table:
     for one in _timed(made):
         rate = one.result["timing"].get("images_per_second")
         if rate is not None:
-            e = one.stage.experiment
+            e = one.experiment
             key = (paper.label(e.backbone), f"{e.image_size}", STAGES[one.stage.name])
             key += (one.environment("device"), one.environment("precision"))
             groups.setdefault(key, []).append(rate)
@@ -107,12 +106,11 @@ def _timed(made: Sequence[Made]) -> list[Made]:
 
 
 def _hours(name: str, stages: Sequence[Made], devices: Sequence[str]) -> tuple[str, ...]:
-    def said(of: Callable[[Made], bool]) -> str:
-        seconds = [one.result["timing"]["seconds"] for one in stages if of(one)]
+    def said(*those: str) -> str:
+        seconds = [one.result["timing"]["seconds"] for one in stages if one.environment("device") in those]
         return f"{sum(seconds) / 3600:,.2f}" if seconds else "-"
 
-    by_device = [said(lambda one, device=device: one.environment("device") == device) for device in devices]
-    return (name, f"{len(stages):,}", *by_device, *((said(lambda one: True),) if len(devices) > 1 else ()))
+    return (name, f"{len(stages):,}", *map(said, devices), *((said(*devices),) if len(devices) > 1 else ()))
 
 
 def _newest(made: Sequence[Made]) -> str:
@@ -128,5 +126,4 @@ def _newest(made: Sequence[Made]) -> str:
 
 def _counted(values) -> str:
     """ "smoke (12), demo (3)", in the order of the names."""
-    counts: Mapping[str, int] = Counter(values)
-    return ", ".join(f"{name} ({counts[name]:,})" for name in sorted(counts))
+    return ", ".join(f"{name} ({count:,})" for name, count in sorted(Counter(values).items()))

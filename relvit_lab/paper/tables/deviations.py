@@ -7,20 +7,19 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from relvit_lab.common.stats import PAPER_RUNS
 from relvit_lab.common.table import Table
 from relvit_lab.common.words import plural
 from relvit_lab.paper import numbers as paper
 from relvit_lab.paper.plan.cells import Cell
 from relvit_lab.paper.tables.deviation_rules import RULES, SCOPES
-from relvit_lab.paper.tables.finished import Runs
-from relvit_lab.paper.tables.made import Made
+from relvit_lab.paper.tables.finished import Made, Runs
 from relvit_lab.paper.tables.numbers import aggregate
 
 STAGES = {
     "pretrain": "pre-training", "finetune": "fine-tuning", "supervised": "supervised",
     "supervised2": "second supervised", "joint": "joint",
 }  # fmt: skip
-SEEDS = 5  # §4.2: runs of every experiment
 
 
 @dataclass(frozen=True)
@@ -69,11 +68,11 @@ def deviations(made: Sequence[Made]) -> tuple[Deviation, ...]:
 def fewer_seeds(counts: Iterable[int]) -> tuple[Deviation, ...]:
     """The numbers from fewer seeds than the paper's five. counts: for every number that has a run, of how many."""
     by_count = Counter(counts)
-    printed = f"{SEEDS} runs of each experiment; Tables 4 and 5 print no spread"
+    printed = f"{PAPER_RUNS} runs of each experiment; Tables 4 and 5 print no spread"
     return tuple(
         Deviation("Seeds", printed, plural(n, "seed"), "§4.2", by_count[n], by_count.total(), "numbers with runs")
         for n in sorted(by_count)
-        if n < SEEDS
+        if n < PAPER_RUNS
     )
 
 
@@ -98,8 +97,8 @@ def _in_common(own: Sequence[Made], made: Sequence[Made]) -> str:
 
 
 _PROPERTIES: dict[str, Callable[[Made], str]] = {
-    "recipe": lambda m: m.stage.experiment.recipe,
-    "data": lambda m: paper.label(m.stage.experiment.dataset),
-    "backbone": lambda m: paper.label(m.stage.experiment.backbone),
+    "recipe": lambda m: m.experiment.recipe,
+    "data": lambda m: paper.label(m.experiment.dataset),
+    "backbone": lambda m: paper.label(m.experiment.backbone),
     "stage": lambda m: STAGES[m.stage.name],
 }

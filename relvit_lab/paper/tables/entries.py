@@ -121,26 +121,27 @@ class PaperTable:
         """The sources that stand beside the paper's numbers of a column."""
         if not self.filled:
             return self.sources
-        beside = [self.entries[row, column].ours for row in self.rows]
-        return tuple(s for s in self.sources if any(s in ours and not _is_empty(ours[s]) for ours in beside))
+        found = {source: [self.entries[row, column].ours.get(source) for row in self.rows] for source in self.sources}
+        return tuple(source for source, own in found.items() if any(o and (o.like.n or o.headline.n) for o in own))
 
     @property
     def title(self) -> str:
         return paper.title(self.name)
 
+    def own(self, source: str) -> dict[tuple[str, str], Ours]:
+        """Our numbers of a recipe by place, without improvements."""
+        found = {place: entry.ours[source] for place, entry in self.entries.items() if source in entry.ours}
+        return {place: ours for place, ours in found.items() if comparison(self.name, *place)[0] is None}
+
     def seeds(self, source: str) -> tuple[int, int]:
         """How many numbers of seeds are there, and how many are planned; improvements are not counted."""
-        own = [entry.ours.get(source) for key, entry in self.entries.items() if comparison(self.name, *key)[0] is None]
-        there = sum(ours.like.n for ours in own if isinstance(ours, Ours))
-        return there, there + sum(len(ours.like.missing) for ours in own if isinstance(ours, Ours))
+        own = [ours.like for ours in self.own(source).values()]
+        there = sum(like.n for like in own)
+        return there, there + sum(len(like.missing) for like in own)
 
     def __repr__(self) -> str:
         there = (f"{source} {'{}/{}'.format(*self.seeds(source))}" for source in self.sources if source != BUILT)
         return f"{self.title}. Seeds there: {', '.join(there) or 'no runs needed'}."
-
-
-def _is_empty(ours: Ours | Counted) -> bool:
-    return isinstance(ours, Ours) and not (ours.like.n or ours.headline.n)
 
 
 Place = tuple[str, str]  # row and column

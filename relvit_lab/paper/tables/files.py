@@ -12,7 +12,7 @@ from relvit_lab.paper import numbers as paper
 from relvit_lab.paper.figures.draw import Plate, render
 from relvit_lab.paper.plan import cells as plan
 from relvit_lab.paper.tables import pictures as viz_tables
-from relvit_lab.paper.tables.entries import BUILT, Ours, PaperTable, comparison
+from relvit_lab.paper.tables.entries import BUILT, PaperTable
 from relvit_lab.paper.tables.finished import Runs, collect
 from relvit_lab.paper.tables.html import to_page
 from relvit_lab.paper.tables.numbers import paper_table
@@ -125,22 +125,17 @@ def inventory(tables: Sequence[PaperTable]) -> Table:
 
 
 def _holes(table: PaperTable, source: str) -> dict[str, Any]:
-    name = paper.title(table.name).partition(":")[0]
-    found: dict[str, Any] = {"table": name, "recipe": source, "seeds": "{}/{}".format(*table.seeds(source))}
-    found |= {"numbers": 0, "whole": 0, "partly": [], "missing": []}
-    for (row, column), entry in table.entries.items():
-        ours = entry.ours.get(source)
-        if not isinstance(ours, Ours) or comparison(table.name, row, column)[0]:
-            continue
-        name = f"{row_label(table, row)}, {paper.label(column)}"
-        found["numbers"] += 1
-        if not ours.like.missing:
-            found["whole"] += 1
-        elif ours.like.n:
-            found["partly"].append(f"{name} (seed {' '.join(map(str, ours.like.missing))})")
-        else:
-            found["missing"].append(name)
-    return found
+    own = {f"{row_label(table, r)}, {paper.label(c)}": ours.like for (r, c), ours in table.own(source).items()}
+    holes = {name: like for name, like in own.items() if like.missing}
+    return {
+        "table": paper.short_title(table.name),
+        "recipe": source,
+        "numbers": len(own),
+        "whole": len(own) - len(holes),
+        "partly": [f"{name} (seed {' '.join(map(str, like.missing))})" for name, like in holes.items() if like.n],
+        "missing": [name for name, like in holes.items() if not like.n],
+        "seeds": "{}/{}".format(*table.seeds(source)),
+    }
 
 
 def _named(line: dict[str, Any]) -> str:

@@ -1,4 +1,5 @@
-"""Run folders as the tables read them: every finished stage once, by its id, from one or several places."""
+"""Run folders as the tables read them: every finished stage once, by its id, from one or several places; and of those
+the ones behind the tables' numbers."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,18 +9,18 @@ from typing import Any
 
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.sealed_json import Damaged, misfit
+from relvit_lab.paper.plan.cells import Cell, jobs
+from relvit_lab.train.experiment import Experiment, Stage
 from relvit_lab.train.stage_folder import RunFolder
 
 
 @dataclass(frozen=True)
 class Run:
-    """A finished stage. folder: None where only its record is there (recorded.py). copies: other folders that hold the
-    same result."""
+    """A finished stage. folder: None where only its record is there (recorded.py)."""
 
     id: str
     folder: Path | None
     result: Mapping[str, Any]
-    copies: tuple[Path, ...] = ()
 
     @cached_property
     def lines(self) -> list[dict]:
@@ -63,6 +64,11 @@ class Runs:
     def __iter__(self) -> Iterator[Run]:
         return iter(self.by_id.values())
 
+    def of(self, cell: Cell) -> dict[int, Run]:
+        """By seed, the run whose result a cell takes."""
+        ids = {seed: cell.stages(seed)[-1].id for seed in cell.seeds}
+        return {seed: self.by_id[name] for seed, name in ids.items() if name in self.by_id}
+
 
 NEEDED = {"stage": {"id": str, "name?": str}, "metrics": dict, "experiment": dict, "environment": dict}
 
@@ -98,7 +104,7 @@ def collect(run_dirs: Sequence[str | Path]) -> Runs:
     for name, same in found.items():
         first, *others = sorted(same, key=lambda run: -len(run.result["metrics"]))  # one may have probes on top
         if all(_equal(first, other) for other in others):
-            by_id[name] = Run(name, first.folder, first.result, tuple(run.folder for run in others))
+            by_id[name] = first
         else:
             differing[name] = tuple(run.folder for run in same)
     return Runs(by_id, differing, tuple(unreadable))
@@ -106,3 +112,37 @@ def collect(run_dirs: Sequence[str | Path]) -> Runs:
 
 def _equal(one: Run, other: Run) -> bool:
     return all(one.result["metrics"].get(name) == value for name, value in other.result["metrics"].items())
+
+
+UNKNOWN = "not recorded"
+
+
+@dataclass(frozen=True)
+class Made:
+    """A finished run; its stage, which has the same id and so the same scientific fields; the tables that need it."""
+
+    run: Run
+    stage: Stage
+    tables: tuple[str, ...] = ()
+
+    @property
+    def result(self) -> Mapping[str, Any]:
+        return self.run.result
+
+    @property
+    def experiment(self) -> Experiment:
+        return self.stage.experiment
+
+    @property
+    def preset(self) -> str:
+        """Changes no id, so the run itself is asked."""
+        return str(self.result["experiment"].get("preset") or UNKNOWN)
+
+    def environment(self, name: str) -> str:
+        return str(self.result["environment"].get(name) or UNKNOWN)
+
+
+def made_for(runs: Runs, cells: Sequence[Cell]) -> list[Made]:
+    """The runs that the cells' numbers come from, their parents' too."""
+    planned = jobs(cells)
+    return [Made(runs.by_id[name], job.stage, job.tables) for name, job in planned.items() if name in runs.by_id]

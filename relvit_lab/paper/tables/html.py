@@ -54,11 +54,8 @@ def to_html(table: PaperTable, start: Path) -> str:
 
 
 def to_page(table: PaperTable, start: Path) -> str:
-    """A page of its own."""
-    style = (
-        "body{font-family:system-ui,sans-serif;margin:1.5em;color:#222;background:#fff}table{border-collapse:collapse}"
-    )
-    return document(table.title, to_html(table, start), style)
+    style = "body{font-family:system-ui,sans-serif;margin:1.5em;color:#222;background:#fff}"
+    return document(table.title, to_html(table, start), style + "table{border-collapse:collapse}")
 
 
 def _panel(table: PaperTable, columns: tuple[str, ...], start: Path, first: bool) -> str:

@@ -7,7 +7,6 @@ Like for like: the paper's number stands beside our accuracy of the best epoch (
 because that is how it was taken; our headline beside it is the last epoch's accuracy on the test images.
 """
 
-import functools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -15,20 +14,13 @@ from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.stats import half_width
 from relvit_lab.paper import numbers as paper
 from relvit_lab.paper.plan.cells import RECIPES, Cell
-from relvit_lab.paper.slips import parameters, slips
-from relvit_lab.paper.tables.entries import (
-    BUILT,
-    Aggregate,
-    Counted,
-    Entry,
-    Ours,
-    PaperTable,
-    Place,
-    comparison,
-    paired,
-)
-from relvit_lab.paper.tables.finished import Run, Runs, one_data_set
+from relvit_lab.paper.slips import model, parameters, slips
+from relvit_lab.paper.tables.entries import BUILT, Aggregate, Counted, Entry, Ours, PaperTable, comparison, paired
+from relvit_lab.paper.tables.finished import Runs, one_data_set
 from relvit_lab.paper.tables.html import ShownTable
+from relvit_lab.train import environment
+
+Values = Mapping[tuple[str, str], tuple[Aggregate, Aggregate]]  # by row and column: like the paper's, and our headline
 
 # -- From cells to numbers -----------------------------------------------------------------------------------------
 
@@ -38,23 +30,13 @@ def aggregate(cell: Cell, runs: Runs, metric: str | None = None) -> Aggregate:
     the one set against the paper's (cell.like, at the epoch that was kept), or a name such as cell.metric, as in the
     result."""
     by_seed, folders = {}, {}
-    found = _found(cell, runs)
-    for seed, run in found if one_data_set(run for _, run in found) else ():
+    found = runs.of(cell)
+    for seed, run in found.items() if one_data_set(found.values()) else ():
         value = run.value(cell.like, kept=True) if metric is None else run.value(metric)
         if value is not None:
             by_seed[seed], folders[seed] = value, (run.folder,) if run.folder else ()
-    data = next((run.digest for seed, run in found if seed in by_seed and run.digest), None)
+    data = next((run.digest for seed, run in found.items() if seed in by_seed and run.digest), None)
     return Aggregate(by_seed, folders, tuple(seed for seed in cell.seeds if seed not in by_seed), data)
-
-
-@functools.lru_cache(maxsize=4096)
-def _ids(cell: Cell) -> tuple[tuple[int, str], ...]:
-    """By seed, the stage whose result counts."""
-    return tuple((seed, cell.stages(seed)[-1].id) for seed in cell.seeds)
-
-
-def _found(cell: Cell, runs: Runs) -> list[tuple[int, Run]]:
-    return [(seed, runs.by_id[name]) for seed, name in _ids(cell) if name in runs.by_id]
 
 
 def paper_table(table: str, runs: Runs, cells: Sequence[Cell] = ()) -> PaperTable:
@@ -72,10 +54,9 @@ def paper_table(table: str, runs: Runs, cells: Sequence[Cell] = ()) -> PaperTabl
         raise RelvitError("Figure 4 has curves and no numbers: viz_tables.figure4 draws it from runs")
     own = [cell for cell in cells if cell.table == table]
     sources = tuple(recipe for recipe in RECIPES if any(cell.recipe == recipe for cell in own)) or RECIPES
-    values: dict[str, dict[Place, tuple[Aggregate, Aggregate]]] = {source: {} for source in sources}
+    values: dict[str, dict] = {source: {} for source in sources}  # Values by source
     for cell in own:
-        both = aggregate(cell, runs), aggregate(cell, runs, cell.metric)
-        values[cell.recipe][cell.row, cell.column] = both
+        values[cell.recipe][cell.row, cell.column] = aggregate(cell, runs), aggregate(cell, runs, cell.metric)
     entries = {}
     for row in rows:
         for column in columns:
@@ -83,14 +64,12 @@ def paper_table(table: str, runs: Runs, cells: Sequence[Cell] = ()) -> PaperTabl
             ours = {source: _ours(table, (row, column), number, values[source]) for source in sources}
             entries[row, column] = Entry(number, {name: own for name, own in ours.items() if own is not None})
     notes = (*_differing(own, runs), *mixed(own, runs), *_across(table, values), *_made_by(own, runs))
-    if runs.recorded and not any(_found(cell, runs) for cell in own):
+    if runs.recorded and not any(map(runs.of, own)):
         notes += ("None of the recorded runs belongs to this table: these are the paper's numbers alone.",)
     return ShownTable(table, rows, columns, sources, entries, notes, footnotes, filled=runs.recorded)
 
 
-def _ours(
-    table: str, place: Place, number: paper.Number | None, values: Mapping[Place, tuple[Aggregate, Aggregate]]
-) -> Ours | None:
+def _ours(table: str, place: tuple[str, str], number: paper.Number | None, values: Values) -> Ours | None:
     shown, base = comparison(table, *place)
     own = values.get(shown or place)
     if own is None or (shown and base not in values):
@@ -110,30 +89,20 @@ def built(backbone: str, column: str) -> Counted:
     if column == "params":
         exact = parameters(backbone)
         return Counted(exact / 1e6, exact)
-    model = _model(backbone)
+    vit = model(backbone)
     return Counted(
         {
-            "image size": model.image_size, "patch": model.patch, "blocks": len(model.blocks), "dim": model.dim,
-            "heads": model.blocks[0].attn.num_heads, "tokens": model.pos_embed.shape[1],  # with CLS
+            "image size": vit.image_size, "patch": vit.patch, "blocks": len(vit.blocks), "dim": vit.dim,
+            "heads": vit.blocks[0].attn.num_heads, "tokens": vit.pos_embed.shape[1],  # with CLS
         }[column]
     )  # fmt: skip
-
-
-@functools.cache
-def _model(backbone: str):
-    import torch
-
-    from relvit_lab.method.backbones import create_backbone
-
-    with torch.device("meta"):  # shapes alone: no memory for weights
-        return create_backbone(backbone)
 
 
 # -- What is to be said of our runs --------------------------------------------------------------------------------
 
 
 def _differing(cells: Sequence[Cell], runs: Runs) -> Iterator[str]:
-    for name in dict.fromkeys(name for cell in cells for _, name in _ids(cell)):
+    for name in dict.fromkeys(cell.stages(seed)[-1].id for cell in cells for seed in cell.seeds):
         if name in runs.differing:
             folders = " and ".join(map(str, runs.differing[name]))
             yield f"NOT COUNTED: {name} is in {folders}, with different results. Remove all but one of them."
@@ -142,17 +111,17 @@ def _differing(cells: Sequence[Cell], runs: Runs) -> Iterator[str]:
 def mixed(cells: Sequence[Cell], runs: Runs) -> Iterator[str]:
     """The cells whose seeds were trained on several data sets of one name."""
     for cell in cells:
-        found = _found(cell, runs)
-        if not one_data_set(run for _, run in found):
-            said = "; ".join(f"seed {seed} on {str(run.digest)[:8]} ({run.folder})" for seed, run in found)
+        found = runs.of(cell)
+        if not one_data_set(found.values()):
+            said = "; ".join(f"seed {seed} on {str(run.digest)[:8]} ({run.folder})" for seed, run in found.items())
             yield (
-                f"NOT COUNTED: {paper.title(cell.table).partition(':')[0]}, {paper.label(cell.row)}, "
+                f"NOT COUNTED: {paper.short_title(cell.table)}, {paper.label(cell.row)}, "
                 f"{paper.label(cell.column)}, recipe {cell.recipe}: its seeds were trained on different images under "
                 f"one name: {said}. Run those of the wrong data again with --fresh true."
             )
 
 
-def _across(table: str, values: Mapping[str, Mapping[Place, tuple[Aggregate, Aggregate]]]) -> Iterator[str]:
+def _across(table: str, values: Mapping[str, Values]) -> Iterator[str]:
     """The places that are compared with one trained on another data set of the same name."""
     for source, own in values.items():
         for place, (like, _) in own.items():
@@ -167,9 +136,7 @@ def _across(table: str, values: Mapping[str, Mapping[Place, tuple[Aggregate, Agg
 
 def _made_by(cells: Sequence[Cell], runs: Runs) -> Iterator[str]:
     """The scale, commits and precisions of the runs in a table: not an error where they differ, but to be known."""
-    from relvit_lab.train.environment import commit
-
-    used = list({run.id: run for cell in cells for _, run in _found(cell, runs)}.values())
+    used = list({run.id: run for cell in cells for run in runs.of(cell).values()}.values())
     if not used:
         return
     presets = Counter(str(run.result["experiment"].get("preset")) for run in used)
@@ -180,8 +147,8 @@ def _made_by(cells: Sequence[Cell], runs: Runs) -> Iterator[str]:
             "The differences to the paper then say nothing about it."
         )
     made = Counter(str(run.result["environment"].get("commit")) for run in used)
-    if len(made) > 1 or commit() not in made:
-        yield f"Our runs were made by commit {_counted(made)}; this table by {commit()}."
+    if len(made) > 1 or environment.commit() not in made:
+        yield f"Our runs were made by commit {_counted(made)}; this table by {environment.commit()}."
     several = [run for run in used if run.result["environment"].get("versions")]
     if several:
         where = ", ".join(str(run.folder) for run in several[:3]) + (", ..." if len(several) > 3 else "")

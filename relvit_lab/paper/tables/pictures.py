@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.stats import mean_sd
@@ -136,27 +135,21 @@ def by_labels(results: Iterable[Mapping[str, Any]]) -> dict[str, Series]:
     but label_fraction and seed make a line, and only lines of at least two shares are there; more than five lines are
     cut into parts.
     """
-    groups: dict[str, dict[str, dict[float, dict[int, float]]]] = {}
-    first: dict[str, str] = {}
+    lines: dict[tuple[str, str], tuple[str, dict[float, dict[int, float]]]] = {}
     for result in results:
         e, stage = result["experiment"], result["stage"]["name"]
-        if result["metrics"].get("accuracy") is None or stage not in STAGES:
-            continue
-        if not LABELLED <= e.keys():
+        if result["metrics"].get("accuracy") is None or stage not in STAGES or not LABELLED <= e.keys():
             continue
         left_out = (*PLACES, "seed", "label_fraction", *(PRETEXT if "supervised" in stage else ()))
         settings = {name: value for name, value in e.items() if name not in left_out or name == "preset"}
         key = json.dumps([stage, settings, result.get("data", {}).get("digest")], sort_keys=True)
-        first.setdefault(key, _name(stage, e))
         title = f"{paper.label(e['dataset'])}, {paper.label(e['backbone'])}, recipe {e['recipe']}, preset {e['preset']}"
-        shares = groups.setdefault(title, {}).setdefault(key, {})
+        _, shares = lines.setdefault((title, key), (_name(stage, e), {}))
         shares.setdefault(e["label_fraction"], {})[e["seed"]] = result["metrics"]["accuracy"]
     found: dict[str, Series] = {}
-    for title, lines in groups.items():
-        for key, shares in lines.items():
-            if len(shares) < 2:
-                continue
-            name, series = first[key], found.setdefault(title, {})
+    for (title, _), (name, shares) in lines.items():
+        series = found.setdefault(title, {})
+        if len(shares) > 1:
             while name in series:  # settings that the name does not tell
                 name += "′"
             series[name] = {share: [of[seed] for seed in sorted(of)] for share, of in sorted(shares.items())}
@@ -194,7 +187,9 @@ def labels(series: Series, title: str = "", note: str = "") -> Drawing:
         said.append(
             f"{name}: " + ", ".join(f"{100 * share:g} % of labels {mean:.1f}" for share, mean in zip(line, means))
         )
-    _log_shares(ax, shares)
+    ax.set_xscale("log")
+    ax.set_xticks([100 * share for share in shares], [f"{100 * share:g}" for share in shares])
+    ax.minorticks_off()
     ax.set(xlabel="labelled images used, % of all (log scale)", ylabel="accuracy, %")
     ax.grid(axis="y", color="#E4E4E4", linewidth=0.8)
     ax.set_title(title, loc="left")
@@ -205,12 +200,6 @@ def labels(series: Series, title: str = "", note: str = "") -> Drawing:
     return drawing
 
 
-def _log_shares(ax: Axes, shares: Sequence[float]) -> None:
-    ax.set_xscale("log")
-    ax.set_xticks([100 * share for share in shares], [f"{100 * share:g}" for share in shares])
-    ax.minorticks_off()
-
-
 # -- Figure 4 ------------------------------------------------------------------------------------------------------
 
 
@@ -219,25 +208,23 @@ def figure4(runs: Runs, cells: Sequence[Cell], recipe: str = "released") -> Draw
 
     Raises RelvitError where there is none, or no supervised run for the dashed line.
     """
-    own = {(cell.row, cell.column): cell for cell in cells if cell.table == "figure4" and cell.recipe == recipe}
+    mine = [cell for cell in cells if cell.table == "figure4" and cell.recipe == recipe]
+    own = {(cell.row, cell.column): runs.of(cell) for cell in mine}
     series, seeds = {}, {}
-    for row, name in ((curve.row, curve.short) for curve in FIGURE_4.values()):
-        first, last = (_by_seed(own.get((row, column)), runs) for column in ("SpRel", "Finetuning"))
+    for curve in FIGURE_4.values():
+        first, last = (own.get((curve.row, column), {}) for column in ("SpRel", "Finetuning"))
         common = [seed for seed in last if seed in first]
         if common:
-            series[name] = {
+            series[curve.short] = {
                 "sprel": [_curve(first[seed], "sprel") for seed in common],
                 "accuracy": [_curve(last[seed], "accuracy") for seed in common],
             }
-            seeds[name] = common
-    scratch = _by_seed(own.get(("Supervised", "Finetuning")), runs)
+            seeds[curve.short] = common
+    scratch = own.get(("Supervised", "Finetuning"), {})
     if not series or not scratch:
         missing = "the supervised run from scratch" if series else "a setting with both of its stages"
         raise RelvitError(f"Figure 4 (recipe {recipe}) lacks {missing}: python -m relvit_lab tables figure4 --plan")
-    rows = (*(curve.row for curve in FIGURE_4.values()), "Supervised")
-    places = [own.get((row, column)) for row in rows for column in ("SpRel", "Finetuning")]
-    shown = [run for cell in places for run in _by_seed(cell, runs).values()]
-    if not one_data_set(shown):
+    if not one_data_set(run for by_seed in own.values() for run in by_seed.values()):
         raise RelvitError(f"Figure 4 (recipe {recipe}): its runs were trained on different images under one name")
     e = next(iter(scratch.values())).result["experiment"]
     many = f"{e['train_images']:,} training images" if e.get("train_images") else "all training images"
@@ -249,11 +236,6 @@ def figure4(runs: Runs, cells: Sequence[Cell], recipe: str = "released") -> Draw
     )
     title = "Positional embeddings (PE) and shuffling in pre-training"
     return shortcut_curves(series, [run.result["metrics"]["accuracy"] for run in scratch.values()], title, note)
-
-
-def _by_seed(cell: Cell | None, runs: Runs) -> dict[int, Run]:
-    found = {seed: runs.by_id.get(cell.stages(seed)[-1].id) for seed in cell.seeds} if cell else {}
-    return {seed: run for seed, run in found.items() if run is not None}
 
 
 def _curve(run: Run, metric: str) -> list[float]:
@@ -281,12 +263,11 @@ def seed_by_seed(one: Mapping[int, float], other: Mapping[int, float], names: tu
     for seed in seeds:
         left.plot([0, 1], [one[seed], other[seed]], color=BLUE, marker="o", markersize=7)
         left.annotate(f"seed {seed}", (1, other[seed]), (8, 0), textcoords="offset points", va="center")
-    for x, values in ((0, list(one.values())), (1, list(other.values()))):
-        mean, sd = mean_sd(values)
-        left.errorbar([x + (-0.12 if x == 0 else 0.42)], [mean], [sd or 0], color=INK, marker="_", markersize=16,
-                      capsize=4)  # fmt: skip
-    left.set(xlim=(-0.3, 1.6), xticks=[0, 1], ylabel="accuracy, %")
-    left.set_xticklabels(names)
+    for x, values in ((-0.12, one), (1.42, other)):
+        mean, sd = mean_sd(list(values.values()))
+        left.errorbar([x], [mean], [sd or 0], color=INK, marker="_", markersize=16, capsize=4)
+    left.set(xlim=(-0.3, 1.6), ylabel="accuracy, %")
+    left.set_xticks([0, 1], names)
     left.set_title("each alone: mean ± sd in black", loc="left")
     mean, sd = mean_sd(gaps)
     right.axhline(0, color=FAINT, linewidth=1.2)

@@ -1,7 +1,7 @@
 """The recorded runs (results/) in the tables, where there are none of one's own."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -11,8 +11,7 @@ from relvit_lab.paper.records.comparisons import available
 from relvit_lab.paper.records.report import ROW, TABLES, Report
 from relvit_lab.paper.records.store import Record, read_records
 from relvit_lab.paper.tables.files import choose
-from relvit_lab.paper.tables.finished import Run, Runs
-from relvit_lab.paper.tables.made import made_for
+from relvit_lab.paper.tables.finished import Run, Runs, made_for
 
 BEFORE = {"shortcut": "pre-trained on SpRel, ", "mega": "pre-trained on mega-patches, "}  # what these tables leave out
 SCALE = "demo"  # the preset of the records at laptop scale
@@ -29,12 +28,6 @@ class RecordedRun(Run):
             {"epoch": epoch, "test": {name: values[k] for name, values in curves["test"].items()}}
             for k, epoch in enumerate(curves["epoch"])
         ]
-
-
-def recorded(records: Mapping[str, Record]) -> Runs:
-    """Records as finished runs."""
-    found = {name: RecordedRun(name, None, record | {"timing": record["cost"]}) for name, record in records.items()}
-    return Runs(found, recorded=True)
 
 
 def recorded_table(records: Mapping[str, Record] | None = None) -> Table:
@@ -59,7 +52,9 @@ def choose_or_recorded(
     """files.choose; where no run is there that its tables look for, the recorded ones, and cells of their scale."""
     runs, cells = choose(run_dir, names, *more, **overrides)
     if not made_for(runs, cells):
-        ours = replace(recorded(read_records()), differing=runs.differing, unreadable=runs.unreadable)
+        results = {name: record | {"timing": record["cost"]} for name, record in read_records().items()}
+        found = {name: RecordedRun(name, None, result) for name, result in results.items()}
+        ours = Runs(found, runs.differing, runs.unreadable, recorded=True)
         _, at_scale = choose("results", names, *more, preset=SCALE)
         if made_for(ours, at_scale):
             return ours, at_scale

@@ -6,13 +6,14 @@ What a place says (pieces) and how it is to be read (legend) are the same in all
 import csv
 import html
 import io
-import itertools
 import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
+
+import numpy as np
 
 from relvit_lab.common.stats import LEVEL, PAPER_RUNS
 from relvit_lab.paper import numbers as paper
@@ -30,12 +31,11 @@ GAINS = {
 LINKS = "Seeds link to run folders; 0′ is the run that 0 is compared with."
 WIDEST = 9  # columns of numbers side by side
 
-Link = tuple[str, Path]  # what is shown, and the folder
-
 
 @dataclass(frozen=True)
 class Pieces:
-    """What stands in one of our places, line by line, "" where there is nothing to say; all empty: not run yet."""
+    """What stands in one of our places, line by line, "" where there is nothing to say; all empty: not run yet.
+    links: what is shown, and the folder."""
 
     mean: str = ""
     seeds: str = ""
@@ -43,7 +43,7 @@ class Pieces:
     headline: str = ""
     gain: str = ""
     p: str = ""
-    links: tuple[Link, ...] = ()
+    links: tuple[tuple[str, Path], ...] = ()
 
 
 def pieces(table: PaperTable, place: tuple[str, str], source: str) -> Pieces | None:
@@ -65,7 +65,11 @@ def pieces(table: PaperTable, place: tuple[str, str], source: str) -> Pieces | N
         f"last {_mean_sd(ours.headline, signed)}" if ours.headline.n else "",
         f"gain {_mean_sd(ours.gain, True)} ({ours.gain.n})" if shown_below else "",
         f"p {_p(ours)}" if shown_below or signed else "",
-        tuple(_links(ours)),
+        tuple(
+            (f"{seed}{prime}", folder)
+            for seed, folders in (ours.like.folders or ours.headline.folders).items()
+            for folder, prime in zip(folders, ("", "′"))
+        ),
     )
 
 
@@ -89,12 +93,6 @@ def _p(ours: Ours) -> str:
     return value + MARKS[None if told is None else not told]
 
 
-def _links(ours: Ours) -> Iterator[Link]:
-    for seed, folders in (ours.like.folders or ours.headline.folders).items():
-        for folder, prime in zip(folders, ("", "′")):
-            yield f"{seed}{prime}", folder
-
-
 def minus(text: str) -> str:
     """With a minus sign in place of a hyphen."""
     return re.sub(r"(?<![\w.])-(?=[\d.])", "−", text)
@@ -110,11 +108,7 @@ def panels(table: PaperTable) -> list[tuple[str, ...]]:
     """The paper's columns in groups that fit side by side, as equal as can be."""
     most = 7 if table.name == "table1" else max(1, WIDEST // (1 + len(table.sources)))
     count = -(-len(table.columns) // most)
-    size, more = divmod(len(table.columns), count)
-    ends = [0]
-    for k in range(count):
-        ends.append(ends[-1] + size + (k < more))
-    return [table.columns[a:b] for a, b in itertools.pairwise(ends)]
+    return [tuple(group.tolist()) for group in np.array_split(table.columns, count)]
 
 
 def row_label(table: PaperTable, row: str) -> str:
@@ -122,7 +116,6 @@ def row_label(table: PaperTable, row: str) -> str:
 
 
 def legend(table: PaperTable) -> tuple[str, ...]:
-    """How the table is to be read."""
     if table.name == "table1":
         return ("Sides in pixels, parameters in millions, in brackets all of them (no classifier, CLS counted).",)
     lines = [
@@ -200,7 +193,6 @@ _TEX = {
 
 
 def tex(text: str) -> str:
-    """Text for LaTeX."""
     return "".join(_TEX.get(character, character) for character in text)
 
 
