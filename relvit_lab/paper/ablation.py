@@ -72,7 +72,7 @@ def ours(
     runs = tables_runs.collect([resolve(folder) for folder in run_dirs])
     kept = results.read_records(records)
     found: dict[str, dict[int, float]] = {}
-    data: dict[str, str] = {}  # digests, and where the first of each is from
+    data: dict[str, str] = {}  # digests, and where one of each is from
     for cell in plan.cells("table4", recipe, seeds, columns="Finetuning", preset=preset):
         for seed in cell.seeds:
             stage = cell.stages(seed)[-1]

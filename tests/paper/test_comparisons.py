@@ -70,3 +70,12 @@ def test_what_sprel_reached_is_judged(sprel, says):
     ours = report(pe_on=[48.0], supervised=[40.0])
     ours.find("pe_on", "first")[0]["metrics"]["sprel"] = sprel
     assert comparisons.against_the_paper(ours).rows[0][1:] == (f"{sprel} %", says)
+
+
+def test_claims_without_a_baseline_or_a_common_seed():
+    alone = report(pe_on=[48.0, 49.0])
+    assert [row[0] for row in comparisons.against_the_paper(alone).rows] == ["PE on, no shuffle: 100 % SpRel"]
+    apart = report(pe_on=[48.0], pe_off=[50.0, 51.0])
+    for stage in small.experiment("pe_off", 0).stages():
+        del apart.records[stage.id]
+    assert comparisons.against_the_paper(apart).rows[-1][1:] == ("-", "no seed in common")
