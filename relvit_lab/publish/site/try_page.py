@@ -11,8 +11,7 @@ from relvit_lab.common.document import document
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.files import write_whole
 from relvit_lab.publish.site.page import POLICY
-from relvit_lab.show.in_page.module import module_style, module_text, offered_images
-from relvit_lab.show.in_page.pack import packed
+from relvit_lab.show.in_page.pack import module_style, module_text, offered_images, packed
 from relvit_lab.train import assets
 
 FILE = "try.html"
