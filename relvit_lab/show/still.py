@@ -101,9 +101,12 @@ class Widget(anywidget.AnyWidget):
             display(still, raw=True, metadata={STILL: True})
 
 
-def in_fewer_colours(png: bytes) -> bytes:
+def in_fewer_colours(png: bytes, width: int | None = None) -> bytes:
+    """A PNG of 128 colours. width: to which a wider one is brought, in pixels."""
     from PIL import Image
 
-    data = io.BytesIO()
-    Image.open(io.BytesIO(png)).convert("RGB").quantize(128).save(data, "PNG", optimize=True)
+    image, data = Image.open(io.BytesIO(png)).convert("RGB"), io.BytesIO()
+    if width and image.width > width:
+        image = image.resize((width, round(image.height * width / image.width)), Image.Resampling.LANCZOS)
+    image.quantize(128).save(data, "PNG", optimize=True)
     return data.getvalue()

@@ -2,7 +2,6 @@
 
 import base64
 import html
-import io
 import re
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ from nbformat import NotebookNode
 from relvit_lab.publish.site.exporter import picture_alt, png_size
 from relvit_lab.publish.site.markdown import PageMarkdown
 from relvit_lab.publish.site.page import address, document
+from relvit_lab.show.still import in_fewer_colours
 
 LEAST = (400, 250)  # width and height of a good picture, in pixels
 WIDTH = 720  # of the small one in the index
@@ -85,7 +85,7 @@ def first_picture(book: NotebookNode) -> tuple[bytes | None, str]:
             if "image/png" in output.get("data", {}):
                 data = base64.b64decode(output.data["image/png"])
                 if all(size >= least for size, least in zip(png_size(data), LEAST)):
-                    return _small(data), picture_alt(output)
+                    return in_fewer_colours(data, WIDTH), picture_alt(output)
     return None, ""
 
 
@@ -123,14 +123,3 @@ def _card_html(card: Card) -> str:
         f'<li class="card">{picture}<div><h3><a href="{address(card.file)}">{title}</a></h3>\n'
         f"{learn}\n{time if card.time else ''}</div></li>"
     )
-
-
-def _small(data: bytes) -> bytes:
-    from PIL import Image
-
-    image = Image.open(io.BytesIO(data)).convert("RGB")
-    if image.width > WIDTH:
-        image = image.resize((WIDTH, round(image.height * WIDTH / image.width)), Image.Resampling.LANCZOS)
-    small = io.BytesIO()
-    image.quantize(128).save(small, "PNG", optimize=True)
-    return small.getvalue()
