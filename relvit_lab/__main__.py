@@ -13,8 +13,8 @@ from relvit_lab.common.processes import processes
 from relvit_lab.common.shortages import shortages_explained
 from relvit_lab.common.shown_names import printable
 from relvit_lab.common.values import PLAIN
-from relvit_lab.publish.classroom.commands import class_copies, grade
-from relvit_lab.publish.site.command import site
+from relvit_lab.publish.app.serve import main as app
+from relvit_lab.publish.commands import class_copies, grade, report, site
 
 HELP = {
     "train": """train one experiment; takes every field of Experiment, for example
@@ -267,12 +267,6 @@ def readme(words: Sequence[str]) -> None:
     print(write_readme())
 
 
-def report(words: Sequence[str]) -> None:
-    from relvit_lab.publish import report as page  # late: it loads nbconvert
-
-    page.report(words)
-
-
 def rerun(words: Sequence[str]) -> None:
     from relvit_lab.common.table import compare
     from relvit_lab.paper.records.store import get_record, read_records, rerun
@@ -294,12 +288,6 @@ def asset(words: Sequence[str]) -> None:
     if len(names) != 2:
         raise RelvitError("asset takes a finished stage and a name: asset digits-pretrain-0a94172b45 digits_tasks")
     print(make_asset(*names, **options))
-
-
-def app(words: Sequence[str]) -> None:
-    from relvit_lab.publish.app import serve
-
-    serve.main(words)
 
 
 COMMANDS = {
