@@ -13,6 +13,8 @@ import pickle
 import tempfile
 from typing import Any
 
+import torch
+
 from relvit_lab.publish.classroom import wire
 
 DEFINING = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
@@ -39,8 +41,6 @@ class Student:
 
     def _answer(self, said: dict, blobs: list[bytes]) -> Any:
         if "warm" in said:
-            import torch  # noqa: F401  wire.py needs it, and it does not load within the limits
-
             for source in said["warm"]:
                 define(source, {"__name__": "__main__"})
             os.dup2(1, 2)  # what went wrong until now was told to the judge
@@ -89,8 +89,6 @@ class Student:
         if kind == "function":
             made = lambda *arguments: self._ask(number, arguments)  # noqa: E731
         elif kind == "generator":
-            import torch
-
             made = torch.Generator()
             made.set_state(wire.unpack(words["state"], blobs, _no))
             self.generators[number] = made
