@@ -17,7 +17,7 @@ from relvit_lab.lessons.mega_patches.explorer import explore_mega_patches
 from relvit_lab.lessons.patch_relations.explorer import explore_relations
 from relvit_lab.publish.site.carry import carry
 from relvit_lab.publish.site.equations import mathml
-from relvit_lab.publish.site.files import book_digest, code_digest
+from relvit_lab.publish.site.execute import book_digest, code_digest
 from relvit_lab.publish.site.index import Card, index_page, mark_of, time_it_takes, what_one_learns
 from relvit_lab.publish.site.markdown import PageMarkdown
 from relvit_lab.publish.site.page import contents_and_cells, notebook_body
