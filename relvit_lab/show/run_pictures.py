@@ -31,8 +31,7 @@ def run_predictions(finished: Sequence[StageFinished]) -> list[Drawing]:
 
     Empty where no stage had tasks (supervised training). A task of your own has a picture where explorers can show it.
     """
-    about = [(stage, RunFolder(stage.folder).about()) for stage in finished]
-    with_tasks = [stage for stage, said in about if said["fields"].get("tasks")]
+    with_tasks = [stage for stage in finished if RunFolder(stage.folder).about()["fields"].get("tasks")]
     if not with_tasks:
         return []
     trained = load(with_tasks[-1].folder)

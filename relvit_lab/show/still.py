@@ -43,13 +43,10 @@ ONCE = (  # where a page shows the widget's own output as HTML, as nbconvert doe
 )
 
 
-CANVAS = Path(__file__).parent / "in_page" / "canvas.js"
-
-
 def script(file: str, *names: str) -> str:
     """JavaScript files, one after the other, as one module behind canvas.js. file: the Python file that the names are
     seen from."""
-    files = (CANVAS, *(Path(file).parent / name for name in names))
+    files = (Path(__file__).parent / "in_page" / "canvas.js", *(Path(file).parent / name for name in names))
     return "".join(path.read_text(encoding="utf-8") for path in files)
 
 
