@@ -89,7 +89,7 @@ def demo(words: Sequence[str]) -> None:
     """Does learning from all tokens help? Equal schedule and rate, on digits."""
     from relvit_lab.common.table import compare
     from relvit_lab.common.words import human_time
-    from relvit_lab.show.demo_picture import write_demo_picture
+    from relvit_lab.show.run_pictures import write_demo_picture
     from relvit_lab.train.experiment import Experiment
 
     given = {"dataset": "digits", "preset": "demo"} | only_options(words, Experiment.settings())
