@@ -36,17 +36,18 @@ def follow(
     out = tolerant(sys.stdout if out is None else out)
     drawn = _make_face(choose_face(out) if face == "auto" else face, out, units)
     finished: list[StageFinished] = []
+    close = getattr(events, "close", lambda: None)  # has a generator clean up now; a list of events has none
     try:
         for event in events:
             drawn.show(event)
             if isinstance(event, StageFinished):
                 finished.append(event)
     except KeyboardInterrupt:
-        _close(events)  # before the words: they promise a checkpoint
+        close()  # before the words: they promise a checkpoint
         drawn.interrupted()
         raise
     finally:
-        _close(events)
+        close()
         drawn.close()
     return finished
 
@@ -88,10 +89,3 @@ def _make_face(name: str, out: TextIO, units: Mapping[str, str] | None) -> Face:
     if name not in FACES:
         raise RelvitError(f"unknown face '{name}' of the progress: {nearest(name, ('auto', *FACES))}")
     return (Log if name == "log" else Bar)(out, units)
-
-
-def _close(events: Iterable[Event]) -> None:
-    """Let a generator run its cleanup now (a list of events has none). A second time does nothing."""
-    close = getattr(events, "close", None)
-    if close is not None:
-        close()
