@@ -83,7 +83,7 @@ def own_cells(book: NotebookNode, name: str) -> list[int]:
     return [
         k
         for k, cell in enumerate(book.cells)
-        if cell.cell_type == "code" and (cell.get("id") == EXERCISE + name or name in _calls(code_of(cell)))
+        if cell.cell_type == "code" and (cell.get("id") == EXERCISE + name or name in _calls(cell))
     ]
 
 
@@ -98,13 +98,13 @@ def answer_expressions() -> dict[str, str]:
     for path in choose(()):
         for cell in nbformat.read(path, 4).cells:
             if cell.cell_type == "code" and cell.id.startswith(EXERCISE):
-                calls = _calls(code_of(cell))
-                found |= {name: ast.unparse(call.args[1]) for name, call in calls.items() if len(call.args) > 1}
+                found |= {name: ast.unparse(call.args[1]) for name, call in _calls(cell).items() if len(call.args) > 1}
     return found
 
 
-def _calls(source: str) -> dict[str, ast.Call]:
-    """The calls check("NAME", ...) in a cell's code, by name."""
+def _calls(cell: NotebookNode) -> dict[str, ast.Call]:
+    """The calls check("NAME", ...) in a code cell, by name."""
+    source = code_of(cell)
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
