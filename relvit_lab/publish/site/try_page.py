@@ -15,18 +15,14 @@ from relvit_lab.show.in_page.pack import module_style, module_text, offered_imag
 from relvit_lab.show.relations import RELATION_COLOURS
 from relvit_lab.show.style import heat_colours
 from relvit_lab.show.task_views import WORDS
-from relvit_lab.train import assets
 
 TITLE = "Where are my neighbours?"
 OWN = Path(__file__).parent
 SCRIPT = ("try_state.js", "try_game.js", "try_steps.js", "try.js")  # after the module of all pages that compute
-USUAL = ("cifar10_tasks", "cifar10_tasks_pe")
+USUAL = (
+    ("photographs, no places told", "cifar10_tasks"), ("photographs, places told", "cifar10_tasks_pe"),
+)  # fmt: skip
 """Of the package's models those that the page carries, the tour's first; the second has positional embeddings."""
-TITLES = {
-    "cifar10_tasks": "photographs, no places told",
-    "cifar10_tasks_pe": "photographs, places told",
-    "digits_tasks": "digits",
-}
 SOURCES = (
     "China: danielbuechele, flower: vultilion, both on Flickr, CC BY 2.0, from scikit-learn. CIFAR-10: the first eight "
     "test images (A. Krizhevsky, Learning multiple layers of features from tiny images, 2009), a data set for "
@@ -34,16 +30,14 @@ SOURCES = (
 )
 
 
-def write_try(out: str | Path, models: Sequence[object] | None = None, home: str = "") -> Path:
+def write_try(out: str | Path, models: Sequence[object] = USUAL, home: str = "") -> Path:
     """Write try.html, which loads nothing and sends nothing, into the folder `out`. Returns the file.
 
-    models: each as `relvit_lab.load` gives it, the name of one, or (what it is called, one of these); None for those
-    that come with the package. The first needs the task sprel: the tour asks it. A step on positional embeddings is
-    there where one has them and another of the same grid has none. home: the file that a link leads up to, "" for no
-    link. Raises RelvitError, as `packed` does, and where the first has no SpRel.
+    models: each as `relvit_lab.load` gives it, the name of one, or (what it is called, one of these). The first needs
+    the task sprel: the tour asks it. A step on positional embeddings is there where one has them and another of the
+    same grid has none. home: the file that a link leads up to, "" for no link. Raises RelvitError, as `packed` does,
+    and where the first has no SpRel.
     """
-    if models is None:
-        models = [name for name in USUAL if name in assets.names()]
     carried = [_named(model) for model in models]
     if not carried or carried[0]["tasks"].get("sprel", {}).get("kind") != "relations":
         raise RelvitError("the tour asks its first model for SpRel: name one that was trained on the task sprel")
@@ -73,4 +67,4 @@ def _named(given: object) -> dict:
     name, model = given if isinstance(given, tuple) else (given, given)
     about = packed(model)
     usual = f"{about['dataset']}, {'places told' if about['positions'] else 'no places told'}"
-    return {"name": TITLES.get(name, name) if isinstance(name, str) else usual, **about}
+    return {"name": name if isinstance(name, str) else usual, **about}
