@@ -1,5 +1,5 @@
-// transformer.js's `product`, four numbers at a time: a function of WebAssembly with its SIMD, put together here
-// instruction by instruction. Where a browser has none, or a page forbids it, product's own loops stay.
+// transformer.js's `product`, four numbers at a time: the same loops as a function of WebAssembly with its SIMD, put
+// together here instruction by instruction. Where a browser has none, or a page forbids it, product's own loops stay.
 
 const TILE = { rows: 4, columns: 2 }; // rows of a and of b at a time
 
