@@ -13,8 +13,8 @@ from relvit_lab.common.process import processes
 from relvit_lab.common.shortages import explain, shortages_explained
 from relvit_lab.common.shown_names import printable
 from relvit_lab.common.values import PLAIN
-from relvit_lab.publish.classroom.commands import class_copies, grade
-from relvit_lab.publish.site.command import site
+from relvit_lab.publish.app.serve import main as app
+from relvit_lab.publish.commands import class_copies, grade, report, site
 
 HELP = {
     "train": """train one experiment; takes every field of Experiment, for example
@@ -89,7 +89,7 @@ def demo(words: Sequence[str]) -> None:
     """Does learning from all tokens help? Equal schedule and rate, on digits."""
     from relvit_lab.common.table import compare
     from relvit_lab.common.words import human_time
-    from relvit_lab.show.demo_picture import write_demo_picture
+    from relvit_lab.show.run_pictures import write_demo_picture
     from relvit_lab.train.experiment import Experiment
 
     given = {"dataset": "digits", "preset": "demo"} | only_options(words, Experiment.settings())
@@ -267,12 +267,6 @@ def readme(words: Sequence[str]) -> None:
     print(write_readme())
 
 
-def report(words: Sequence[str]) -> None:
-    from relvit_lab.publish import report as page  # late: it loads nbconvert
-
-    page.report(words)
-
-
 def rerun(words: Sequence[str]) -> None:
     from relvit_lab.common.table import compare
     from relvit_lab.paper.records.store import get_record, read_records, rerun
@@ -294,12 +288,6 @@ def asset(words: Sequence[str]) -> None:
     if len(names) != 2:
         raise RelvitError("asset takes a finished stage and a name: asset digits-pretrain-0a94172b45 digits_tasks")
     print(make_asset(*names, **options))
-
-
-def app(words: Sequence[str]) -> None:
-    from relvit_lab.publish.app import serve
-
-    serve.main(words)
 
 
 COMMANDS = {

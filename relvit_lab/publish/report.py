@@ -3,7 +3,6 @@
 import html
 import os
 import re
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,7 @@ import nbformat
 from relvit_lab.common.document import NO_SCRIPT
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.files import write_whole
-from relvit_lab.common.options import PLAIN, split
 from relvit_lab.common.paths import project_root, resolve
-from relvit_lab.paper.plan.cells import OPEN
 from relvit_lab.publish.site.page import contents_and_cells, document
 
 NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "07_paper_tables.ipynb"
@@ -26,12 +23,6 @@ LEAD = (
     "the folders of the runs that it is from."
 )
 LESSON = "lesson"  # the tag of cells that are for students alone
-
-
-def report(words: Sequence[str]) -> None:
-    """report [table2 ...] [--out report.html] and the options of tables."""
-    options, names = split(words, OPEN | dict.fromkeys(("out", "recipes", "seeds"), PLAIN))
-    print(write_report(names=names, command=f"python -m relvit_lab report {shlex.join(words)}".strip(), **options))
 
 
 def write_report(

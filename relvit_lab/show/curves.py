@@ -59,7 +59,7 @@ def curves(
         for ax, unit in zip(panels[1:], kinds):
             if unit in metrics:
                 what = "accuracy on test images, %" if unit == "%" else f"error on test images, {unit}"
-                _panel(ax, f"{name}: {what}", epochs, metrics[unit], "{:.1f}", highest=100 if unit == "%" else None)
+                _panel(ax, f"{name}: {what}", epochs, metrics[unit], "{:.1f}", highest=100 if unit == "%" else math.inf)
             else:
                 ax.set_axis_off()
     figure.alt = " ".join(_in_words(*row) for row in rows) or "No epochs yet."
@@ -98,7 +98,7 @@ def _colour(name: str, names: Sequence[str]) -> str:
 
 
 def _panel(
-    ax: Axes, title: str, epochs: Sequence[int], lines: Sequence[Line], form: str, highest: float | None = None
+    ax: Axes, title: str, epochs: Sequence[int], lines: Sequence[Line], form: str, highest: float = math.inf
 ) -> None:
     """One panel of lines, from 0 up, each labelled at its right end."""
     ax.set_title(title, loc="left")
@@ -108,10 +108,8 @@ def _panel(
     for _, values, colour, style in lines:
         ax.plot(epochs, values, style, color=colour, marker="o" if len(epochs) < 4 else None, markersize=5)
     finite = np.concatenate([values[np.isfinite(values)] for _, values, _, _ in lines] or [np.empty(0)])
-    top = float(finite.max()) * 1.05 if finite.size and finite.max() > 0 else 1.0
-    ax.set_ylim(
-        min(0.0, float(finite.min())) if finite.size else 0.0, top if highest is None else min(top, highest * 1.02)
-    )
+    top = float(finite.max(initial=0.0)) * 1.05 or 1.0
+    ax.set_ylim(float(finite.min(initial=0.0)), min(top, highest * 1.02))
     if len(epochs) > 1:
         ax.set_xlim(epochs[0] - 0.02 * (epochs[-1] - epochs[0]), epochs[-1])
         ax.xaxis.get_major_locator().set_params(integer=True)

@@ -108,12 +108,12 @@ def quiet(pixels: np.ndarray) -> np.ndarray:
     return (np.rint(np.asarray(pixels, dtype=np.float64) * 64) * 4).clip(0, 255).astype(np.uint8)
 
 
-def grid(ax: Axes, x: float, y: float, side: float, count: int, color: str = "white", thick: float = 1.2) -> None:
-    """The lines between count x count patches of a picture."""
+def grid(ax: Axes, x: float, y: float, side: float, count: int, thick: float = 1.2) -> None:
+    """White lines between the count x count patches of a picture."""
     for k in range(1, count):
         at = k * side / count
         for xs, ys in (((x, x + side), (y + at, y + at)), ((x + at, x + at), (y, y + side))):
-            ax.plot(xs, ys, color=color, linewidth=thick, solid_capstyle="butt", zorder=2.4)
+            ax.plot(xs, ys, color="white", linewidth=thick, solid_capstyle="butt", zorder=2.4)
 
 
 def patches_apart(ax: Axes, pixels: np.ndarray, count: int, x: float, y: float, cell: float, gap: float) -> float:

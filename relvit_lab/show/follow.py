@@ -1,8 +1,7 @@
 """The faces of the training loop: it yields events, and `follow` shows them as suits the place.
 
 "live": a bar and a plot in JupyterLab; "still": what "live" leaves, at once, for pages (follow_live.py); "bar": one
-line that moves, in a terminal; "log": a line an epoch, for papermill, pipes and files (faces.py). Tables of what came
-out are in summary.py, and may be had from here.
+line that moves, in a terminal; "log": a line an epoch, for papermill, pipes and files (faces.py).
 """
 
 import os
@@ -13,13 +12,9 @@ from typing import TextIO
 from relvit_lab.common.errors import RelvitError, nearest
 from relvit_lab.common.printing import tolerant
 from relvit_lab.common.process import processes
-from relvit_lab.common.table import Table, compare
 from relvit_lab.show import wording
 from relvit_lab.show.faces import Bar, Face, Log
-from relvit_lab.show.summary import summary
 from relvit_lab.train.events import Event, StageFinished
-
-__all__ = ["FACES", "Table", "choose_face", "compare", "follow", "summary"]
 
 FACES = ("live", "still", "log", "bar")
 
@@ -41,17 +36,18 @@ def follow(
     out = tolerant(sys.stdout if out is None else out)
     drawn = _make_face(choose_face(out) if face == "auto" else face, out, units)
     finished: list[StageFinished] = []
+    close = getattr(events, "close", lambda: None)  # has a generator clean up now; a list of events has none
     try:
         for event in events:
             drawn.show(event)
             if isinstance(event, StageFinished):
                 finished.append(event)
     except KeyboardInterrupt:
-        _close(events)  # before the words: they promise a checkpoint
+        close()  # before the words: they promise a checkpoint
         drawn.interrupted()
         raise
     finally:
-        _close(events)
+        close()
         drawn.close()
     return finished
 
@@ -82,7 +78,7 @@ def _kernel_shell():
     return shell if getattr(shell, "kernel", None) is not None else None
 
 
-def _make_face(name: str, out: TextIO, units: Mapping[str, str] | None) -> "Face":
+def _make_face(name: str, out: TextIO, units: Mapping[str, str] | None) -> Face:
     units = wording.known_units() if units is None else units
     if processes()[0]:  # of several processes the first shows what happens
         return Face(units)
@@ -93,10 +89,3 @@ def _make_face(name: str, out: TextIO, units: Mapping[str, str] | None) -> "Face
     if name not in FACES:
         raise RelvitError(f"unknown face '{name}' of the progress: {nearest(name, ('auto', *FACES))}")
     return (Log if name == "log" else Bar)(out, units)
-
-
-def _close(events: Iterable[Event]) -> None:
-    """Let a generator run its cleanup now (a list of events has none). A second time does nothing."""
-    close = getattr(events, "close", None)
-    if close is not None:
-        close()

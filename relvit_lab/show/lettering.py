@@ -3,8 +3,6 @@
 import contextlib
 import functools
 import sys
-import warnings
-from collections.abc import Iterator
 
 from matplotlib import font_manager
 from matplotlib.figure import Figure
@@ -43,14 +41,6 @@ def letter(figure: Figure, math: bool) -> None:
         )
 
 
-@contextlib.contextmanager
-def without_glyph_warnings() -> Iterator[None]:
-    """matplotlib warns of each missing letter at each drawing; `letter` has told it once."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        yield
-
-
 def _add_fonts(text: Text, missing: set[str]) -> set[str]:
     """Fonts beside the text's own, until all its letters are there, or no font has the rest, which is returned."""
     families = list(text.get_fontfamily())
@@ -67,8 +57,7 @@ def _add_fonts(text: Text, missing: set[str]) -> set[str]:
 @functools.cache
 def _letters_of(families: tuple[str, ...]) -> frozenset[str]:
     """What the first font of these families has."""
-    path = font_manager.findfont(font_manager.FontProperties(family=list(families)))
-    return _letters(path)
+    return _letters(font_manager.findfont(font_manager.FontProperties(family=list(families))))
 
 
 @functools.cache

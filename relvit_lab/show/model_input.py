@@ -3,7 +3,6 @@
 import io
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 import torch
 from torch import Tensor
@@ -13,7 +12,7 @@ from relvit_lab.data import given_image
 from relvit_lab.method.patches import draw_permutations, permute
 from relvit_lab.method.relations import permuted
 from relvit_lab.show.photographs import photograph
-from relvit_lab.show.style import HEAT
+from relvit_lab.show.style import heat_colours
 
 MOST = 16  # patches a side: the smallest that can still be told apart on a screen
 SHUFFLES = 9
@@ -28,11 +27,9 @@ class Shuffled:
         return permute(image, torch.from_numpy(self.permutations[shuffle]))[0].permute(1, 2, 0).numpy()
 
     def for_scripts(self) -> dict:
-        """What the scripts of both explorers begin with: side, picture, permutations (bytes: N is at most 256), the 256
-        colours of HEAT."""
-        heat = matplotlib.colormaps[HEAT](np.arange(256), bytes=True)[:, :3].tobytes()
+        """What both explorers' scripts begin with: side, picture, permutations (bytes: N is at most 256), heat."""
         order = self.permutations.astype("uint8").tobytes()
-        return {"side": self.side, "png": png(self.picture), "permutations": order, "heat": heat}
+        return {"side": self.side, "png": png(self.picture), "permutations": order, "heat": heat_colours()}
 
     def target(self, task: str, shuffle: int = 0) -> np.ndarray:
         """T[p][:, p], or T[p] for a task that asks about patches, not pairs."""

@@ -86,12 +86,8 @@ def predictions_grid(
     _compass(axes[1, -1])
     _key(axes[2, -1])
     share = float(np.mean([(matrix == truth).mean() for matrix in matrices])) * 100 if matrices else 0.0
-    figure.suptitle(
-        "Seen from the anchor, where is each patch?"
-        + (" " if len(images) > 2 else "\n")
-        + f"{share:.1f} % of all pairs right",
-        fontsize=13,
-    )
+    between = " " if len(images) > 2 else "\n"
+    figure.suptitle(f"Seen from the anchor, where is each patch?{between}{share:.1f} % of all pairs right", fontsize=13)
     figure.alt = f"Spatial relations, true and predicted: {'; '.join(words)}. Of all pairs {share:.1f} % are right."
     return figure
 
@@ -198,9 +194,8 @@ def positions_predicted(image, predicted, side: int, title: str = "") -> Drawing
     )  # fmt: skip
     heading = f"{int(right.sum())} of {count} patches in the right place ({right.mean():.1%})".replace("%)", " %)")
     figure.suptitle(f"{title}. {heading}" if title else heading)
-    figure.alt = (
-        f"{title or 'Absolute positions'}: {heading}. Arrows lead from the others to where the model puts them."
-    )
+    said = f"{heading}. Arrows lead from the others to where the model puts them."
+    figure.alt = f"{title or 'Absolute positions'}: {said}"
     return figure
 
 
@@ -210,8 +205,7 @@ def _lay_out(picture: np.ndarray, places: np.ndarray, side: int) -> np.ndarray:
     total, claims = np.zeros_like(patches), np.zeros(side * side)
     np.add.at(total, places, patches)
     np.add.at(claims, places, 1)
-    total /= np.maximum(claims, 1)[:, None, None, None]
-    return joined(total)
+    return joined(total / np.maximum(claims, 1)[:, None, None, None])
 
 
 def _check_anchor(anchor: int, side: int) -> None:

@@ -43,13 +43,10 @@ ONCE = (  # where a page shows the widget's own output as HTML, as nbconvert doe
 )
 
 
-CANVAS = Path(__file__).parent / "in_page" / "canvas.js"
-
-
 def script(file: str, *names: str) -> str:
     """JavaScript files, one after the other, as one module behind canvas.js. file: the Python file that the names are
     seen from."""
-    files = (CANVAS, *(Path(file).parent / name for name in names))
+    files = (Path(__file__).parent / "in_page" / "canvas.js", *(Path(file).parent / name for name in names))
     return "".join(path.read_text(encoding="utf-8") for path in files)
 
 
@@ -101,9 +98,12 @@ class Widget(anywidget.AnyWidget):
             display(still, raw=True, metadata={STILL: True})
 
 
-def in_fewer_colours(png: bytes) -> bytes:
+def in_fewer_colours(png: bytes, width: int | None = None) -> bytes:
+    """A PNG of 128 colours. width: to which a wider one is brought, in pixels."""
     from PIL import Image
 
-    data = io.BytesIO()
-    Image.open(io.BytesIO(png)).convert("RGB").quantize(128).save(data, "PNG", optimize=True)
+    image, data = Image.open(io.BytesIO(png)).convert("RGB"), io.BytesIO()
+    if width and image.width > width:
+        image = image.resize((width, round(image.height * width / image.width)), Image.Resampling.LANCZOS)
+    image.quantize(128).save(data, "PNG", optimize=True)
     return data.getvalue()

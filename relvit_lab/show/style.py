@@ -8,6 +8,7 @@ import functools
 import html
 import io
 import math
+import warnings
 from collections.abc import Callable, Sequence
 
 import matplotlib.style
@@ -20,7 +21,7 @@ from matplotlib.patches import Rectangle
 
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.shown_names import readable
-from relvit_lab.show.lettering import letter, without_glyph_warnings
+from relvit_lab.show.lettering import letter
 
 BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILLION, PURPLE = (
     "#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7",
@@ -67,7 +68,8 @@ class Drawing(Figure):
 
     def draw(self, renderer: RendererBase) -> None:
         letter(self, self.math)
-        with without_glyph_warnings():
+        with warnings.catch_warnings():  # of each missing letter, at each drawing: `letter` has told it once
+            warnings.filterwarnings("ignore", message="Glyph .* missing from")
             super().draw(renderer)
 
     def png(self, dpi: float = 100) -> bytes:
@@ -78,12 +80,12 @@ class Drawing(Figure):
 
     def as_html(self, png: bytes | None = None) -> str:
         """An <img> element with the picture in it. png: this picture's, where it was made smaller."""
-        data = base64.b64encode(png or self.png()).decode("ascii")
+        data = base64.b64encode(png or self.png()).decode()
         style = "max-width:100%;background:#fff"
         return f'<img src="data:image/png;base64,{data}" alt="{html.escape(self.alt)}" style="{style}">'
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
-        data = base64.b64encode(self.png()).decode("ascii")
+        data = base64.b64encode(self.png()).decode()
         return {"image/png": data, "text/plain": self.alt or repr(self)}, {"image/png": {"alt": self.alt}}
 
 
@@ -131,11 +133,8 @@ def to_picture(image) -> np.ndarray:
 
 def show_picture(ax: Axes, picture: np.ndarray, side: int, faded: float = 0.0) -> None:
     """Draw (H, W, 3) in units of patches, patch (y, x) around the point (x, y). faded: towards white."""
-    ax.imshow(
-        picture * (1 - faded) + faded,
-        extent=(-0.5, side - 0.5, side - 0.5, -0.5),
-        interpolation="nearest",
-    )
+    ends = (-0.5, side - 0.5, side - 0.5, -0.5)
+    ax.imshow(picture * (1 - faded) + faded, extent=ends, interpolation="nearest")
     bare(ax, side)
 
 
@@ -208,6 +207,11 @@ def name_ends(ax: Axes, ends: Sequence[tuple[float, str, str]], least: float) ->
             text, xy=(1, at), xytext=(1.06, place), xycoords="axes fraction", textcoords="axes fraction", va="center",
             color=dark(colour), arrowprops=leader if abs(place - at) > 0.02 else None,
         )  # fmt: skip
+
+
+def heat_colours() -> bytes:
+    """The 256 colours of HEAT for scripts: (256, 3) uint8, row by row."""
+    return matplotlib.colormaps[HEAT](np.arange(256), bytes=True)[:, :3].tobytes()
 
 
 def dark(colour) -> tuple[float, ...]:

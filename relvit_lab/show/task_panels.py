@@ -100,12 +100,10 @@ def show_matrix(ax: Axes, view: TaskView, values: np.ndarray, anchor: int, wrong
     """
     n = len(values)
     room = 0.005 * n  # between a narrow column and the frame around it
-    colours = _paint(view, values)
+    places = view.kind == "places"
+    colours = np.tile(to_rgb(BLUE), (n, 1)) if places else _paint(view, values)
     if wrong is not None:
-        colours[wrong] = to_rgb(ORANGE) if view.kind == "places" else 1 - (1 - colours[wrong]) * LOUD
-    if view.kind == "places":
-        colours[np.zeros(n, bool) if wrong is None else ~wrong] = to_rgb(BLUE)
-        colours = colours if wrong is not None else np.tile(to_rgb(BLUE), (n, 1))
+        colours[wrong] = to_rgb(ORANGE) if places else 1 - (1 - colours[wrong]) * LOUD
     if view.of_pairs:
         columns, fill = n, colours
         labels, marked = ("j", "i"), ((anchor - 0.5 - room, -0.5), 1 + 2 * room, n)  # column j, as in the panels above

@@ -134,23 +134,16 @@ def task_view(task: Task, side: int) -> TaskView:
         count = max(int(target.max()) + 1, len(task.classes))
         names = tuple(task.classes) + ("",) * (count - len(task.classes))
         low, high = 0.0, float(count - 1)
-        kind = _kind(target, side)
+        same = {"relations": spatial_relations(side), "places": absolute_positions(side)}
+        kind = next((kind for kind, known in same.items() if torch.equal(target, known)), "classes")
     pairs = target.dim() == 2
-    view = TaskView(
-        task.name, task.title, target.numpy(), kind, names, low, high if high > low else low + 1,
-        OWN_ASKS[pairs], OWN_SENTENCES[pairs, kind != "values"],
-    )  # fmt: skip
     known = {"relations": "sprel", "places": "abspos"}.get(kind, task.name if task in RELVIT else "")
-    if known in SENTENCES:
-        view = replace(view, asks=ASKS[known], sentence=SENTENCES[known])
-    if known == "dist":
-        return replace(view, most=furthest(side))
-    return replace(view, most=widest(side), digits=0) if known == "ang" else view
-
-
-def _kind(target: torch.Tensor, side: int) -> str:
-    same = {"relations": spatial_relations(side), "places": absolute_positions(side)}
-    return next((kind for kind, known in same.items() if torch.equal(target, known)), "classes")
+    most = furthest(side) if known == "dist" else widest(side) if known == "ang" else 1.0
+    return TaskView(
+        task.name, task.title, target.numpy(), kind, names, low, high if high > low else low + 1,
+        ASKS.get(known, OWN_ASKS[pairs]), SENTENCES.get(known, OWN_SENTENCES[pairs, kind != "values"]),
+        most, digits=0 if known == "ang" else 2,
+    )  # fmt: skip
 
 
 def views(side: int, names: Iterable[str] | None = None) -> tuple[dict[str, TaskView], str]:

@@ -18,7 +18,8 @@ from veiled import as_run, asked
 
 from relvit_lab.publish.site.build import write_pages
 from relvit_lab.publish.site.execute import Executed
-from relvit_lab.publish.site.readers import PRINT, for_readers
+from relvit_lab.publish.site.exporter import PRINT
+from relvit_lab.publish.site.page import for_readers
 
 pytestmark = pytest.mark.browser
 PAGE = ["main > section", ""]

@@ -16,7 +16,7 @@ from relvit_lab.__main__ import main
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.lessons.ask import EXERCISES
 from relvit_lab.lessons.ask import checking as ask
-from relvit_lab.publish.classroom import cells, copies
+from relvit_lab.publish.classroom import copies
 
 ask.load_all()
 PATHS = copies.choose(())
@@ -39,7 +39,7 @@ def telling_lines(source: nbformat.NotebookNode) -> set[str]:
         plain(line)
         for cell in source.cells
         if cell.id.startswith("solution-")
-        for line in cells.solution_code(cell).splitlines()
+        for line in copies.solution_code(cell).splitlines()
     }
     return {line for line in lines if len(line) > 12 and line not in given}
 
@@ -78,10 +78,10 @@ def test_the_students_file_has_all_else(stem, made):
     original, student = book(stem), nbformat.read(made / "student" / f"{stem}.ipynb", 4)
     nbformat.validate(student)
     left_out = {cell.id for cell in original.cells} - {cell.id for cell in student.cells}
-    tagged = {cell.id for cell in original.cells if cells.SOLUTION_TAG in cell.metadata.get("tags", [])}
+    tagged = {cell.id for cell in original.cells if copies.SOLUTION_TAG in cell.metadata.get("tags", [])}
     assert left_out == {cell.id for cell in original.cells if cell.id.startswith("solution-")} | tagged
     assert [c for c in original.cells if c.id not in left_out] == student.cells
-    assert any(cell.id.startswith("hints-") for cell in student.cells) == bool(cells.exercise_names(original))
+    assert any(cell.id.startswith("hints-") for cell in student.cells) == bool(copies.exercise_names(original))
 
 
 def test_the_gallery_of_failures_does_not_name_the_faults():
@@ -93,7 +93,7 @@ def test_hints_can_be_left_out(tmp_path):
     assert main(["class", str(tmp_path / "a"), "--notebooks", "1", "--no-hints"]) == 0
     student = nbformat.read(tmp_path / "a" / "student" / "01_patch_relations.ipynb", 4)
     assert not any("Hint" in cell.source for cell in student.cells)
-    assert len(cells.exercise_names(student)) == len(cells.exercise_names(book("01_patch_relations")))
+    assert len(copies.exercise_names(student)) == len(copies.exercise_names(book("01_patch_relations")))
     assert sorted(path.name for path in (tmp_path / "a" / "student").iterdir()) == [
         "01_patch_relations.ipynb", "README.md",
     ]  # fmt: skip
@@ -116,8 +116,8 @@ def test_the_teachers_cells_are_right_as_they_stand(name, made):
 def test_a_stub_gives_way_and_what_it_does_not_define_stays():
     exercise = 'import math\n\nSIZE = 3\n\n\ndef f(x):\n    """What."""\n    return None\n\n\ncheck("a", f)  # now'
     solution = "def f(x):\n    return math.pi * x * SIZE"
-    assert cells.filled(exercise, solution) == f'import math\n\nSIZE = 3\n\n{solution}\n\n\ncheck("a", f)  # now'
-    assert cells.filled('a, b = ..., ...\ncheck("a", (a, b))', "a = 1\nb = 2") == 'a = 1\nb = 2\n\ncheck("a", (a, b))'
+    assert copies.filled(exercise, solution) == f'import math\n\nSIZE = 3\n\n{solution}\n\n\ncheck("a", f)  # now'
+    assert copies.filled('a, b = ..., ...\ncheck("a", (a, b))', "a = 1\nb = 2") == 'a = 1\nb = 2\n\ncheck("a", (a, b))'
 
 
 def test_an_exercise_without_a_solution_is_named():

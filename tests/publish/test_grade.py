@@ -18,7 +18,7 @@ from relvit_lab.__main__ import main
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.lessons.ask import EXERCISES, check, progress
 from relvit_lab.lessons.ask import checking as ask
-from relvit_lab.publish.classroom import copies, grade, grade_table, judge, remote, sandbox, submissions
+from relvit_lab.publish.classroom import copies, grade, grade_table, remote, sandbox, submissions
 
 pytestmark = pytest.mark.long
 
@@ -160,7 +160,7 @@ def verdict(process):
     expressions = submissions.answer_expressions()
 
     def said(of: nbformat.NotebookNode, name: str) -> ask.Verdict:
-        return judge.verdict(process, of, EXERCISES[name], expressions[name])
+        return grade.verdict(process, of, EXERCISES[name], expressions[name])
 
     return said
 
@@ -204,7 +204,7 @@ def test_a_cell_that_was_split_or_lost_its_id_is_found(verdict):
 def test_the_packages_own_answer_is_no_answer(code, verdict):
     mine = book("03_attention_scores")
     answer(mine, COUNT, code)
-    assert verdict(mine, COUNT) == ask.Verdict("mistake", judge.BORROWED)
+    assert verdict(mine, COUNT) == ask.Verdict("mistake", grade.BORROWED)
 
 
 def test_the_check_that_a_student_wrote_is_not_asked(verdict):

@@ -13,7 +13,7 @@ import torch
 
 from relvit_lab.lessons.ask import EXERCISES
 from relvit_lab.lessons.ask import checking as ask
-from relvit_lab.publish.classroom import judge, keeper, remote, sandbox, wire
+from relvit_lab.publish.classroom import grade, keeper, remote, sandbox, wire
 
 pytestmark = pytest.mark.long
 
@@ -41,7 +41,7 @@ def process(request):
 def said(process: remote.Process, code: str, seconds: float = 20) -> ask.Verdict:
     cell = nbformat.v4.new_code_cell(f'{code}\n\ncheck("{NAME}", parameters)', id=f"exercise-{NAME}")
     book = nbformat.v4.new_notebook(cells=[cell])
-    return judge.verdict(process, book, EXERCISES[NAME], "parameters", seconds)
+    return grade.verdict(process, book, EXERCISES[NAME], "parameters", seconds)
 
 
 CHEATS = {
@@ -191,10 +191,10 @@ def test_where_the_code_runs_there_is_no_right_answer_no_judge_and_no_secret(pro
     theirs = {type(EXERCISES[NAME]).__name__, "Verdict", "Mistake", "Prediction"}
     assert not theirs & set(classes) and "A_TOKEN" not in variables
     judges = {EXERCISES[name].judge.__module__ for name in EXERCISES.names()}
-    assert not judges & set(modules) and "relvit_lab.publish.classroom.judge" not in modules
+    assert not judges & set(modules) and "relvit_lab.publish.classroom.grade" not in modules
     below = {file.partition("/package/relvit_lab/")[2] for file in map(str, files)}
     answers = {Path(inspect.getfile(EXERCISES[name].judge)) for name in EXERCISES.names()}
-    answers |= {Path(judge.__file__), Path(ask.__file__)}
+    answers |= {Path(grade.__file__), Path(ask.__file__)}
     hidden = {str(file.relative_to(sandbox.PACKAGE)) for file in answers}
     assert any(file.endswith("relations.py") for file in below) and not hidden & below
     assert not [file for file in below if "exercises" in file and "__init__.py" not in file and "." in file]

@@ -17,8 +17,8 @@ from relvit_lab.lessons.mega_patches.explorer import explore_mega_patches
 from relvit_lab.lessons.patch_relations.explorer import explore_relations
 from relvit_lab.publish.site.carry import carry
 from relvit_lab.publish.site.equations import mathml
-from relvit_lab.publish.site.files import book_digest, code_digest
-from relvit_lab.publish.site.index import Card, index_page, mark_of, time_it_takes, what_one_learns
+from relvit_lab.publish.site.execute import book_digest, code_digest
+from relvit_lab.publish.site.index import card, index_page, mark_of, time_it_takes, what_one_learns
 from relvit_lab.publish.site.markdown import PageMarkdown
 from relvit_lab.publish.site.page import contents_and_cells, notebook_body
 from relvit_lab.publish.site.widgets import live_models, widgets_html
@@ -191,8 +191,10 @@ def test_the_readme_bears_the_same_marks():
 
 
 def test_the_index_goes_the_path_in_its_order():
-    cards = [Card(f"{n}.html", f"{n} title", mark) for n, mark in (("1", "Core"), ("2", "Optional"), ("3", "Core"))]
-    page = index_page([*cards, Card("", "4 title", "Project")])
+    marks = {"1": "Core", "2": "Optional", "3": "Core", "4": "Project"}
+    cells = {n: v4.new_markdown_cell(f"**Where you are.** {mark}, of all.") for n, mark in marks.items()}
+    books = {n: v4.new_notebook(cells=[cell]) for n, cell in cells.items()}
+    page = index_page([card(book, f"{n}.html" if n != "4" else "", f"{n} title") for n, book in books.items()])
     order = ("Core:", "1 title", "3 title", "Optional:", "2 title", "Projects:", "4 title", "This notebook failed")
     places = [page.index(word) for word in order]
     assert places == sorted(places) and page.count("<h2>") == 3

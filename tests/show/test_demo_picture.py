@@ -2,7 +2,7 @@
 
 from PIL import Image
 
-from relvit_lab.show.demo_picture import demo_picture, write_demo_picture
+from relvit_lab.show.run_pictures import demo_picture, write_demo_picture
 
 
 def test_curves_and_answers_of_finished_runs(smoke):

@@ -1,6 +1,7 @@
 """Tables of what came out, on results made by hand."""
 
-from relvit_lab.show import follow as progress
+from relvit_lab.common.table import compare
+from relvit_lab.show.summary import summary
 from relvit_lab.train.events import StageFinished
 
 UNITS = {"accuracy": "%", "best_accuracy": "%", "sprel": "%", "abspos": "%", "dist": "MSE x 100"}
@@ -24,7 +25,7 @@ def finished(name="pretrain", accuracy=None, **experiment):
 
 
 def test_the_summary_says_once_what_all_stages_share():
-    table = progress.summary([finished(), finished("finetune", accuracy=69.8)])
+    table = summary([finished(), finished("finetune", accuracy=69.8)])
     assert str(table).splitlines() == [
         "scenario pretrain_finetune; backbone vit_nano; data set digits; tasks sprel, abspos",
         "Stage     Accuracy (%)  best (epoch)  SpRel (%)  AbsPos (%)        Time  img/s  Folder",
@@ -36,7 +37,7 @@ def test_the_summary_says_once_what_all_stages_share():
 
 
 def test_the_summary_has_columns_for_what_differs():
-    table = progress.summary(
+    table = summary(
         [finished("supervised", accuracy=45.3, scenario="supervised"), finished("joint", accuracy=50.0)]
     )
     assert table.caption == ("backbone vit_nano; data set digits",)
@@ -48,13 +49,13 @@ def test_the_summary_has_columns_for_what_differs():
 
 
 def test_a_summary_of_nothing_is_a_table():
-    assert str(progress.summary([])).splitlines()[0].startswith("Stage")
+    assert str(summary([])).splitlines()[0].startswith("Stage")
 
 
 def test_compare_takes_keys_and_functions():
     rows = [{"id": "a", "metrics": {"accuracy": 9.25}, "n": 3}, {"id": "b<c", "metrics": {}, "n": 12}]
     columns = [("Run", "id"), ("Accuracy", "metrics.accuracy"), ("double", lambda row: 2 * row["n"]), ("gone", "x.y")]
-    table = progress.compare(rows, columns, ("/runs",))
+    table = compare(rows, columns, ("/runs",))
     assert str(table).splitlines() == [
         "/runs",
         "Run  Accuracy  double  gone",
@@ -64,4 +65,4 @@ def test_compare_takes_keys_and_functions():
     ]
     page = table._repr_html_()
     assert page.count("<tr>") == 3 and "b&lt;c" in page and "b<c" not in page
-    assert progress.compare([finished()], [("Stage", "stage.name")]).rows == (("pretrain",),)  # a record's result
+    assert compare([finished()], [("Stage", "stage.name")]).rows == (("pretrain",),)  # a record's result

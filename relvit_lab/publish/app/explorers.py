@@ -7,41 +7,13 @@ from dataclasses import dataclass
 import ipywidgets as w
 from PIL import Image
 
+import relvit_lab
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.data import given_image
+from relvit_lab.lessons.patch_relations.guess import guess_relation
 from relvit_lab.show.own_image import USUAL
 
 MODEL = "cifar10_tasks"
-
-
-def _relations(image: object) -> w.DOMWidget:
-    from relvit_lab.lessons.patch_relations.explorer import explore_relations
-
-    return explore_relations(image)
-
-
-def _mega_patches(image: object) -> w.DOMWidget:
-    from relvit_lab.lessons.mega_patches.explorer import explore_mega_patches
-
-    return explore_mega_patches(image)
-
-
-def _scores(image: object) -> w.DOMWidget:
-    from relvit_lab.lessons.attention_scores.explorer import explore_scores
-
-    return explore_scores(image, model=MODEL, other="untrained")
-
-
-def _guess(image: object) -> w.DOMWidget:
-    from relvit_lab.lessons.patch_relations.guess import guess_relation
-
-    return guess_relation(image, MODEL)
-
-
-def _shortcut(image: object) -> w.DOMWidget:
-    from relvit_lab.lessons.pe_shortcut.lab import shortcut_lab
-
-    return shortcut_lab()
 
 
 @dataclass(frozen=True)
@@ -54,24 +26,32 @@ class Tab:
     takes_image: bool = True
 
 
-TABS = (
+TABS = (  # relvit_lab loads an explorer when it is asked for
     Tab(
         "Relations",
         "Where does patch i lie, seen from patch j: on which side (SpRel), how far (Dist), at what angle (Ang)? Which "
         "place is it (AbsPos)? Notebook 01.",
-        _relations,
+        lambda image: relvit_lab.explore_relations(image),
     ),
-    Tab("Mega-patches", "Random cuts, resized to the size of a patch (§3.2.1). Drag them. Notebook 02.", _mega_patches),
+    Tab(
+        "Mega-patches",
+        "Random cuts, resized to the size of a patch (§3.2.1). Drag them. Notebook 02.",
+        lambda image: relvit_lab.explore_mega_patches(image),
+    ),
     Tab(
         "Attention scores",
         "What a trained model's heads say of every pair, beside a model that has learnt nothing. Notebook 03.",
-        _scores,
+        lambda image: relvit_lab.explore_scores(image, model=MODEL, other="untrained"),
     ),
-    Tab("Are you better?", "On which side of j does i lie? You, a trained model, and chance. Notebook 01.", _guess),
+    Tab(
+        "Are you better?",
+        "On which side of j does i lie? You, a trained model, and chance. Notebook 01.",
+        lambda image: guess_relation(image, MODEL),
+    ),
     Tab(
         "Shortcut lab",
         "Train on SpRel, here and now, and take the positional embeddings away halfway (§4.3). Notebook 05.",
-        _shortcut,
+        lambda image: relvit_lab.shortcut_lab(),
         takes_image=False,
     ),
 )

@@ -1,9 +1,11 @@
 """make class: a student's copy of the notebooks, without solutions, and a teacher's, solved. Nobody's work is lost."""
 
+import ast
 import copy
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -14,9 +16,11 @@ from nbformat import NotebookNode
 
 from relvit_lab.common.errors import RelvitError, nearest
 from relvit_lab.common.paths import expanded
-from relvit_lab.publish.classroom import cells
 
 NOTEBOOKS = Path(__file__).resolve().parents[3] / "notebooks"
+# The parts of a notebook that belong to an exercise, by cell id: exercise-NAME, hints-NAME, solution-NAME.
+EXERCISE, HINTS, SOLUTION = "exercise-", "hints-", "solution-"
+SOLUTION_TAG = "solution"  # on further cells that give an answer away: a student's copy has none of them
 MANIFEST = ".relvit-class.json"  # digests of all that was ever written here: what has another one is somebody's work
 TEACHERS_NOTE = (
     "**The teacher's copy.** Every exercise is solved here, and each check says *Right*. "
@@ -48,7 +52,8 @@ def student_copy(book: NotebookNode, hints: bool = True) -> NotebookNode:
     made.cells = [
         cell
         for cell in made.cells
-        if not cells.gives_away(cell) and (hints or not cell.get("id", "").startswith(cells.HINTS))
+        if not cell.get("id", "").startswith((SOLUTION,) if hints else (SOLUTION, HINTS))
+        and SOLUTION_TAG not in cell.metadata.get("tags", [])
     ]
     return made
 
@@ -60,15 +65,49 @@ def teacher_copy(book: NotebookNode) -> NotebookNode:
     """
     made = copy.deepcopy(book)
     by_id = {cell.get("id"): cell for cell in made.cells}
-    for name in cells.exercise_names(made):
-        solution = by_id.get(cells.SOLUTION + name)
+    for name in exercise_names(made):
+        solution = by_id.get(SOLUTION + name)
         if solution is None:
-            raise RelvitError(f"exercise {name} has no cell {cells.SOLUTION}{name}")
-        exercise = by_id[cells.EXERCISE + name]
-        exercise.source = cells.filled(exercise.source, cells.solution_code(solution))
+            raise RelvitError(f"exercise {name} has no cell {SOLUTION}{name}")
+        exercise = by_id[EXERCISE + name]
+        exercise.source = filled(exercise.source, solution_code(solution))
         solution.source = solution.source.replace("<details>", "<details open>")
     made.cells.insert(0, nbformat.v4.new_markdown_cell(TEACHERS_NOTE, id="teachers-copy"))
     return made
+
+
+def exercise_names(book: NotebookNode) -> list[str]:
+    return [cell.id.removeprefix(EXERCISE) for cell in book.cells if cell.get("id", "").startswith(EXERCISE)]
+
+
+def solution_code(cell: NotebookNode) -> str:
+    """The fenced code of a solution cell. Raises RelvitError where there is not just one such block."""
+    blocks = re.findall(r"```python\n(.*?)```", cell.source, re.DOTALL)
+    if len(blocks) != 1:
+        raise RelvitError(f"cell {cell.id} needs one ```python block, and has {len(blocks)}")
+    return blocks[0].strip("\n")
+
+
+def filled(exercise: str, solution: str) -> str:
+    """The source of an exercise cell with the solution in the place of the stub; its last line, check(...), stays.
+
+    A top-level statement of the stub goes where the solution defines one of its names; others (a constant, an import)
+    stay before the solution.
+    """
+    *stub, last = ast.parse(exercise).body
+    parts = ast.parse(solution).body
+    own = set().union(*map(_defined, parts))
+    kept = [ast.get_source_segment(exercise, part) for part in stub if not _defined(part) & own]
+    check = "\n".join(exercise.splitlines()[last.lineno - 1 :])
+    lines = "\n\n\n" if isinstance(parts[-1], ast.FunctionDef | ast.ClassDef) else "\n\n"
+    return "\n\n".join([*kept, solution]) + lines + check
+
+
+def _defined(part: ast.stmt) -> set[str]:
+    """The names that a top-level statement gives a value."""
+    if isinstance(part, ast.FunctionDef | ast.ClassDef):
+        return {part.name}
+    return {node.id for node in ast.walk(part) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
 
 
 def write_class(

@@ -3,21 +3,26 @@
 Stored outputs, verdicts and claims count for nothing. What walls the code in: sandbox.py, docs/security.md.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import ast
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from nbformat import NotebookNode
+from tqdm import tqdm
+
 from relvit_lab.common.errors import RelvitError
-from relvit_lab.lessons.ask import EXERCISES
+from relvit_lab.lessons.ask import EXERCISES, Exercise
 from relvit_lab.lessons.ask import checking as ask
 from relvit_lab.lessons.ask.progress_view import states
-from relvit_lab.publish.classroom import submissions
+from relvit_lab.publish.classroom import submissions, wire
 from relvit_lab.publish.classroom.copies import choose
-from relvit_lab.publish.classroom.judge import SECONDS, verdict
-from relvit_lab.publish.classroom.remote import Ended, Process
+from relvit_lab.publish.classroom.remote import Ended, Function, Process, Quit, Stopped
 
 RANK = {"right": 2, "mistake": 1, "not yet": 0}
+BORROWED = "The package's own answer was handed in, not one of the student's."
+SECONDS = 60  # for one exercise
 
 
 @dataclass(frozen=True)
@@ -61,14 +66,13 @@ class Results:
         return sum(EXERCISES.get(name).difficulty for name in self.exercises if name.startswith(notebook))
 
 
-def grade(
-    places: Sequence[str | Path], seconds: float = SECONDS, jobs: int = 1, progress: bool | None = None
-) -> Results:
+def grade(places: Sequence[str | Path], seconds: float = SECONDS, jobs: int = 1, progress: bool = True) -> Results:
     """Read and judge what was handed in. places: folders and files, see submissions.find.
 
     seconds: for one exercise; one that takes longer, or ends the process, is a mistake, and the next goes on in a new
-    process. jobs: students at a time. Of several answers of one student to an exercise the best counts, and one that
-    was run again counts before one that a progress file claims. Raises RelvitError where nothing was handed in.
+    process. jobs: students at a time. progress: whether a bar says how far it is. Of several answers of one student to
+    an exercise the best counts, and one that was run again counts before one that a progress file claims. Raises
+    RelvitError where nothing was handed in.
     """
     ask.load_all()
     expressions, found, problems = submissions.answer_expressions(), [], []
@@ -90,13 +94,10 @@ def grade(
                 )
         except RelvitError as error:
             problems.append((handed.student, str(error)))
-    with _bar(sum(map(len, tasks.values())), progress) as bar, ThreadPoolExecutor(jobs) as pool:
-
-        def judged(student: str) -> list[Result]:
-            warm = _warm({task["name"][:2] for task in tasks[student]})
-            return list(_judge(student, tasks[student], seconds, warm, lambda: bar.update(1)))
-
-        for results in pool.map(judged, tasks):
+    total = sum(map(len, tasks.values()))
+    bar = tqdm(total=total, desc="grading", unit=" exercises", delay=2, disable=not progress)
+    with bar, ThreadPoolExecutor(jobs) as pool:
+        for results in pool.map(lambda student: list(_judge(student, tasks[student], seconds, bar)), tasks):
             found += results
     return Results(_best(found), tuple(problems))
 
@@ -112,22 +113,14 @@ def _claims(handed: submissions.Submission) -> list[Result]:
 
 def _best(found: Sequence[Result]) -> tuple[Result, ...]:
     best: dict[tuple[str, str], Result] = {}
-    for result in found:
-        key = (result.student, result.exercise)
-        if key not in best or _order(result) > _order(best[key]):
-            best[key] = result
+    for result in sorted(found, key=lambda result: (result.checked, RANK[result.status]), reverse=True):
+        best.setdefault((result.student, result.exercise), result)
     return tuple(best.values())
 
 
-def _order(result: Result) -> tuple[bool, int]:
-    return result.checked, RANK[result.status]
-
-
-def _judge(
-    student: str, tasks: Sequence[dict], seconds: float, warm: Sequence[str], done: Callable[[], None]
-) -> Iterator[Result]:
+def _judge(student: str, tasks: Sequence[dict], seconds: float, bar: tqdm) -> Iterator[Result]:
     """One student's exercises, in as many processes as it takes."""
-    left = list(tasks)
+    warm, left = _warm({task["name"][:2] for task in tasks}), list(tasks)
     while left:
         with Process(warm) as process:
             while left:
@@ -138,7 +131,7 @@ def _judge(
                 except Ended as how:
                     said, ended = ask.Verdict("mistake", f"The cell, or a call of its answer, {how}."), True
                 yield Result(student, task["name"], said.status, said.text * (said.status == "mistake"))
-                done()
+                bar.update(1)
                 if ended:
                     break
 
@@ -149,7 +142,49 @@ def _warm(numbers: set[str]) -> list[str]:
     return [submissions.code_of(cell) for cell in cells if cell.get("id") == "imports"]
 
 
-def _bar(total: int, progress: bool | None):
-    from tqdm import tqdm
+def verdict(
+    process: Process, book: NotebookNode, exercise: Exercise, answer: str, seconds: float = SECONDS
+) -> ask.Verdict:
+    """Run what the exercise's cells need, then these cells, then judge `answer`, an expression.
 
-    return tqdm(total=total, desc="grading", unit=" exercises", delay=0 if progress else 2, disable=progress is False)
+    Of the cells above, imports, functions, classes and plain constants count; what else they compute does not, so that
+    a notebook is judged in seconds. Raises Ended where the process ends, or has had `seconds`; nothing else.
+    """
+    places = submissions.own_cells(book, exercise.name)
+    above = [submissions.code_of(cell) for cell in book.cells[: max(places)] if cell.cell_type == "code"]
+    own = [submissions.code_of(book.cells[k]) for k in places]
+    try:
+        if any(_borrows(ast.parse(source)) for source in own):
+            return ask.Verdict("mistake", BORROWED)
+        value = process.run(above, own, answer, seconds)
+        if isinstance(value, Function) and value.module.split(".")[0] == "relvit_lab":
+            return ask.Verdict("mistake", BORROWED)
+        return ask.judge(exercise, value)
+    except (Stopped, Quit, SyntaxError, NotImplementedError) as error:
+        said = (str(error).splitlines() or [""])[0][:200]
+        return ask.Verdict("mistake", f"The cell stopped with {type(error).__name__}{': ' + said if said else ''}.")
+    except wire.Unreadable as error:
+        return ask.Verdict("mistake", f"What the cell or its answer gave cannot be read: {error}.")
+    except Exception as error:  # ast.parse on any text, a check on any value
+        return ask.Verdict("mistake", f"What the cell or its answer gave cannot be checked ({type(error).__name__}).")
+
+
+def _borrows(tree: ast.AST) -> bool:
+    """Whether the code reads a right answer out of the package. (Where it runs there is none; so it is told why.)"""
+    for node in ast.walk(tree):
+        names = [getattr(node, key, None) for key in ("id", "name", "attr")]
+        if any(str(name).split(".")[-1] in ("EXERCISES", "answer_or_reference") for name in names):
+            return True
+        if isinstance(node, ast.Attribute) and node.attr == "reference":
+            return True
+        modules = [node.module] if isinstance(node, ast.ImportFrom) else []
+        modules += [name.name for name in node.names] if isinstance(node, ast.Import) else []
+        if any(_holds_answers(str(module)) for module in modules):
+            return True
+    return False
+
+
+def _holds_answers(module: str) -> bool:
+    """Whether it is one of the package with right answers: a notebook's exercises, or what asks for them."""
+    own = module.startswith(f"{ask.__package__}.")
+    return own or (module.startswith("relvit_lab.lessons.") and module.endswith("exercises"))

@@ -41,7 +41,8 @@ def text(results: Results) -> str:
         parts.append(
             "(In brackets: as the student's own progress file says. It was not checked again, and gives no points.)"
         )
-    said = [printable(f"{r.student}, {r.exercise}: {r.text}") for r in sorted(results.results, key=_order) if r.text]
+    told = sorted((r for r in results.results if r.text), key=lambda r: (r.student, r.exercise))
+    said = [printable(f"{r.student}, {r.exercise}: {r.text}") for r in told]
     said += [printable(f"{student}: {problem}") for student, problem in results.problems]
     return "\n\n".join([*parts, *(["\n".join(said)] if said else [])])
 
@@ -81,7 +82,3 @@ def _words(result: Result | None) -> str:
 def _harmless(value: object) -> object:
     """A spreadsheet takes a text that begins like this for a formula."""
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t") else value
-
-
-def _order(result: Result) -> tuple[str, str]:
-    return result.student, result.exercise

@@ -34,13 +34,13 @@ def main(command: list[str]) -> int:
             if len(descendants(os.getpid())) > MOST:
                 return 1
     finally:
-        end_all(os.getpid())
+        end_all()
 
 
-def end_all(root: int) -> None:
-    """Kill every process that descends from root, which must be this one, until there is none."""
+def end_all() -> None:
+    """Kill every process that descends from this one, until there is none."""
     until = time.monotonic() + PATIENCE
-    while (found := descendants(root)) and time.monotonic() < until:
+    while (found := descendants(os.getpid())) and time.monotonic() < until:
         for pid in found:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)

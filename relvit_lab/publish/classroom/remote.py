@@ -14,7 +14,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from relvit_lab.common.errors import RelvitError
+from relvit_lab.method.tasks import Task
 from relvit_lab.publish.classroom import sandbox, wire
 
 START = 300  # seconds until the process has to be there, imports and all, on a busy machine
@@ -179,10 +182,6 @@ class Process:
     # -- what is no plain value ----------------------------------------------------------------------------------------
 
     def _words(self, value: Any, blobs: list[bytes]) -> dict:
-        import torch
-
-        from relvit_lab.method.tasks import Task
-
         mine = {"number": next(self._numbers)}
         self._given[mine["number"]] = value
         if isinstance(value, torch.Generator):

@@ -13,6 +13,8 @@ import pickle
 import tempfile
 from typing import Any
 
+import torch
+
 from relvit_lab.publish.classroom import wire
 
 DEFINING = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
@@ -39,8 +41,6 @@ class Student:
 
     def _answer(self, said: dict, blobs: list[bytes]) -> Any:
         if "warm" in said:
-            import torch  # noqa: F401  wire.py needs it, and it does not load within the limits
-
             for source in said["warm"]:
                 define(source, {"__name__": "__main__"})
             os.dup2(1, 2)  # what went wrong until now was told to the judge
@@ -68,7 +68,7 @@ class Student:
         wire.write(self.sink, words | {"turn": self.turn}, blobs)
 
     def _states(self, blobs: list[bytes]) -> list:
-        return [[number, wire.pack(made.get_state(), blobs, _no)] for number, made in self.generators.items()]
+        return [[number, wire.pack(made.get_state(), blobs, self._words)] for number, made in self.generators.items()]
 
     def _words(self, value: Any, _blobs: list[bytes]) -> dict:
         """What is no plain value: the judge's own, a function, or something of which only a name goes."""
@@ -89,10 +89,8 @@ class Student:
         if kind == "function":
             made = lambda *arguments: self._ask(number, arguments)  # noqa: E731
         elif kind == "generator":
-            import torch
-
             made = torch.Generator()
-            made.set_state(wire.unpack(words["state"], blobs, _no))
+            made.set_state(wire.unpack(words["state"], blobs, self._known))
             self.generators[number] = made
         elif kind == "network":
             made = pickle.loads(blobs[words["blob"]])
@@ -102,10 +100,6 @@ class Student:
             made = Task(**{name: wire.unpack(value, blobs, self._known) for name, value in words["fields"].items()})
         self.received[number] = made
         return made
-
-
-def _no(value: Any, _blobs: list[bytes]) -> dict:
-    raise wire.Unreadable(f"a {type(value).__name__} cannot be sent from here")
 
 
 def _said(error: BaseException) -> list[str]:

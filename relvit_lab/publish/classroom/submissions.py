@@ -15,8 +15,7 @@ from relvit_lab.common.files import read_regular
 from relvit_lab.common.paths import expanded
 from relvit_lab.lessons.ask import journal
 from relvit_lab.lessons.ask.progress_view import FORMAT
-from relvit_lab.publish.classroom import cells
-from relvit_lab.publish.classroom.copies import choose
+from relvit_lab.publish.classroom.copies import EXERCISE, choose
 
 LARGEST = 50_000_000  # bytes; a notebook takes ten times that when it is read
 
@@ -84,7 +83,7 @@ def own_cells(book: NotebookNode, name: str) -> list[int]:
     return [
         k
         for k, cell in enumerate(book.cells)
-        if cell.cell_type == "code" and (cell.get("id") == cells.EXERCISE + name or name in _checked(code_of(cell)))
+        if cell.cell_type == "code" and (cell.get("id") == EXERCISE + name or name in _calls(cell))
     ]
 
 
@@ -98,26 +97,24 @@ def answer_expressions() -> dict[str, str]:
     found = {}
     for path in choose(()):
         for cell in nbformat.read(path, 4).cells:
-            if cell.cell_type == "code" and cell.id.startswith(cells.EXERCISE):
-                found |= {name: ast.unparse(call.args[1]) for name, call in _calls(code_of(cell)) if len(call.args) > 1}
+            if cell.cell_type == "code" and cell.id.startswith(EXERCISE):
+                found |= {name: ast.unparse(call.args[1]) for name, call in _calls(cell).items() if len(call.args) > 1}
     return found
 
 
-def _checked(source: str) -> set[str]:
-    return {name for name, _ in _calls(source)}
-
-
-def _calls(source: str) -> list[tuple[str, ast.Call]]:
+def _calls(cell: NotebookNode) -> dict[str, ast.Call]:
+    """The calls check("NAME", ...) in a code cell, by name."""
+    source = code_of(cell)
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return [(name, ast.Call()) for name in re.findall(r"""(?m)^check\(["']([\w-]+)["']""", source)]
-    return [
-        (node.args[0].value, node)
+        return {name: ast.Call() for name in re.findall(r"""(?m)^check\(["']([\w-]+)["']""", source)}
+    return {
+        node.args[0].value: node
         for node in ast.walk(tree)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "check" and node.args
         and isinstance(node.args[0], ast.Constant) and isinstance(node.args[0].value, str)
-    ]  # fmt: skip
+    }  # fmt: skip
 
 
 def _is_work(path: Path) -> bool:

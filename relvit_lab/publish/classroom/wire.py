@@ -7,11 +7,13 @@ dictionaries, tensors and NumPy's arrays go as they are, iterators as lists; wha
 
 import itertools
 import json
-import math
 import struct
 from collections.abc import Callable, Mapping
 from types import GeneratorType
 from typing import Any, BinaryIO
+
+import numpy as np
+import torch
 
 LARGEST = 64 * 2**20  # bytes of a frame
 DEEPEST = 20  # lists within lists
@@ -75,9 +77,6 @@ def pack(value: Any, blobs: list[bytes], other: Callable[[Any, list[bytes]], Wor
     def packed(values: Any) -> list:
         return [pack(item, blobs, other, depth + 1) for item in values]
 
-    import numpy as np
-    import torch
-
     if isinstance(value, str) and len(value) > LARGEST:
         raise Unreadable("it is too long a text")
     if value is None or type(value) in (bool, int, float, str):
@@ -125,9 +124,7 @@ def unpack(words: Words, blobs: list[bytes], known: Callable[[dict, list[bytes]]
     return known(words, blobs)
 
 
-def _pack_tensor(value: Any, blobs: list[bytes]) -> Words:
-    import torch
-
+def _pack_tensor(value: torch.Tensor, blobs: list[bytes]) -> Words:
     value = value.detach().cpu()
     if value.layout is not torch.strided:
         value = value.to_dense()
@@ -139,25 +136,16 @@ def _pack_tensor(value: Any, blobs: list[bytes]) -> Words:
     return {"is": "tensor", "dtype": name, "shape": list(value.shape), "blob": len(blobs) - 1}
 
 
-def _unpack_tensor(words: dict, blobs: list[bytes]) -> Any:
-    import torch
-
+def _unpack_tensor(words: dict, blobs: list[bytes]) -> torch.Tensor:
     if words["dtype"] not in DTYPES:
         raise ValueError(words["dtype"])
-    shape, data = _shape(words), bytearray(blobs[words["blob"]])
-    if words["dtype"] == "bool":
-        return (torch.frombuffer(data, dtype=torch.uint8) != 0).reshape(shape) if data else torch.empty(shape).bool()
-    dtype = getattr(torch, words["dtype"])
-    if not data:
-        if math.prod(shape):
-            raise ValueError("no numbers")
-        return torch.empty(shape, dtype=dtype)
-    return torch.frombuffer(data, dtype=dtype).reshape(shape)
+    data = bytearray(blobs[words["blob"]])
+    flat = torch.frombuffer(data, dtype=torch.uint8) if data else torch.empty(0, dtype=torch.uint8)
+    flat = flat != 0 if words["dtype"] == "bool" else flat.view(getattr(torch, words["dtype"]))
+    return flat.reshape(_shape(words))
 
 
 def _unpack_array(words: dict, blobs: list[bytes]) -> Any:
-    import numpy as np
-
     dtype = np.dtype(str(words["dtype"]))
     if dtype.kind not in NUMBERS or dtype.itemsize > 32:
         raise ValueError(words["dtype"])

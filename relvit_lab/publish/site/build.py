@@ -63,21 +63,16 @@ def write_pages(
             except RelvitError as error:
                 failures.append(f"{one.path.name}, {error}")
     links = [Link(f"{stem}.html", titles[stem]) for stem in bodies]
-    written, cards = [], []
-    for one in executed:
-        page = out / f"{one.stem}.html"
-        if one.stem not in bodies:
-            page.unlink(missing_ok=True)  # of an earlier build: it would pass for this one's
-            cards.append(card(books[one.stem], "", titles[one.stem]))
-            continue
-        at = len(written)
-        before, after = links[at - 1] if at else None, links[at + 1] if at + 1 < len(links) else None
-        write_whole(page, notebook_page(bodies[one.stem], titles[one.stem], before, after))
-        written.append(page)
-        cards.append(card(one.book, page.name, titles[one.stem]))
-    slides = slides_page({one.stem[:2]: one.book for one in executed if one.stem in bodies})
+    written = []
+    for (stem, body), before, after in zip(bodies.items(), [None, *links], [*links[1:], None]):
+        written.append(out / f"{stem}.html")
+        write_whole(written[-1], notebook_page(body, titles[stem], before, after))
+    for stem in books.keys() - bodies.keys():
+        (out / f"{stem}.html").unlink(missing_ok=True)  # of an earlier build: it would pass for this one's
+    slides = slides_page({stem[:2]: books[stem] for stem in bodies})
     if slides:
         written.append(out / "slides.html")
         write_whole(written[-1], slides)
+    cards = [card(book, f"{stem}.html" if stem in bodies else "", titles[stem]) for stem, book in books.items()]
     write_whole(out / "index.html", index_page(cards, slides is not None))
     return [out / "index.html", *written], failures

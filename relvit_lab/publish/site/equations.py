@@ -5,11 +5,7 @@ from xml.etree import ElementTree
 
 from relvit_lab.common.errors import RelvitError
 
-TWO, THREE = (2, 2), (3, 3)
-CHILDREN = {
-    "mfrac": TWO, "msub": TWO, "msup": TWO, "munder": TWO, "mover": TWO, "mroot": TWO, "msubsup": THREE,
-    "munderover": THREE,
-}  # fmt: skip
+CHILDREN = dict.fromkeys(("mfrac", "msub", "msup", "munder", "mover", "mroot"), 2) | {"msubsup": 3, "munderover": 3}
 """How many children each of these must have; the converter leaves them out without a word."""
 SPACE = "{http://www.w3.org/1998/Math/MathML}"
 
@@ -21,8 +17,9 @@ def mathml(tex: str, display: bool = False) -> str:
     tex = tex.strip()
     if depth := _unbalanced(tex):
         raise RelvitError(f"equation {tex!r}: {depth}")
+    words = re.sub(r"\\mathrm\{([A-Za-z ]{2,})\}", r"\\text{\1}", tex)  # \mathrm{LN} is one name, not L times N
     try:
-        made = convert(_whole_words(tex), display="block" if display else "inline")
+        made = convert(words, display="block" if display else "inline")
     except Exception as error:  # it has a dozen kinds, and IndexError among them
         raise RelvitError(f"equation {tex!r} can't be converted ({type(error).__name__} {error})".rstrip()) from None
     try:
@@ -31,8 +28,7 @@ def mathml(tex: str, display: bool = False) -> str:
         raise RelvitError(f"equation {tex!r} can't be converted: a sign is out of place, perhaps &") from None
     for element in root.iter():
         name, text = element.tag.removeprefix(SPACE), element.text or ""
-        least, most = CHILDREN.get(name, (0, 10**6))
-        if not least <= len(element) <= most:
+        if len(element) != CHILDREN.get(name, len(element)):
             raise RelvitError(f"equation {tex!r}: an argument is missing")
         if element.get("linebreak"):
             raise RelvitError(f"equation {tex!r}: browsers break no line here; make two equations of it, or a matrix")
@@ -50,8 +46,3 @@ def _unbalanced(tex: str) -> str:
         if depth < 0:
             return "a } without its {"
     return "a { without its }" if depth else ""
-
-
-def _whole_words(tex: str) -> str:
-    r"""\mathrm{LN} is one name, not L times N: the converter makes a letter of each character."""
-    return re.sub(r"\\mathrm\{([A-Za-z ]{2,})\}", r"\\text{\1}", tex)

@@ -2,12 +2,15 @@
 
 import asyncio
 import contextlib
+import hashlib
+import json
 import os
 import re
 import shutil
 import signal
+import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +19,9 @@ import nbformat
 from relvit_lab.common.files import write_whole
 from relvit_lab.common.words import human_time
 from relvit_lab.publish.classroom.submissions import read_book
-from relvit_lab.publish.site.files import book_digest, code_digest
 
+PACKAGE = Path(__file__).parents[2]
+RUNS_IN_KERNEL = ("publish/site/carry.py", "publish/site/execute.py")  # the rest of site/ draws what was executed
 AT_ONCE = 2
 CELL_SECONDS = 900  # a cell that takes longer hangs
 TELL = 5.0  # seconds between two lines that say how far it is
@@ -179,6 +183,24 @@ class _Work:
         self.say(f"  {minutes}:{seconds:02}  {text}")
 
 
+def code_digest(results: Path) -> str:
+    """Of all that a notebook's outputs depend on besides itself: the package, the records in `results`, Python."""
+    digest = hashlib.sha256(f"{sys.version_info[:2]}".encode())
+    for root in (PACKAGE, results):
+        for path in sorted(root.rglob("*")):
+            name = path.relative_to(root).as_posix()
+            drawn_only = root == PACKAGE and name.startswith("publish/site/") and name not in RUNS_IN_KERNEL
+            if path.is_file() and "__pycache__" not in path.parts and not drawn_only:
+                digest.update(f"{name}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def book_digest(book: nbformat.NotebookNode, code: str) -> str:
+    """Of a notebook's cells (not their outputs) and of code_digest, 16 hexadecimal digits."""
+    cells = [[cell.cell_type, cell.source, cell.metadata.get("tags", [])] for cell in book.cells]
+    return hashlib.sha256(json.dumps([cells, code]).encode()).hexdigest()[:16]
+
+
 def _trainings(book: nbformat.NotebookNode) -> int:
     """How many of its cells train."""
     return sum("relvit_lab.run(" in cell.source for cell in book.cells if cell.cell_type == "code")
@@ -191,11 +213,8 @@ def _kept(path: Path, file: Path) -> Executed:
 
 def views(cell: nbformat.NotebookNode) -> list[str]:
     """The models of the widgets that a cell shows."""
-    return [
-        output.data[VIEW]["model_id"]
-        for output in cell.get("outputs", [])
-        if VIEW in output.get("data", {})
-    ]  # fmt: skip
+    shown = (output for output in cell.get("outputs", []) if VIEW in output.get("data", {}))
+    return [output.data[VIEW]["model_id"] for output in shown]
 
 
 def _hide_place(book: nbformat.NotebookNode, home: Path) -> None:
@@ -204,8 +223,7 @@ def _hide_place(book: nbformat.NotebookNode, home: Path) -> None:
     def relative(text: str | list) -> str:
         return "".join(text).replace(f"{home}{os.sep}", "").replace(str(home), ".")
 
-    outputs: Iterable = (output for cell in book.cells for output in cell.get("outputs", []))
-    for output in outputs:
+    for output in (output for cell in book.cells for output in cell.get("outputs", [])):
         if "text" in output:
             output["text"] = relative(output["text"])
         for kind in ("text/plain", "text/html", "text/markdown"):

@@ -13,10 +13,10 @@ from nbformat import NotebookNode
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.publish.site.execute import VIEW
 from relvit_lab.publish.site.markdown import PageMarkdown
-from relvit_lab.publish.site.readers import PRINT
 from relvit_lab.show.still import STILL
 
 CELLS = Path(__file__).with_name("cells.html.j2")
+PRINT = "print"  # a cell's tag: it stands on paper for an explorer, and is seen in print alone
 SHOWN = (VIEW, "text/html", "image/svg+xml", "image/png", "image/jpeg", "text/markdown", "text/plain")
 
 
@@ -67,8 +67,8 @@ def on_paper(cell: NotebookNode) -> str:
 
 def picture(output: NotebookNode, kind: str) -> str:
     """A picture of an output, within the page. kind: its type, such as image/png."""
-    data = output.data[kind].replace("\n", "") if kind != "image/svg+xml" else _base64(output.data[kind])
-    size = ""
+    data, size = output.data[kind], ""
+    data = base64.b64encode(data.encode()).decode() if kind == "image/svg+xml" else data.replace("\n", "")
     if kind == "image/png":
         width, height = png_size(base64.b64decode(data[:64]))
         size = f' width="{width}" height="{height}"'  # the page does not jump when it is decoded
@@ -87,7 +87,3 @@ def picture_alt(output: NotebookNode) -> str:
 def png_size(data: bytes) -> tuple[int, int]:
     """(width, height) of a PNG file in pixels."""
     return struct.unpack(">II", data[16:24])
-
-
-def _base64(text: str) -> str:
-    return base64.b64encode(text.encode()).decode()

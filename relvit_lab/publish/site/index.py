@@ -2,15 +2,15 @@
 
 import base64
 import html
-import io
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from nbformat import NotebookNode
 
 from relvit_lab.publish.site.exporter import picture_alt, png_size
 from relvit_lab.publish.site.markdown import PageMarkdown
 from relvit_lab.publish.site.page import address, document
+from relvit_lab.show.still import in_fewer_colours
 
 LEAST = (400, 250)  # width and height of a good picture, in pixels
 WIDTH = 720  # of the small one in the index
@@ -35,27 +35,30 @@ The paper: "Where are my Neighbors? Exploiting Patches Relations in Self-Supervi
 SLIDES = "\nTo teach from: [slides for a lesson of 90 minutes](slides.html). Arrow keys turn them.\n"
 
 
-@dataclass(frozen=True)
-class Card:
-    """What the index shows of a notebook. file: of its page, "" where there is none. mark: one of GROUPS. picture: PNG,
-    or None."""
-
-    file: str
-    title: str
-    mark: str = ""
-    learn: str = ""
-    time: str = ""
-    picture: bytes | None = None
-    alt: str = ""
-
-
-def card(book: NotebookNode, file: str, title: str) -> Card:
-    """The card of a notebook, from its own words. file: "" where it failed: then it has no more than title and mark."""
+def card(book: NotebookNode, file: str, title: str) -> tuple[str, str]:
+    """A notebook's mark (one of GROUPS) and its card, HTML, from its own words. file: of its page, "" where it failed:
+    then the card has no more than its title."""
     words = next((cell.source for cell in book.cells if cell.cell_type == "markdown"), "")
+    title = html.escape(title)
     if not file:
-        return Card(file, title, mark_of(words))
-    picture, alt = first_picture(book)
-    return Card(file, title, mark_of(words), what_one_learns(words), time_it_takes(words), picture, alt)
+        said = "<p>This notebook failed when the site was built.</p>"
+        return mark_of(words), f'<li class="card failed"><div><h3>{title}</h3>{said}</div></li>'
+    small, alt = first_picture(book)
+    learn, time = what_one_learns(words), time_it_takes(words)
+    picture = ""
+    if small:
+        source = base64.b64encode(small).decode()
+        picture = (
+            f'<a href="{address(file)}" tabindex="-1" aria-hidden="true">'
+            f'<img src="data:image/png;base64,{source}" alt="{html.escape(alt)}"></a>'
+        )
+    if learn:
+        learn = f"<p><b>What you will learn</b></p>\n{PageMarkdown().to_html(learn)}"
+    if time:
+        time = f'<p class="time">{PageMarkdown().to_html(time).strip().removeprefix("<p>").removesuffix("</p>")}</p>'
+    return mark_of(words), (
+        f'<li class="card">{picture}<div><h3><a href="{address(file)}">{title}</a></h3>\n{learn}\n{time}</div></li>'
+    )
 
 
 def mark_of(words: str) -> str:
@@ -85,16 +88,15 @@ def first_picture(book: NotebookNode) -> tuple[bytes | None, str]:
             if "image/png" in output.get("data", {}):
                 data = base64.b64decode(output.data["image/png"])
                 if all(size >= least for size, least in zip(png_size(data), LEAST)):
-                    return _small(data), picture_alt(output)
+                    return in_fewer_colours(data, WIDTH), picture_alt(output)
     return None, ""
 
 
-def index_page(cards: list[Card], slides: bool = False) -> str:
-    """The cards -> a whole page, by their marks. A card without a file says that its notebook failed. slides: whether
-    there is a slides.html."""
-    groups = {mark: [card for card in cards if card.mark == mark] for mark in GROUPS}
+def index_page(cards: Sequence[tuple[str, str]], slides: bool = False) -> str:
+    """The cards -> a whole page, by their marks. slides: whether there is a slides.html."""
+    groups = {mark: [shown for its, shown in cards if its == mark] for mark in GROUPS}
     shown = "\n".join(
-        f'<h2>{GROUPS[mark]}</h2>\n<ul class="cards">\n{chr(10).join(map(_card_html, marked))}\n</ul>'
+        f'<h2>{GROUPS[mark]}</h2>\n<ul class="cards">\n{chr(10).join(marked)}\n</ul>'
         for mark, marked in groups.items()
         if marked
     )
@@ -103,34 +105,3 @@ def index_page(cards: list[Card], slides: bool = False) -> str:
         TITLE,
         f'<main class="index">\n<h1>{TITLE}</h1>\n<div class="lead">{lead}</div>\n{shown}\n</main>',
     )
-
-
-def _card_html(card: Card) -> str:
-    title = html.escape(card.title)
-    if not card.file:
-        said = "<p>This notebook failed when the site was built.</p>"
-        return f'<li class="card failed"><div><h3>{title}</h3>{said}</div></li>'
-    picture = ""
-    if card.picture:
-        source = base64.b64encode(card.picture).decode()
-        picture = (
-            f'<a href="{address(card.file)}" tabindex="-1" aria-hidden="true">'
-            f'<img src="data:image/png;base64,{source}" alt="{html.escape(card.alt)}"></a>'
-        )
-    learn = f"<p><b>What you will learn</b></p>\n{PageMarkdown().to_html(card.learn)}" if card.learn else ""
-    time = f'<p class="time">{PageMarkdown().to_html(card.time).strip().removeprefix("<p>").removesuffix("</p>")}</p>'
-    return (
-        f'<li class="card">{picture}<div><h3><a href="{address(card.file)}">{title}</a></h3>\n'
-        f"{learn}\n{time if card.time else ''}</div></li>"
-    )
-
-
-def _small(data: bytes) -> bytes:
-    from PIL import Image
-
-    image = Image.open(io.BytesIO(data)).convert("RGB")
-    if image.width > WIDTH:
-        image = image.resize((WIDTH, round(image.height * WIDTH / image.width)), Image.Resampling.LANCZOS)
-    small = io.BytesIO()
-    image.quantize(128).save(small, "PNG", optimize=True)
-    return small.getvalue()

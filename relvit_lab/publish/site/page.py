@@ -1,5 +1,6 @@
 """A notebook's page: its cells, a list of its headings, and the way to the pages before and after it."""
 
+import ast
 import html
 import os
 import re
@@ -15,9 +16,9 @@ from pygments.formatters import HtmlFormatter
 from relvit_lab.common.document import document as html_document
 from relvit_lab.publish.site.exporter import CellsExporter
 from relvit_lab.publish.site.markdown import Heading
-from relvit_lab.publish.site.readers import for_readers
 from relvit_lab.publish.site.widgets import live_models, widgets_html
 
+WAITS = re.compile(r"\bNot yet: ")  # what the check of such an exercise says
 STYLE = Path(__file__).with_name("style.css")
 # Of code, by Pygments' names: each is read on the paper of style.css, 4.5:1 at least.
 CODE_COLOURS = {
@@ -69,6 +70,31 @@ def notebook_body(book: NotebookNode, meanings: Mapping[str, str] | None = None)
     contents, cells = contents_and_cells(book, models, meanings=meanings)
     head, script = f"<script>{ALIVE} {FOLD}</script>", f"<script>\n{SCRIPT.read_text(encoding='utf-8')}</script>"
     return f'<div class="page">\n{contents}\n{head}\n{cells}\n</div>\n{script}\n{widgets_html(models)}'
+
+
+def for_readers(book: NotebookNode) -> None:
+    """Take out what only a running kernel can do: cells of mere imports, the table of one's own progress, and what
+    exercises say that nobody has tried."""
+    kept: list[NotebookNode] = []
+    for cell in book.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [one for one in cell.outputs if not WAITS.search(one.get("data", {}).get("text/plain", ""))]
+            if _only_imports(cell.source) and not cell.outputs:
+                continue
+            if cell.id == "progress":
+                if kept and kept[-1].id == "progress-text":
+                    kept.pop()
+                continue
+        kept.append(cell)
+    book.cells = kept
+
+
+def _only_imports(source: str) -> bool:
+    try:
+        lines = ast.parse(source).body
+    except SyntaxError:  # a line of IPython's
+        return False
+    return bool(lines) and all(isinstance(line, ast.Import | ast.ImportFrom) for line in lines)
 
 
 def contents_and_cells(book: NotebookNode, models: Container[str] = (), **options: object) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell, new_notebook
 
-from relvit_lab.publish.site.execute import VIEW
+from relvit_lab.publish.site.execute import views
 from relvit_lab.publish.site.page import ALIVE, contents_and_cells, document
 from relvit_lab.publish.site.widgets import live_models, widgets_html
 
@@ -54,15 +54,8 @@ def slides_page(books: Mapping[str, NotebookNode]) -> str | None:
     for number, slide in enumerate(LESSON, start=1):
         heading = f"{'#' if number == 1 else '##'} {slide.title}\n\n{slide.words}"
         cells += [new_markdown_cell(heading, id=f"slide-{number}"), *(_cell(books[c[:2]], c[3:]) for c in slide.cells)]
-    drawn = {
-        output["data"].get(VIEW, {}).get("model_id")
-        for c in cells
-        for output in c.get("outputs", [])
-        if "data" in output
-    }
-    models = {
-        name: model for book in books.values() for name, model in live_models(book).items() if name in drawn
-    }  # fmt: skip
+    drawn = {name for cell in cells for name in views(cell)}
+    models = {name: one for book in books.values() for name, one in live_models(book).items() if name in drawn}
     _, main = contents_and_cells(new_notebook(cells=cells), models, exclude_input=True)
     way = (
         '<nav class="way" aria-label="Slides"><button type="button" rel="prev">Previous</button>'

@@ -5,27 +5,24 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
+from matplotlib.colors import to_hex
 
 from relvit_lab.common.document import document
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.files import write_whole
 from relvit_lab.publish.site.page import POLICY
-from relvit_lab.show.in_page.module import module_style, module_text, offered_images
-from relvit_lab.show.in_page.pack import packed
-from relvit_lab.train import assets
+from relvit_lab.show.in_page.pack import module_style, module_text, offered_images, packed
+from relvit_lab.show.relations import RELATION_COLOURS
+from relvit_lab.show.style import heat_colours
+from relvit_lab.show.task_views import WORDS
 
-FILE = "try.html"
 TITLE = "Where are my neighbours?"
 OWN = Path(__file__).parent
 SCRIPT = ("try_state.js", "try_game.js", "try_steps.js", "try.js")  # after the module of all pages that compute
-USUAL = ("cifar10_tasks", "cifar10_tasks_pe")
+USUAL = (
+    ("photographs, no places told", "cifar10_tasks"), ("photographs, places told", "cifar10_tasks_pe"),
+)  # fmt: skip
 """Of the package's models those that the page carries, the tour's first; the second has positional embeddings."""
-TITLES = {
-    "cifar10_tasks": "photographs, no places told",
-    "cifar10_tasks_pe": "photographs, places told",
-    "digits_tasks": "digits",
-}
 SOURCES = (
     "China: danielbuechele, flower: vultilion, both on Flickr, CC BY 2.0, from scikit-learn. CIFAR-10: the first eight "
     "test images (A. Krizhevsky, Learning multiple layers of features from tiny images, 2009), a data set for "
@@ -33,28 +30,26 @@ SOURCES = (
 )
 
 
-def write_try(out: str | Path, models: Sequence[object] | None = None, home: str = "") -> Path:
-    """Write try.html into the folder `out`. models, home: as try_page takes them. Returns the file."""
-    file = Path(out) / FILE
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(file, try_page(models, home))
-    return file
+def write_try(out: str | Path, models: Sequence[object] = USUAL, home: str = "") -> Path:
+    """Write try.html, which loads nothing and sends nothing, into the folder `out`. Returns the file.
 
-
-def try_page(models: Sequence[object] | None = None, home: str = "") -> str:
-    """The page, whole: it loads nothing and sends nothing.
-
-    models: each as `relvit_lab.load` gives it, the name of one, or (what it is called, one of these); None for those
-    that come with the package. The first needs the task sprel: the tour asks it. A step on positional embeddings is
-    there where one has them and another of the same grid has none. home: the file that a link leads up to, "" for no
-    link. Raises RelvitError, as `packed` does, and where the first has no SpRel.
+    models: each as `relvit_lab.load` gives it, the name of one, or (what it is called, one of these). The first needs
+    the task sprel: the tour asks it. A step on positional embeddings is there where one has them and another of the
+    same grid has none. home: the file that a link leads up to, "" for no link. Raises RelvitError, as `packed` does,
+    and where the first has no SpRel.
     """
-    if models is None:
-        models = [name for name in USUAL if name in assets.names()]
     carried = [_named(model) for model in models]
     if not carried or carried[0]["tasks"].get("sprel", {}).get("kind") != "relations":
         raise RelvitError("the tour asks its first model for SpRel: name one that was trained on the task sprel")
-    data = json.dumps({"models": carried, "images": offered_images({one["dataset"] for one in carried}), **_looks()})
+    data = json.dumps(
+        {
+            "models": carried,
+            "images": offered_images({one["dataset"] for one in carried}),
+            "heat": base64.b64encode(heat_colours()).decode(),
+            "colours": [to_hex(colour) for colour in RELATION_COLOURS],
+            "words": list(WORDS),
+        }
+    )
     way = f'<p class="home"><a href="{home}">All notebooks</a></p>' if home else ""
     script = "\n".join([module_text(), *((OWN / name).read_text(encoding="utf-8") for name in SCRIPT)])
     body = (OWN / "try_body.html").read_text(encoding="utf-8")
@@ -62,29 +57,14 @@ def try_page(models: Sequence[object] | None = None, home: str = "") -> str:
     style = module_style() + (OWN / "try.css").read_text(encoding="utf-8")
     data = data.replace("<", "\\u003c")  # so that no text in it ends the element
     body += f'\n<script type="application/json" id="try-data">{data}</script>'
-    return document(TITLE, f'{body}\n<script type="module">\n{script}</script>', style, POLICY)
+    file = Path(out) / "try.html"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(file, document(TITLE, f'{body}\n<script type="module">\n{script}</script>', style, POLICY))
+    return file
 
 
 def _named(given: object) -> dict:
     name, model = given if isinstance(given, tuple) else (given, given)
     about = packed(model)
-    places = "places told" if about["positions"] else "no places told"
-    usual = f"{about['dataset']}, {places}"
-    return {"name": TITLES.get(name, name) if isinstance(name, str) else usual, **about}
-
-
-def _looks() -> dict:
-    """Colours and words that pictures share with the notebooks'."""
-    import matplotlib
-    from matplotlib.colors import to_hex
-
-    from relvit_lab.show.relations import RELATION_COLOURS
-    from relvit_lab.show.style import HEAT
-    from relvit_lab.show.task_views import WORDS
-
-    heat = matplotlib.colormaps[HEAT](np.arange(256), bytes=True)[:, :3]  # (256,3)
-    return {
-        "heat": base64.b64encode(heat.tobytes()).decode(),
-        "colours": [to_hex(colour) for colour in RELATION_COLOURS],
-        "words": list(WORDS),
-    }
+    usual = f"{about['dataset']}, {'places told' if about['positions'] else 'no places told'}"
+    return {"name": name if isinstance(name, str) else usual, **about}

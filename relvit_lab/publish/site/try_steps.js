@@ -23,11 +23,9 @@ function findCheat() {
 
 // -- pictures ------------------------------------------------------------------------------------------------------
 
-/** Numbers in colours from the lowest to the highest, in the places of the grid. Gives [lowest, highest]. */
+/** Numbers in colours from the lowest to the highest, in the places of the grid. */
 function drawValues(place, a, values, ends = [Math.min(...values), Math.max(...values)]) {
   drawField(place, a.side, (t) => heat((values[t] - ends[0]) / (ends[1] - ends[0] || 1)));
-  drawLines(place, a.side);
-  return ends;
 }
 
 /** What is said of all places seen from j: answers with their mistakes crossed, or the truth. */
@@ -38,7 +36,6 @@ function drawAnswers(place, a, task, j, asked = answer) {
     : kind === "places" ? (isAnswer && isWrong(a, task, i, j) ? WRONG : PLAIN)
     : heat((value - low) / (high - low || 1)));
   drawField(place, a.side, (t) => colours[t]);
-  drawLines(place, a.side);
   for (const [t, value] of values.entries()) {
     const wrong = isAnswer && isWrong(a, task, t, j), ink = inkOn(rgb(colours[t]));
     if (kind === "places") drawText(place, a.side, t, String(value), ink);
@@ -50,6 +47,12 @@ function drawAnswers(place, a, task, j, asked = answer) {
 function marks(place, a, withI = false) {
   drawFrame(place, a.side, s.j);
   if (withI) drawFrame(place, a.side, s.i, true);
+}
+
+/** The model's answers on where all patches lie, seen from j, which is framed. */
+function drawRelations(place, a) {
+  drawAnswers(place, a, "sprel", s.j);
+  marks(place, a);
 }
 
 /** Rows of a bar chart, in HTML: [name, share of the full width, text, whether it is marked]. */
@@ -194,10 +197,7 @@ const STEPS = [
     title: "Answer",
     sentence: () => "The largest of the nine scores is the model's answer: on which side of j lies i?",
     todo: "Choose another patch j in the image, and see where the crosses, its mistakes, go.",
-    draw(place, a) {
-      drawAnswers(place, a, "sprel", s.j);
-      marks(place, a);
-    },
+    draw: drawRelations,
     caption: () => "Where each patch lies, seen from the framed one, says the model; crosses: mistakes",
     said: (a) => `${seenFrom(a, s.j)} ${ofAll(a, "sprel")}`,
   },
@@ -229,10 +229,7 @@ const STEPS = [
       : "Nobody tells this model a token's place: when patches are shuffled, each answer goes along with its patches.",
     todo: "Shuffle the patches.",
     controls: shuffles,
-    draw(place, a) {
-      drawAnswers(place, a, "sprel", s.j);
-      marks(place, a);
-    },
+    draw: drawRelations,
     caption: () => `Where each patch ${s.shuffle ? "belongs" : "lies"}, seen from the framed one, says the model; `
       + "crosses: mistakes",
     async said(a) {
@@ -262,11 +259,7 @@ const STEPS = [
       const shown = element("div", {}, element("div", { class: "pair" }, ...grids.map(({ canvas, name }) =>
         element("figure", {}, canvas, element("figcaption", {}, name)))),
       bars(this.found.map(([name, share]) => [name, share, percent(share, 1)]), "The share of right pairs"));
-      shown.paint = () => grids.forEach(({ a, canvas }) => {
-        const place = fresh(canvas);
-        drawAnswers(place, a, "sprel", s.j);
-        marks(place, a);
-      });
+      shown.paint = () => grids.forEach(({ a, canvas }) => drawRelations(fresh(canvas), a));
       return shown;
     },
     caption: () => `Seen from the framed patch; crosses: mistakes. Bars: all pairs, ${s.noise ? "nothing to see" : "this image"}`,

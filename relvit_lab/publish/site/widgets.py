@@ -5,7 +5,7 @@ from pathlib import Path
 
 from nbformat import NotebookNode
 
-from relvit_lab.show.in_page.module import module_style, module_text, offered_images
+from relvit_lab.show.in_page.pack import module_style, module_text, offered_images
 
 STATE = "application/vnd.jupyter.widget-state+json"
 SHIM = Path(__file__).with_name("shim.js")

@@ -30,16 +30,14 @@ export function drawPatches({ ctx, size }, planes, side, gap = 0.02) {
   }
 }
 
-/** A colour in each place. */
+/** A colour in each place, and lines between them, so that equal ones stay apart. */
 export function drawField({ ctx, size }, side, colour) {
   for (let t = 0; t < side * side; t++) {
     ctx.fillStyle = colour(t);
     ctx.fillRect(...cell(t, size, side));
   }
+  gridLines(ctx, size, side, 1, "#FFFFFFB0");
 }
-
-/** Lines between the places, so that equal colours stay apart. */
-export const drawLines = ({ ctx, size }, side) => gridLines(ctx, size, side, 1, "#FFFFFFB0");
 
 /** In a place an arrow towards where relation 0 to 8 of eq. 5 lies, or a cross. */
 export function drawSign({ ctx, size }, side, t, relation, cross, ink) {

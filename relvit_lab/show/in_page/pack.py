@@ -1,17 +1,24 @@
-"""A trained model as a page carries it: weights in float16, and what transformer.js needs to know beside them."""
+"""What a page carries to compute by itself: trained models in float16, the module (JavaScript) and images to choose."""
 
 import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
 from torch import nn
 
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.method.heads import PairScores, TokenScores
-from relvit_lab.show.model_input import MOST, as_trained
+from relvit_lab.show.model_input import MOST, as_trained, png
+from relvit_lab.show.photographs import SQUARES, photograph
 from relvit_lab.show.task_views import task_view
+from relvit_lab.train import assets
 
 FOLDER = Path(__file__).parent
+FILES = (  # one module
+    "canvas.js", "transformer.js", "quick_product.js", "deep_grey.js", "pixels.js", "draw.js", "chooser.js",
+)  # fmt: skip
+SAMPLES = 8  # test images of CIFAR-10, and of the digits
 
 
 def packed(model: object) -> dict:
@@ -92,3 +99,36 @@ def _form(head: nn.Module) -> str | None:
     if isinstance(head, PairScores):
         return "scores" if head.rank is None else "factored"
     return "tokens" if isinstance(head, TokenScores) else None
+
+
+def module_text() -> str:
+    return "\n".join((FOLDER / name).read_text(encoding="utf-8") for name in FILES)
+
+
+def module_style() -> str:
+    """Of the elements to choose an image with."""
+    return (FOLDER / "chooser.css").read_text(encoding="utf-8")
+
+
+def offered_images(datasets: Collection[str]) -> list[dict]:
+    """Those to choose from for models of these data sets, ready for JSON: name, dataset ("digits" for models of digits,
+    "photographs" for others), png (base64)."""
+    from PIL import Image
+
+    found = []
+    if set(datasets) - {"digits"}:
+        found += [_image(name.capitalize(), (photograph(224, name) * 255).round().astype(np.uint8)) for name in SQUARES]
+        with Image.open(assets.FOLDER / "cifar10_eight.png") as strip:  # (32,8*32,3)
+            tiles = np.split(np.asarray(strip.convert("RGB")), SAMPLES, axis=1)
+        found += [_image(f"CIFAR-10 test image {k}", tile) for k, tile in enumerate(tiles)]
+    if "digits" in datasets:
+        from relvit_lab.data import load
+
+        images = load("digits").test.images[:SAMPLES]  # (8,C,8,8) uint8
+        grey = images.permute(0, 2, 3, 1).expand(-1, -1, -1, 3).contiguous().numpy()
+        found += [_image(f"Digit, test image {k}", one, "digits") for k, one in enumerate(grey)]
+    return found
+
+
+def _image(name: str, pixels: np.ndarray, dataset: str = "photographs") -> dict:
+    return {"name": name, "dataset": dataset, "png": base64.b64encode(png(pixels)).decode()}
