@@ -30,7 +30,7 @@ lab: $(STAMP)  ## open the notebooks in JupyterLab, on this machine only
 test: $(STAMP)  ## run the tests, without the slow ones, those in a browser and the long ones (3 to 7 minutes on two cores, offline)
 	$(RUN) -m pytest $(WORKERS) -m "not slow and not long and not browser"
 
-test-all: $(STAMP)  ## run all tests (not measured as one command; over half an hour)
+test-all: $(STAMP)  ## run all tests (about half an hour on two cores)
 	$(RUN) -m pytest $(WORKERS)
 
 figures: $(STAMP)  ## draw figures/ again
