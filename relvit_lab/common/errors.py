@@ -1,6 +1,7 @@
 """What a person is told when something is wrong: one message that says what to do."""
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 
 from relvit_lab.common.shown_names import printable
@@ -31,12 +32,13 @@ def first_line(error: BaseException, length: int = 120) -> str:
 def nearest(name: object, options: Iterable[str], meant: Mapping[str, str] | None = None) -> str:
     """The end of a message about an unknown name: the nearest valid one where there is one, then all of them.
 
-    meant: other words for an option, each with the option that people mean by it.
+    meant: other words, each with the option that people mean by it, or a sentence where there is none.
     """
     options = [str(option) for option in options]
     word = str(name).lower()
-    if meant and meant.get(word) in options:
-        return f"did you mean '{meant[word]}'? (known: {', '.join(options)})"
-    close = difflib.get_close_matches(word, options, n=1, cutoff=0.5)
     known = "known: " + ", ".join(options) if options else "none is known"
+    said = (meant or {}).get(re.sub(r"\W+", "_", word).strip("_"))
+    if said and said not in options:
+        return f"{said} ({known})"
+    close = [said] if said else difflib.get_close_matches(word, options, n=1)
     return f"did you mean '{close[0]}'? ({known})" if close else known

@@ -1,6 +1,6 @@
 """A list of named things that a user can add to from a notebook."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Generic, Protocol, TypeVar
 
 from relvit_lab.common.errors import RelvitError, nearest
@@ -17,10 +17,11 @@ Entry = TypeVar("Entry", bound=Named)
 
 
 class Registry(Generic[Entry]):
-    """Entries by name, in the order in which they were added (the order of columns in tables)."""
+    """Entries by name, in the order in which they were added (the order of columns in tables). meant: other words for
+    an entry, each with the name that people mean by it."""
 
-    def __init__(self, kind: str, entries: tuple[Entry, ...] = ()):
-        self.kind = kind
+    def __init__(self, kind: str, entries: tuple[Entry, ...] = (), meant: Mapping[str, str] | None = None):
+        self.kind, self.meant = kind, meant
         self._entries: dict[str, Entry] = {}
         for entry in entries:
             self.add(entry)
@@ -35,7 +36,7 @@ class Registry(Generic[Entry]):
         try:
             return self._entries[name]
         except KeyError:
-            raise RelvitError(f"unknown {self.kind} '{name}': {nearest(name, self._entries)}") from None
+            raise RelvitError(f"unknown {self.kind} '{name}': {nearest(name, self._entries, self.meant)}") from None
 
     __getitem__ = get
 

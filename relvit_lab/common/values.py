@@ -8,7 +8,7 @@ import re
 import types
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from relvit_lab.common.errors import RelvitError, nearest
@@ -20,7 +20,8 @@ class Setting:
 
     help: its unit and meaning. choices: the words that it may be. range: the least and the largest number. none:
     another word for None. flag: on a command line it may stand without a value, and is true then. words: what people
-    type for its name, other programs' names among it.
+    type for its name, other programs' names among it. values: the same for its choices, each word with its choice.
+    asides: names of other programs for what nothing has to be set here, each with a sentence.
     """
 
     help: str = ""
@@ -29,6 +30,8 @@ class Setting:
     none: str | None = None
     flag: bool = False
     words: str = ""
+    values: Mapping[str, str] = field(default_factory=dict)
+    asides: Mapping[str, str] = field(default_factory=dict)
 
 
 def is_whole(value: object) -> bool:
@@ -40,9 +43,30 @@ PLAIN = Setting()
 NUMBER = r"[+-]?\d*\.?\d+e[+-]?\d+"
 
 
+def synonyms(text: str) -> dict[str, dict[str, typing.Any]]:
+    """What people type, by field, as replace(setting, ...) takes it, from lines of three kinds:
+
+    field: words of its name; field=choice: words of a choice; field!words: a sentence on what needs no field.
+    """
+    found: dict[str, dict[str, typing.Any]] = {}
+    for line in text.splitlines():
+        left, _, right = line.partition(": ")
+        name, kind, rest = re.fullmatch(r"(\w+)([=!]?)(.*)", left).groups()  # type: ignore[union-attr]
+        own = found.setdefault(name, {"words": "", "values": {}, "asides": {}})
+        if kind == "=":
+            own["values"] |= dict.fromkeys(right.split(), rest)
+        elif kind == "!":
+            own["asides"] |= dict.fromkeys(rest.split(), right)
+        else:
+            own["words"] = right
+    return found
+
+
 def nearest_field(name: str, fields: Mapping[str, Setting]) -> str:
     """`nearest`, for the name of a field: it knows what other programs call it."""
     meant = {word: field for field, setting in fields.items() for word in setting.words.split()}
+    for setting in fields.values():
+        meant |= setting.asides
     return nearest(name.strip("-").replace("-", "_").lower(), fields, meant)
 
 
@@ -73,6 +97,8 @@ def coerce(name: str, value: typing.Any, hint: typing.Any, setting: Setting = PL
             if not math.isfinite(number):
                 raise ValueError
             return number
+        if isinstance(value, int) and setting.choices:  # precision 32: check names the nearest
+            return str(value)
         if isinstance(value, (str, Path)) and (text := str(value).strip()):
             return text
         raise ValueError
@@ -128,7 +154,7 @@ def _items(value: object) -> list:
 def check(name: str, value: typing.Any, setting: Setting) -> None:
     """Raises RelvitError for a value that is none of the choices, or out of range."""
     if setting.choices and value is not None and value not in setting.choices:
-        raise RelvitError(f"unknown {name} '{value}': {nearest(value, setting.choices)}")
+        raise RelvitError(f"unknown {name} '{value}': {nearest(value, setting.choices, setting.values)}")
     if setting.range and value is not None and not setting.range[0] <= value <= setting.range[1]:
         low, high = (f"{end:,}" if isinstance(end, int) else f"{end:g}" for end in setting.range)
         raise RelvitError(f"{name} is {value}, but must be from {low} to {high}")

@@ -165,7 +165,8 @@ DRLOC_FORMS = {
     ),
 }  # fmt: skip
 BUILT_IN = (*RELVIT, DRLOC)
-TASKS: Registry[Task] = Registry("task", BUILT_IN)
+WORDS = {"relation": "sprel", "relations": "sprel", "spatial": "sprel", "position": "abspos", "absolute": "abspos"}
+TASKS: Registry[Task] = Registry("task", BUILT_IN, WORDS)
 
 
 def get(name: str, drloc_form: str = "paper") -> Task:

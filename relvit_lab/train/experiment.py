@@ -21,12 +21,12 @@ from relvit_lab import data
 from relvit_lab.common.errors import RelvitError, nearest
 from relvit_lab.common.files import sha256
 from relvit_lab.common.paths import places, resolve
-from relvit_lab.common.values import Setting, check, coerce, nearest_field
+from relvit_lab.common.values import Setting, check, coerce, nearest_field, synonyms
 from relvit_lab.method import backbones
 from relvit_lab.method.tasks import BUILT_IN, TASKS
 from relvit_lab.train import presets
 
-SYNONYMS = Path(__file__).with_name("field_synonyms.txt")  # what people type for a field's name
+SYNONYMS = Path(__file__).with_name("field_synonyms.txt")  # what people type for a field, or for a choice
 
 
 @dataclass(frozen=True)
@@ -171,9 +171,9 @@ class Experiment:
     @cache
     def settings(cls) -> dict[str, Field]:
         """What is known of each field, by name, in their order."""
-        words = dict(line.split(": ") for line in SYNONYMS.read_text(encoding="utf-8").splitlines())
+        typed = synonyms(SYNONYMS.read_text(encoding="utf-8"))
         own = {field.name: field.metadata["setting"] for field in dataclasses.fields(cls)}
-        return {name: dataclasses.replace(setting, words=words.get(name, "")) for name, setting in own.items()}
+        return {name: dataclasses.replace(setting, **typed.get(name, {})) for name, setting in own.items()}
 
     @classmethod
     def names(cls) -> tuple[str, ...]:

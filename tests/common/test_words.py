@@ -27,7 +27,7 @@ def test_numbers_in_a_list():
 
 
 def test_other_words_name_fields_and_each_leads_to_one():
-    words = [word for field in Experiment.settings().values() for word in field.words.split()]
+    words = [word for field in Experiment.settings().values() for word in (*field.words.split(), *field.asides)]
     assert len(words) == len(set(words))
     assert not set(words) & set(Experiment.names())
 
@@ -45,10 +45,43 @@ def test_the_field_that_is_meant(typed, field):
         Experiment.create({typed.strip("-").replace("-", "_"): 1})
 
 
+@pytest.mark.parametrize(
+    "field, typed, choice",
+    [("scenario", "joint", "downstream_only"), ("scenario", "self-supervised", "pretrain_finetune"),
+     ("scenario", "Supervised", "supervised"), ("precision", "bfloat16", "bf16"), ("precision", "FP32", "float32"),
+     ("precision", 16, "bf16"), ("recipe", "authors", "released"), ("stop_after", "pre-training", "pretrain"),
+     ("tasks", "position", "abspos"), ("tasks", "SpRel", "sprel"), ("backbone", "ViT-S", "vit_s_4"),
+     ("backbone", "ViT-S/8", "vit_s_8"), ("backbone", "t2t", "t2t_vit_14")],
+)  # fmt: skip
+def test_the_choice_that_is_meant(field, typed, choice):
+    with pytest.raises(RelvitError, match=f"did you mean '{choice}'"):
+        Experiment.create({field: typed}).resolved()
+
+
+@pytest.mark.parametrize(
+    "typed, said",
+    [("--resume", "give the same command again"), ("--num-workers", "without worker processes"),
+     ("--optimizer", "AdamW"), ("--warmup-epochs", "a tenth of the steps"), ("--mixup", "that of the paper"),
+     ("--val-split", "test images")],
+)  # fmt: skip
+def test_what_needs_no_field_is_said_and_nothing_else_is_suggested(typed, said):
+    with pytest.raises(RelvitError, match=said) as refused:
+        only_options([typed, "1"], Experiment.settings())
+    assert "did you mean" not in str(refused.value)
+
+
+@pytest.mark.parametrize("typed", ["sync", "queue", "logger", "wrkers"])
+def test_a_word_that_is_like_none_leads_to_none(typed):
+    with pytest.raises(RelvitError, match="known: ") as refused:
+        Experiment.create({typed: 1})
+    assert "did you mean" not in str(refused.value)
+
+
 def test_a_model_of_timm_without_its_prefix():
     for name in ("vit_tiny_patch16_224", "deit_tiny_patch16_224"):
-        with pytest.raises(RelvitError, match=f"did you mean 'timm:{name}'"):
-            get(name)
+        for typed in (name, f"timm/{name}"):
+            with pytest.raises(RelvitError, match=f"did you mean 'timm:{name}'"):
+                get(typed)
     with pytest.raises(RelvitError, match="'mobilenetv3_small_050' is no VisionTransformer"):
         get("mobilenetv3_small_050")
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.values import synonyms
 from relvit_lab.method.tasks import TASKS, Task
 from relvit_lab.train.build import load_start
 from relvit_lab.train.experiment import PLACES, SYNONYMS, Experiment, Stage
@@ -290,10 +291,14 @@ def test_a_stage_knows_its_folder(tmp_path):
 
 
 def test_other_names_stand_for_fields_and_none_is_a_field_itself():
-    named = {name: setting.words.split() for name, setting in Experiment.settings().items()}
-    lines = SYNONYMS.read_text(encoding="utf-8").splitlines()
-    assert [line.split(": ")[0] for line in lines] == [name for name in named if named[name]]
-    assert not set(named) & {word for words in named.values() for word in words}
+    settings = Experiment.settings()
+    typed = synonyms(SYNONYMS.read_text(encoding="utf-8"))
+    assert [name for name in settings if name in typed] == list(typed)  # in the order of the fields, and no others
+    for name, setting in settings.items():
+        words = [*setting.words.split(), *setting.asides]
+        assert not set(settings) & set(words)
+        assert set(setting.values.values()) <= set(setting.choices)
+        assert not set(setting.values) & set(setting.choices), name
 
 
 def test_a_weight_with_an_exponent_is_one_number():

@@ -57,7 +57,9 @@ BACKBONES: Registry[Backbone] = Registry(
         _t2t_entry("t2t_vit_14", _t2t, label="T2T-ViT-14", smoke="t2t_nano"),
         _t2t_entry("t2t_nano", _t2t_nano, label="T2T-nano"),
     ),
-)
+    {"vit": "vit_s_4", "vit_s": "vit_s_4", "vit_small": "vit_s_4", "vit_tiny": "vit_nano", "t2t": "t2t_vit_14",
+     "t2t_vit": "t2t_vit_14", "swin": "swin_t"},
+)  # fmt: skip
 
 
 def get(name: str) -> Backbone:
@@ -74,8 +76,9 @@ def get(name: str) -> Backbone:
     except RelvitError as error:
         from relvit_lab.method.backbones import timm_vit
 
-        if timm_vit.knows(name):
-            entry = timm_vit.entry(name)  # raises where it cannot be used, with the reason
+        bare = name.rpartition("/")[2]  # timm/vit_tiny_patch16_224, as on its hub
+        if timm_vit.knows(bare):
+            entry = timm_vit.entry(bare)  # raises where it cannot be used, with the reason
             raise RelvitError(f"'{name}' is a model of timm: did you mean '{entry.name}'?") from None
         raise RelvitError(f"{error}, or timm:NAME for a vision transformer of timm") from None
 

@@ -7,11 +7,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from relvit_lab.common.errors import RelvitError, nearest
+from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.files import locked
 from relvit_lab.common.paths import resolve
 from relvit_lab.common.shortages import write_explained
-from relvit_lab.common.values import coerce
+from relvit_lab.common.values import PLAIN, coerce, nearest_field
 from relvit_lab.paper.plan import cells as plan
 from relvit_lab.paper.plan.job import read_failure
 from relvit_lab.train.experiment import Experiment
@@ -41,7 +41,8 @@ class Sweep:
         names = (*CHOICES, *Experiment.names())
         for name in config:
             if name not in names:
-                raise RelvitError(f"unknown setting '{name}' of the sweep: {nearest(name, names)}")
+                known = dict.fromkeys(CHOICES, PLAIN) | Experiment.settings()
+                raise RelvitError(f"unknown setting '{name}' of the sweep: {nearest_field(name, known)}")
         chosen = {name: coerce(name, value, CHOICES[name]) for name, value in config.items() if name in CHOICES}
         fields = {name: value for name, value in config.items() if name not in CHOICES}
         notebook = resolve(chosen.pop("notebook", "notebooks/04_train.ipynb"))
