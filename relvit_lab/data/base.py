@@ -2,7 +2,7 @@
 
 import hashlib
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -137,8 +137,9 @@ def make_dataset(
 ) -> Dataset:  # fmt: skip
     """A Dataset with its digest and, where `normalisation` is None, the mean and std of its training images."""
     mean, std = normalisation or mean_std(train.images)
-    notes += blank_note(name, train.images) or blank_note(name, test.images)
-    return Dataset(name, train, test, tuple(classes), mean, std, test_split, digest(train, test), notes)
+    classes = tuple(classes)
+    notes += class_note(name, classes) + (blank_note(name, train.images) or blank_note(name, test.images))
+    return Dataset(name, train, test, classes, mean, std, test_split, digest(train, test), notes)
 
 
 def count_note(name: str, found: Mapping[str, int], published: Mapping[str, int]) -> tuple[str, ...]:
@@ -158,6 +159,14 @@ def summary(found: FileSet, fresh: bool) -> str:
 
 def _words(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count:,} {split}" for split, count in counts.items())
+
+
+def class_note(name: str, classes: Sequence[str]) -> tuple[str, ...]:
+    """() or a note where there is nothing to tell apart."""
+    if len(classes) > 1:
+        return ()
+    alone = f"{Path(name).name}: one class only ({classes[0]})"
+    return (f"{alone}, so accuracy says nothing; pretext tasks need no classes",)
 
 
 def blank_note(name: str, images: Tensor) -> tuple[str, ...]:

@@ -159,7 +159,7 @@ def splits(root: Path, folders: Sequence[str]) -> dict[str, str]:
         beside = f" beside {', '.join(classes[:3])}" if classes else ""
         raise RelvitError(
             f"{root} has {' and '.join(names.values())}{beside} but no train: {LAYOUT} is needed. (If "
-            f"{' and '.join(names.values())} is a class, give its folder another name)"
+            f"{' or '.join(names.values())} is a class, give its folder another name)"
         )
     if len(names) == 1:
         train = root / names["train"]

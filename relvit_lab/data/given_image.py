@@ -22,16 +22,18 @@ if TYPE_CHECKING:
     Given = Path | bytes | Image.Image | Tensor
 
 CHANNELS = (1, 3, 4)
+LONGEST = 1000  # characters of a path, at most
 
 
 def given_image(image: object) -> "Given":
     """What `size` and `square` take: a path of a file, its bytes, a PIL image, or a tensor (3, H, W), uint8 or float32
     in [0, 1].
 
-    image: a path (~ is expanded, relative ones are looked for in the working directory, then in the project); a file's
-    bytes, or an open file; the value of a FileUpload, or one of its files; a PIL image; uint8, or float in [0, 1], as
-    an array (H, W), (H, W, C), (C, H, W), a list of such rows, or a tensor (C, H, W), C 1, 3 or 4 (transparency is
-    dropped). Raises RelvitError, with what would do, for anything else.
+    image: a path (~ is expanded, relative ones are looked for in the working directory, then in the project; in quotes
+    or with file:// before it, as file managers copy it); a file's bytes, or an open file; the value of a FileUpload, or
+    one of its files; a PIL image; uint8, or float in [0, 1], as an array (H, W), (H, W, C), (C, H, W), a list of such
+    rows, or a tensor (C, H, W), C 1, 3 or 4 (transparency is dropped). Raises RelvitError, with what would do, for
+    anything else.
     """
     from PIL import Image
 
@@ -44,6 +46,8 @@ def given_image(image: object) -> "Given":
         return _file(image)
     if isinstance(image, (bytes, bytearray, memoryview)):
         return bytes(image)
+    if isinstance(image, io.IOBase) and image.closed:
+        raise RelvitError("the file is closed: open it again, or give its path")
     if isinstance(image, io.IOBase) and image.readable():
         return image.read() if not isinstance(image, io.TextIOBase) else _refuse(image)
     if isinstance(image, Image.Image):
@@ -109,20 +113,32 @@ def _explained(given: "Given") -> Iterator[None]:
         raise RelvitError(f"there is not enough memory to read {name}: shrink the image first") from None
     except Exception as error:  # a damaged file can make Pillow raise nearly anything
         why = str(error).splitlines()[0] if str(error) else type(error).__name__
-        why = "of no known format" if why.startswith("cannot identify image file") else why
+        if why.startswith("cannot identify image file"):
+            why = "HEIC, as telephones write it: export it as JPEG" if _is_heic(given) else "of no known format"
         raise RelvitError(f"{name} is no image that can be read ({why})") from None
 
 
+def _is_heic(given: "Given") -> bool:
+    if not isinstance(given, (Path, bytes)):
+        return False
+    head = given[:12] if isinstance(given, bytes) else given.open("rb").read(12)
+    return head[4:8] == b"ftyp" and head[8:] in (b"heic", b"heix", b"hevc", b"mif1", b"msf1")
+
+
 def _file(path: str | os.PathLike) -> Path:
-    shown = os.fspath(path)
+    shown = os.fsdecode(path)
     tried = places(shown)
-    for place in tried:
-        if place.is_file():
+    for place in (*tried, *places(shown.strip(" \"'").removeprefix("file://"))):
+        if os.path.isfile(place):  # False for what is no path at all, too
             return place
-        if place.is_dir():
+        if os.path.isdir(place):
             raise RelvitError(f"{shown!r} is a folder: name one image in it")
-        if place.exists():
+        if os.path.exists(place):
             raise RelvitError(f"{shown!r} is no regular file, and is not read")
+    if len(shown) > LONGEST:
+        raise RelvitError(f"a text of {len(shown):,} characters is no path: give the image as bytes or as a file")
+    if "://" in shown:
+        raise RelvitError(f"{shown!r} is an address, and nothing is downloaded: save the image, and give its path")
     raise RelvitError(f"no image at {shown!r} (looked for {' and '.join(map(str, tried))})")
 
 
@@ -150,7 +166,9 @@ def _pixels(image: object) -> Tensor:
             raise RelvitError(f"a float image lies in [0, 1], not [{low:.2f}, {high:.2f}]: {to_do}")
         values = values.clip(0, 1).astype(np.float32)
     elif values.dtype != np.uint8:
-        raise RelvitError(f"an image is uint8, or float in [0, 1], not {values.dtype}")
+        fits = values.dtype.kind in "iu" and values.min() >= 0 and values.max() <= 255
+        to_do = "give image.astype('uint8')" if fits else "bring it to 0..255 and to uint8"
+        raise RelvitError(f"an image is uint8, or float in [0, 1], not {values.dtype}: {to_do}")
     values = np.repeat(values, 3, axis=2) if values.shape[2] == 1 else values[..., :3]
     return torch.from_numpy(np.array(values.transpose(2, 0, 1), order="C"))
 
@@ -165,9 +183,11 @@ def _to_array(image: object) -> np.ndarray:
         return image
     if isinstance(image, Sequence):
         try:
-            return np.asarray(image)
+            values = np.asarray(image)
         except ValueError:
             raise RelvitError("an image's rows are all of one length") from None
+        whole = values.dtype.kind == "i" and values.size and 0 <= values.min() <= values.max() <= 255
+        return values.astype(np.uint8) if whole else values
     _refuse(image)
 
 

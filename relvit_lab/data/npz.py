@@ -16,42 +16,53 @@ from relvit_lab.data.base import Dataset, Info, Split, make_dataset
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 NAMES = {  # what people call them, in lower case; the second is MedMNIST's
-    "x": ("x_{0}", "{0}_images", "{0}_x", "images_{0}", "x{0}"),
-    "y": ("y_{0}", "{0}_labels", "{0}_y", "labels_{0}", "y{0}"),
+    "x": ("x_{0}", "{0}_images", "{0}_x", "images_{0}", "x{0}", "{0}_data", "data_{0}"),
+    "y": ("y_{0}", "{0}_labels", "{0}_y", "labels_{0}", "y{0}", "{0}_targets", "targets_{0}"),
 }
 VALIDATION = ("val", "valid", "validation", "dev")
+CLASS_NAMES = ("classes", "class_names", "label_names", "target_names", "names")
 FORM = "images as (n, H, W), (n, H, W, 1 or 3) or (n, 1 or 3, H, W)"
 
 
 def describe(path: Path, name: str) -> Info:
     """From the header of x_train alone. Grey images are not flipped: they are mostly signs. RelvitError as `read`."""
     with _opened(path) as archive:
-        shape, _ = _header(archive, "x_train", path)
+        shape, _ = _header(archive, _required(archive, "x_train", path), path)
         _, channels, side = _layout(shape, f"{path}: x_train")
     return Info(name, side, paper=False, backbone="vit_nano", flip=channels == 3)
 
 
 def read(path: Path, name: str) -> Dataset:
-    """The data set in the file, its classes named by the labels as they stand there, sorted.
+    """The data set in the file. Its classes are the labels as they stand there, sorted; by name where labels are places
+    in an array of text, one of CLASS_NAMES. Without test images, validation images stand in for them.
 
     Images are uint8, or floats in [0, 1]; labels whole numbers or strings. Nothing is unpickled and every byte is
     checked against the file's checksums. Raises RelvitError, with the path, where anything is not so.
     """
     images, labels = read_arrays(path)
-    classes, train, test = _number(labels, path)
+    values, train, test = _number(labels, path)
     splits = Split(images["x_train"], train), Split(images["x_test"], test)
     grey = images["x_train"].shape[1] == 1
     notes: tuple[str, ...] = (f"{path.name}: grey images, so none is flipped",) if grey else ()
     with _opened(path) as archive:
-        if val := next(filter(None, (_member(archive, f"x_{split}") for split in VALIDATION)), None):
-            notes += (f"{path.name}: the numbers are on {_member(archive, 'x_test')}; {val} is left aside",)
-    return make_dataset(name, *splits, classes, notes=notes)
+        there, of_test = _arrays(archive), _test_split(archive)
+        used = {_member(archive, key) for key in KEYS}
+        names, found = _class_names(archive, values, path)
+        held_out = {kind: [_named(archive, kind, split) for split in VALIDATION if split != of_test] for kind in "xy"}
+        used |= {*held_out["x"], *held_out["y"], found}
+    if val := [*filter(None, held_out["x"])]:
+        notes += (f"{path.name}: the numbers are on the {of_test} images; {some(val)} is left aside",)
+    if others := [array for array in there if array not in used]:
+        reason = f"beside {', '.join(KEYS)} only the names of all classes are read"
+        notes += (f"{path.name}: {some(others)} left aside: {reason}",)
+    test_split = "test" if of_test == "test" else "val"
+    return make_dataset(name, *splits, names or map(str, values), test_split=test_split, notes=notes)
 
 
 def read_arrays(path: Path) -> tuple[dict[str, Tensor], dict[str, np.ndarray]]:
     """{x_train, x_test}: uint8 (n, C, H, W); {y_train, y_test}: (n,) as they stand in the file. Errors as `read`."""
     with _opened(path) as archive:
-        arrays = {key: _array(archive, key, path) for key in KEYS}
+        arrays = {key: _array(archive, _required(archive, key, path), path) for key in KEYS}
     images = {key: _images(arrays[key], f"{path}: {key}") for key in ("x_train", "x_test")}
     labels = {key: _labels(arrays[key], f"{path}: {key}") for key in ("y_train", "y_test")}
     for split in ("train", "test"):
@@ -76,18 +87,20 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     except RelvitError:
         raise
     except Exception as error:
-        why = str(error) or type(error).__name__
-        raise RelvitError(
-            f"{path} cannot be read as an .npz: {why}. It may have been cut short: copy it or make it again"
-        ) from error
+        why = f"{str(error) or type(error).__name__}. It may have been cut short: copy it or make it again"
+        if _is_one_array(path):
+            why = f"it holds one array, as numpy.save writes it. Write {', '.join(KEYS)} to one file with numpy.savez"
+        raise RelvitError(f"{path} cannot be read as an .npz: {why}") from error
 
 
-def _header(archive: zipfile.ZipFile, key: str, path: Path) -> tuple[tuple[int, ...], np.dtype]:
+def _is_one_array(path: Path) -> bool:
+    """Whether a file is of numpy.save."""
+    with path.open("rb") as file:
+        return file.read(6) == b"\x93NUMPY"
+
+
+def _header(archive: zipfile.ZipFile, name: str, path: Path) -> tuple[tuple[int, ...], np.dtype]:
     """Shape and dtype of an array, held against the size of its member: a damaged header must not cost memory."""
-    name = _member(archive, key)
-    if name is None:
-        present = ", ".join(name.removesuffix(".npy") for name in archive.namelist()) or "nothing"
-        raise RelvitError(f"{path} has no {key}: it needs {', '.join(KEYS)}, and has {present}")
     member = archive.getinfo(f"{name}.npy")
     with archive.open(member) as stream:
         version = np.lib.format.read_magic(stream)
@@ -96,32 +109,68 @@ def _header(archive: zipfile.ZipFile, key: str, path: Path) -> tuple[tuple[int, 
         start = stream.tell()
     if dtype.hasobject:
         raise RelvitError(
-            f"{path}: {key} is an array of Python objects, and those are never read from files. "
+            f"{path}: {name} is an array of Python objects, and those are never read from files. "
             f"Save it as a plain array: {FORM}, labels as (n,)"
         )
     if start + math.prod(shape) * dtype.itemsize != member.file_size:
-        raise ValueError(f"{key} has not the length that its header says")
+        raise ValueError(f"{name} has not the length that its header says")
     if math.prod(shape) == 0:
-        raise RelvitError(f"{path}: {key} is empty (shape {shape})")
+        raise RelvitError(f"{path}: {name} is empty (shape {shape})")
     return shape, dtype
+
+
+def _arrays(archive: zipfile.ZipFile) -> list[str]:
+    return [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+
+
+def _named(archive: zipfile.ZipFile, kind: str, split: str) -> str | None:
+    """The name in the file of the images ("x") or labels ("y") of a split; None where there is none."""
+    there = _arrays(archive)
+    if f"{kind}_{split}" in there:
+        return f"{kind}_{split}"
+    forms = [form.format(split) for form in NAMES[kind]]
+    return next((name for form in forms for name in there if name.lower() == form), None)
+
+
+def _test_split(archive: zipfile.ZipFile) -> str:
+    """ "test", or where there are no such images one of VALIDATION."""
+    return next((split for split in ("test", *VALIDATION) if _named(archive, "x", split)), "test")
 
 
 def _member(archive: zipfile.ZipFile, key: str) -> str | None:
     """The name in the file of x_train, say, by any of its usual names; None where there is none."""
     kind, split = key.split("_")
-    there = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
-    for form in NAMES[kind]:
-        if key in there:
-            return key
-        for name in there:
-            if name.lower() == form.format(split):
-                return name
-    return None
+    return _named(archive, kind, _test_split(archive) if split == "test" else split)
 
 
-def _array(archive: zipfile.ZipFile, key: str, path: Path) -> np.ndarray:
-    _header(archive, key, path)
-    with archive.open(f"{_member(archive, key)}.npy") as stream:
+def _required(archive: zipfile.ZipFile, key: str, path: Path) -> str:
+    name = _member(archive, key)
+    if name is None:
+        present = ", ".join(name.removesuffix(".npy") for name in archive.namelist()) or "nothing"
+        raise RelvitError(f"{path} has no {key}: it needs {', '.join(KEYS)}, and has {present}")
+    return name
+
+
+def _class_names(archive: zipfile.ZipFile, values: list, path: Path) -> tuple[list[str], str | None]:
+    """What the classes are called, by an array of text in which the labels `values` are places, and its name; else
+    [], None."""
+    found = next((name for name in _arrays(archive) if name.lower() in CLASS_NAMES), None)
+    if found is None or not isinstance(values[0], int):
+        return [], None
+    try:
+        names = _array(archive, found, path)
+    except RelvitError:  # of Python objects, or empty
+        return [], None
+    if names.ndim != 1 or names.dtype.kind not in "US" or values[0] < 0 or values[-1] >= len(names):
+        return [], None
+    texts = [str(text) for text in (np.char.decode(names, "utf-8", "replace") if names.dtype.kind == "S" else names)]
+    called = [texts[value] for value in values]
+    return (called, found) if len(set(called)) == len(called) else ([], None)
+
+
+def _array(archive: zipfile.ZipFile, name: str, path: Path) -> np.ndarray:
+    _header(archive, name, path)
+    with archive.open(f"{name}.npy") as stream:
         array = np.lib.format.read_array(stream, allow_pickle=False)
         stream.read(1)  # zipfile compares the checksum where a read meets the end
     return array
@@ -138,7 +187,8 @@ def _layout(shape: tuple[int, ...], what: str) -> tuple[str, int, int]:
         if first and last:
             raise RelvitError(f"{what} has shape {shape}: which axis holds the channels is ambiguous")
         if not first and not last:
-            raise RelvitError(f"{what} has shape {shape}, and no axis with 1 or 3 channels: {FORM} are needed")
+            alpha = ": leave the fourth channel out, x[..., :3]" if shape[3] == 4 else f": {FORM} are needed"
+            raise RelvitError(f"{what} has shape {shape}, and no axis with 1 or 3 channels{alpha}")
         layout, channels = ("first", shape[1]) if first else ("last", shape[3])
         height, width = shape[2:] if first else shape[1:3]
     if height != width:
@@ -156,8 +206,8 @@ def _images(array: np.ndarray, what: str) -> Tensor:
         array = _from_floats(array, what)
     elif array.dtype != np.uint8:
         fits = array.dtype.kind in "iu" and array.min() >= 0 and array.max() <= 255
-        to_do = f": save {what.split()[-1]}.astype('uint8')" if fits else ""
-        raise RelvitError(f"{what} is {array.dtype}, but images are uint8 (0..255) or floats in [0, 1]{to_do}")
+        to_do = f"save {what.split()[-1]}.astype('uint8')" if fits else "bring them to 0..255 and save them as uint8"
+        raise RelvitError(f"{what} is {array.dtype}, but images are uint8 (0..255) or floats in [0, 1]: {to_do}")
     images = torch.from_numpy(array)
     if layout == "grey":
         images = images.unsqueeze(1)  # (n,H,W) -> (n,1,H,W)
@@ -209,8 +259,8 @@ def _labels(array: np.ndarray, what: str) -> np.ndarray:
     return array
 
 
-def _number(labels: dict[str, np.ndarray], path: Path) -> tuple[tuple[str, ...], Tensor, Tensor]:
-    """Classes, and both splits' labels as 0..K-1 (int64)."""
+def _number(labels: dict[str, np.ndarray], path: Path) -> tuple[list[int] | list[str], Tensor, Tensor]:
+    """The K different labels, sorted, and both splits' labels as 0..K-1 (int64)."""
     values, train = _unique(labels["y_train"])
     place = {value: number for number, value in enumerate(values)}
     found, test = _unique(labels["y_test"])
@@ -221,7 +271,7 @@ def _number(labels: dict[str, np.ndarray], path: Path) -> tuple[tuple[str, ...],
         why = "" if len(set(kinds)) == 1 else f" (y_train holds {kinds[0]}, y_test {kinds[1]}: save both as the same)"
         raise RelvitError(f"{path}: y_test has labels that are not in y_train: {shown}{why}")
     places = torch.tensor([place[value] for value in found])
-    return tuple(map(str, values)), torch.from_numpy(train), places[torch.from_numpy(test)]
+    return values, torch.from_numpy(train), places[torch.from_numpy(test)]
 
 
 def _unique(labels: np.ndarray) -> tuple[list[int] | list[str], np.ndarray]:

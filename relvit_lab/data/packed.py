@@ -22,7 +22,7 @@ from torch import Tensor
 
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.files import one_at_a_time
-from relvit_lab.data.base import Dataset, Files, FileSet, Split, blank_note, digest, from_sums
+from relvit_lab.data.base import Dataset, Files, FileSet, Split, blank_note, class_note, digest, from_sums
 from relvit_lab.data.packing import MANY_BROKEN, Job, explained, intact, pack, read_json, take_over
 
 DECODING = 2  # counts up where images are decoded in another way: older stores are then not used
@@ -72,9 +72,10 @@ def load(
         pixels += _listing(fileset.root, {"train": fileset.train}, times=False)[1]
     total, squares = torch.tensor(index["sums"], dtype=torch.float64)
     mean, std = fileset.normalisation or from_sums(total, squares, len(fileset.train) * side * side)
+    notes = fileset.notes + class_note(fileset.name, fileset.classes) + blank_note(fileset.name, images)
     return Dataset(
         fileset.name, found["train"], found["test"], fileset.classes, mean, std, fileset.test_split,
-        digest(*found.values(), pixels=pixels), fileset.notes + blank_note(fileset.name, images), found.get("val"),
+        digest(*found.values(), pixels=pixels), notes, found.get("val"),
         centre=image_size if side > image_size else None, files=fileset if source == "files" else None,
     )  # fmt: skip
 

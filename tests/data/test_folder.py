@@ -213,6 +213,13 @@ def test_a_class_without_images(given):
     refused(given, "no images in class folder bee", str(given / "test"))
 
 
+def test_one_class_is_noted(tmp_path):
+    root = tmp_path / "one"
+    tree(root / "only", [f"{i}.png" for i in range(9)])
+    notes = data.load(root, tmp_path / "data", progress=False).notes
+    assert any("one class only (only)" in note for note in notes)
+
+
 def test_unequal_classes(given):
     tree(given, ["train/bee/1.png", "test/dog/1.png"])
     refused(given, "bee only in train", "dog only in test")

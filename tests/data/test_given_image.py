@@ -229,6 +229,12 @@ def test_where_an_image_is_looked_for(tmp_path, monkeypatch):
     assert str(shell / "c.png") in str(error.value) and str(home / "c.png") in str(error.value)
 
 
+def closed(file):
+    file.touch()
+    with file.open("rb") as opened:
+        return opened
+
+
 @pytest.mark.parametrize(
     ("what", "message"),
     [
@@ -240,6 +246,11 @@ def test_where_an_image_is_looked_for(tmp_path, monkeypatch):
         (lambda path: ({"content": b"a"}, {"content": b"b"}), "2 were uploaded: take one"),
         (lambda path: io.StringIO("text"), "not StringIO"),
         (lambda path: {"a": 1}, "not dict"),
+        (lambda path: "https://example.org/a.jpg", "is an address"),
+        (lambda path: "data:image/png;base64," + 9000 * "A", "characters is no path"),
+        (lambda path: np.zeros((4, 4, 3), np.int64), "astype"),
+        (lambda path: np.full((4, 4, 3), 999, np.uint16), "bring it to 0..255"),
+        (lambda path: closed(path / "a.png"), "the file is closed"),
     ],
 )
 def test_what_is_no_image(tmp_path, what, message):
@@ -256,3 +267,29 @@ def test_an_oblong_image_is_the_same_as_a_file_and_as_an_array(tmp_path, trained
     for given in (picture, Image.fromarray(picture), picture.transpose(2, 0, 1)):
         assert torch.equal(trained.transform(given), expected)
         assert torch.equal(as_input(trained, given)[0], expected)
+
+
+@pytest.mark.parametrize("form", ["'{}'", '"{}"', " {} ", "file://{}", '"file://{}"\n'])
+def test_a_path_as_file_managers_copy_it(tmp_path, form):
+    file = tmp_path / "a photo.png"
+    photo(SIDE, SIDE).save(file)
+    assert torch.equal(square_image(form.format(file)).image, square_image(file).image)
+    odd = tmp_path / "'odd'.png"  # a name with quotes of its own
+    photo(SIDE, SIDE, seed=1).save(odd)
+    assert torch.equal(square_image(str(odd)).image, square_image(odd).image)
+
+
+def test_rows_of_whole_numbers_are_levels():
+    levels = np.asarray(photo(SIDE, SIDE))
+    assert torch.equal(square_image(levels.tolist()).image, square_image(levels).image)
+    with pytest.raises(RelvitError, match="int64"):
+        square_image((levels.astype(int) + 1).tolist())
+
+
+@pytest.mark.parametrize("brand", [b"heic", b"mif1"])
+def test_a_photograph_as_telephones_write_it(tmp_path, brand):
+    content = b"\0\0\0\x18ftyp" + brand + bytes(40)
+    (tmp_path / "IMG_1.HEIC").write_bytes(content)
+    for given in (tmp_path / "IMG_1.HEIC", content, io.BytesIO(content)):
+        with pytest.raises(RelvitError, match=r"HEIC.*export it as JPEG"):
+            square_image(given)

@@ -202,6 +202,66 @@ def test_a_header_that_promises_too_much_costs_no_memory(tmp_path):
     refused(path, "length")
 
 
+@pytest.mark.parametrize("name", ["classes", "Class_Names", "label_names"])
+@pytest.mark.parametrize("as_bytes", [False, True])
+def test_whole_numbers_get_the_names_that_stand_beside_them(tmp_path, name, as_bytes):
+    names = np.array([f"class {i}" for i in range(10)])
+    mine = data.load(save(tmp_path, **{name: names.astype("S") if as_bytes else names}))
+    assert mine.classes == ("class 3", "class 5", "class 9") and mine.notes == ()
+    assert mine.digest == data.load(save(tmp_path)).digest  # images and labels alone
+
+
+@pytest.mark.parametrize(
+    "names",
+    [np.array(["a", "b"]), np.array(list("aaaaaaaaaa")), np.arange(10), np.array([["a"] * 10]), np.array([]),
+     np.array(list("abcdefghij"), dtype=object)],
+)  # fmt: skip
+def test_names_that_do_not_fit_are_left_aside_with_a_word(tmp_path, names):
+    mine = data.load(save(tmp_path, classes=names))
+    assert mine.classes == ("3", "5", "9") and "classes left aside" in mine.notes[0]
+
+
+def test_labels_in_words_keep_them(tmp_path):
+    words = {"y_train": np.array(["x", "y", "z"])[Y // 4], "y_test": np.array(["x", "y", "z"])[Y_TEST // 4]}
+    mine = data.load(save(tmp_path, **words, classes=np.array(["p", "q", "r"])))
+    assert mine.classes == ("x", "y", "z") and "classes left aside" in mine.notes[0]
+
+
+def test_other_arrays_are_left_aside_with_a_word(tmp_path):
+    mine = data.load(save(tmp_path, meta=np.array(3), x_extra=X, x_val=X_TEST, y_val=Y_TEST, x_dev=X_TEST))
+    assert "x_val, x_dev is left aside" in mine.notes[0]
+    assert "meta, x_extra left aside" in mine.notes[1] and len(mine.notes) == 2
+
+
+@pytest.mark.parametrize("split", ["val", "valid", "validation", "dev"])
+def test_without_test_images_those_of_validation_stand_in(tmp_path, split):
+    mine = data.load(save(tmp_path, x_test=None, y_test=None, **{f"x_{split}": X_TEST, f"y_{split}": Y_TEST}))
+    expected = data.load(save(tmp_path))
+    assert (mine.digest, mine.test_split, mine.notes) == (expected.digest, "val", ())
+    refused(save(tmp_path, y_test=None, y_val=Y_TEST), "has no y_test")  # the labels of other images
+    refused(save(tmp_path, x_test=None, y_test=None), "has no x_test")
+
+
+def test_one_class_is_noted(tmp_path):
+    (note,) = data.load(save(tmp_path, y_train=Y * 0, y_test=Y_TEST * 0)).notes
+    assert "one class only (0)" in note
+
+
+@pytest.mark.parametrize(
+    "changes, word",
+    [({"x_train": np.concatenate([X, X[..., :1]], -1)}, "x[..., :3]"), ({"x_train": X > 9}, "bring them to 0..255"),
+     ({"x_train": X.astype(np.uint16) * 257}, "bring them to 0..255")],
+)  # fmt: skip
+def test_what_to_do_with_other_pixels(tmp_path, changes, word):
+    refused(save(tmp_path, **changes), word)
+
+
+def test_a_single_array_is_told_from_a_damaged_file(tmp_path):
+    np.save(tmp_path / "one.npy", X)
+    (tmp_path / "one.npy").rename(tmp_path / "one.npz")
+    refused(tmp_path / "one.npz", "cannot be read", "numpy.savez")
+
+
 def test_no_npz_at_all(tmp_path):
     path = tmp_path / "mine.npz"
     np.save(tmp_path / "one.npy", X)
