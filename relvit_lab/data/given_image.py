@@ -119,16 +119,17 @@ def _explained(given: "Given") -> Iterator[None]:
 
 
 def _is_heic(given: "Given") -> bool:
-    if not isinstance(given, (Path, bytes)):
-        return False
-    head = given[:12] if isinstance(given, bytes) else given.open("rb").read(12)
+    if isinstance(given, Path):
+        with given.open("rb") as file:
+            given = file.read(12)
+    head = given[:12] if isinstance(given, bytes) else b""
     return head[4:8] == b"ftyp" and head[8:] in (b"heic", b"heix", b"hevc", b"mif1", b"msf1")
 
 
 def _file(path: str | os.PathLike) -> Path:
     shown = os.fsdecode(path)
     tried = places(shown)
-    for place in (*tried, *places(shown.strip(" \"'").removeprefix("file://"))):
+    for place in (*tried, *places(shown.strip(" \t\n\"'").removeprefix("file://"))):
         if os.path.isfile(place):  # False for what is no path at all, too
             return place
         if os.path.isdir(place):
