@@ -3,7 +3,7 @@
 import itertools
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from relvit_lab import __version__
 from relvit_lab.common.errors import RelvitError, nearest
@@ -124,12 +124,11 @@ def runs(words: Sequence[str]) -> None:
 
     options, ids = split(words, ("run_dir",))
     folder = resolve(options.get("run_dir", "runs"))
+    _check_folders(options)
     problems: list[str] = []
     there = find_runs(folder, problems)
     for problem in problems:
         print(f"left out: {printable(problem)}")
-    if not folder.is_dir() and "run_dir" in options:
-        raise RelvitError(f"there is no folder {folder}: name another with --run-dir")
     if not there:
         print(f"no runs in {folder}: `python -m relvit_lab train` makes one")
         return
@@ -165,6 +164,15 @@ def merge(words: Sequence[str]) -> int:
     return 0 if all(outcome.ok for outcome in outcomes) else 1
 
 
+def _check_folders(options: Mapping[str, str]) -> None:
+    """Raises RelvitError where a run folder that was named is none: a slip would look like one without runs."""
+    from relvit_lab.common.paths import resolve
+
+    for folder in filter(None, options.get("run_dir", "").split(",")):
+        if not (path := resolve(folder.strip())).is_dir():
+            raise RelvitError(f"there is no folder {path}: name another with --run-dir")
+
+
 def fetch(words: Sequence[str]) -> None:
     from relvit_lab import data
 
@@ -198,6 +206,7 @@ def tables(words: Sequence[str]) -> None:
         rate = TFLOPS if tflops is None else _number("tflops", tflops)
         print(show(cells, options.get("run_dir", "runs").split(","), tflops=rate))
         return
+    _check_folders(options)
     made = tables_files.make_tables(runs, cells, names)
     drawn, missing = tables_files.write_figures(runs, made, cells, out)
     written = [*tables_files.write_tables(made, out), *drawn]

@@ -346,6 +346,7 @@ def test_train_runs_and_compares(capsys):
         (["fetch"], "takes one data set"),
         (["help", "trian"], "did you mean 'train'"),
         (["runs", "--run-dir", "not/there"], "there is no folder"),
+        (["tables", "--run-dir", "runs,not/there"], "there is no folder"),
         (["runs", "--run-dir", "~nobody-of-that-name/runs"], "no such user"),
         (["app", "--port", "99999"], "1 to 65535"),
         (["train", "--device", "cpu:7", "--preset", "smoke"], "there is one CPU"),
