@@ -32,9 +32,10 @@ from relvit_lab.common.compute.choose_device import pick_device
 from relvit_lab.common.compute.device import Device
 from relvit_lab.common.randomness import epoch_order
 from relvit_lab.show.follow import follow
+from relvit_lab.show.profile_table import profile_table
 from relvit_lab.train.build import load_data
 from relvit_lab.train.experiment import Experiment
-from relvit_lab.train.profile import profile_table, read_profile
+from relvit_lab.train.profile import read_profile
 from relvit_lab.train.state import Training
 from relvit_lab.train.training import run
 

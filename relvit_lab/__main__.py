@@ -79,7 +79,8 @@ def train(words: Sequence[str]) -> None:
     experiment = Experiment.create(only_options(words, Experiment.settings()))
     finished = _follow(experiment)
     if experiment.profile:
-        from relvit_lab.train.profile import profile_table, read_profile
+        from relvit_lab.show.profile_table import profile_table
+        from relvit_lab.train.profile import read_profile
 
         for found in filter(None, (read_profile(stage.folder) for stage in finished)):
             print(f"\n{profile_table(found)}")

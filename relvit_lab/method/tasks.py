@@ -6,6 +6,7 @@ further task is one entry: TASKS.add(Task("quadrant", make_head=..., target=...)
 
 import hashlib
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -71,6 +72,7 @@ def predict_and_compare(
     return compare(head(tokens), targets)
 
 
+TAKEN = ("loss", "classification", "accuracy", "best_accuracy", "best_epoch", "val_accuracy")  # metrics of every run
 BY_TARGET: Any = None  # the default of a field that Task.__post_init__ fills in, by the kind of the target
 
 
@@ -108,9 +110,14 @@ class Task:
     before_norm: bool = False
 
     def __post_init__(self):
+        if not re.fullmatch(r"[\w-]+", self.name) or hasattr(nn.ModuleDict, self.name) or self.name in TAKEN:
+            raise RelvitError(f"no task is called '{self.name}': take letters, digits, - and _, and no word in use")
         if self.target is None:
             raise TypeError(f"task '{self.name}' needs target(grid), which gives (N, N) or (N,)")
-        classes = not self.target(2).is_floating_point()
+        target = self.target(2)
+        if not isinstance(target, Tensor):
+            raise RelvitError(f"task '{self.name}': target(grid) gives {type(target).__name__}, not a tensor")
+        classes = not target.is_floating_point()
         defaults = {
             "loss": partial(predict_and_compare, cross_entropy if classes else squared_error),
             "metric": accuracy if classes else squared_error_100,

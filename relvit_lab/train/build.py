@@ -12,6 +12,8 @@ from relvit_lab.method.backbones import create_backbone, load_weights, of_anothe
 from relvit_lab.method.backbones.weights import backbone_weights, read_weights
 from relvit_lab.method.model import RelViT
 from relvit_lab.method.pipeline import Pipeline
+from relvit_lab.method.task_check import check_task
+from relvit_lab.method.tasks import BUILT_IN
 from relvit_lab.method.tasks import get as get_task
 from relvit_lab.train.experiment import Resolved, Stage
 from relvit_lab.train.stage_folder import RunFolder
@@ -75,6 +77,9 @@ def build_model(stage: Stage, classes: int) -> RelViT:
     tasks = [get_task(name, e.drloc_form) for name in stage.tasks]
     outputs = classes if stage.classifies else None
     model = RelViT(backbone, tasks, outputs, factored=e.factored_heads, pair_head=e.pair_head)
+    for task in tasks:
+        if task not in BUILT_IN:
+            check_task(task, model.heads[task.name], backbone.dim, model.side)
     cls = getattr(model.backbone, "cls_token", None)  # Swin has none
     if e.recipe == "released" and cls is not None:  # where its code starts otherwise than timm
         nn.init.trunc_normal_(cls, std=0.02)

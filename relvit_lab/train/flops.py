@@ -4,17 +4,13 @@ A multiplication and an addition count as two. Counted are matrix products and c
 elementwise work, the optimiser's and the augmentation's are left out, as is the classifier's (a few thousandths).
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
+from relvit_lab.common.compute.flop_count import counted
 from relvit_lab.method.backbones import BACKBONES, create_backbone
 from relvit_lab.method.backbones.base import TokenBackbone
 from relvit_lab.method.backbones.vit import ViT
@@ -22,8 +18,6 @@ from relvit_lab.method.model import RelViT
 from relvit_lab.method.tasks import Task
 from relvit_lab.method.tasks import get as get_task
 from relvit_lab.train.experiment import Stage
-
-Built = TypeVar("Built", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -95,7 +89,7 @@ def counted_backbone(name: str, image_size: int, patch: int) -> tuple[Flops, Tok
         feature, tokens = model(torch.zeros(1, 3, image_size, image_size, device=device))
         return feature.sum() + tokens.sum()
 
-    model, (train, once) = _counted(build, forward)
+    model, (train, once) = counted(build, forward)
     return Flops(train, once), model
 
 
@@ -109,8 +103,8 @@ def _head(task: Task, dim: int, side: int, factored: bool, pair_head: str | None
     def tokens(device: torch.device) -> Tensor:
         return torch.zeros(1, side * side, dim, device=device, requires_grad=True)
 
-    _, (train, loss) = _counted(build, lambda model, device: model.task_losses(tokens(device))[task.name])
-    _, (_, metric) = _counted(build, lambda model, device: model.task_metrics(tokens(device))[task.name], False)
+    _, (train, loss) = counted(build, lambda model, device: model.task_losses(tokens(device))[task.name])
+    _, (_, metric) = counted(build, lambda model, device: model.task_metrics(tokens(device))[task.name], False)
     return Flops(train, loss + metric)
 
 
@@ -120,39 +114,3 @@ class _Tokens(TokenBackbone):
     def __init__(self, dim: int, side: int):
         super().__init__()
         self.dim, self.side = dim, side
-
-
-def _counted(
-    build: Callable[[], Built], run: Callable[[Built, torch.device], Tensor], backward: bool = True
-) -> tuple[Built, tuple[int, int]]:
-    """The model, and the operations of run (to a scalar) with its backward pass and without.
-
-    On tensors without data, which costs next to nothing: those of the device "meta"; for what asks for a real device
-    (T2T-ViT's performer switches autocast off), fake ones of the CPU; for what looks at values (a task of one's own),
-    real ones.
-    """
-    meta, cpu = torch.device("meta"), torch.device("cpu")
-    unfit = (RuntimeError, NotImplementedError)
-    try:
-        with meta:
-            model = build()
-        try:
-            return model, _count(model, run, backward, meta)
-        except unfit:
-            with FakeTensorMode(allow_non_fake_inputs=True):
-                return model, _count(model.to_empty(device=cpu), run, backward, cpu)
-    except unfit:
-        model = build()
-        return model, _count(model, run, backward, cpu)
-
-
-def _count(
-    model: Built, run: Callable[[Built, torch.device], Tensor], backward: bool, device: torch.device
-) -> tuple[int, int]:
-    # attention as plain products, for the counter knows no fused kernel of the CPU
-    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        out = run(model, device)
-        forward = counter.get_total_flops()
-        if backward:
-            out.backward()
-        return counter.get_total_flops(), forward

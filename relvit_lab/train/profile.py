@@ -20,7 +20,6 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from relvit_lab.common.compute.device import Device
 from relvit_lab.common.compute.throughput import peak_memory, peak_tflops, product_tflops
 from relvit_lab.common.sealed_json import NUMBER, read
-from relvit_lab.common.table import Table
 from relvit_lab.method.model import RelViT
 from relvit_lab.train.experiment import Stage
 from relvit_lab.train.stage_folder import RunFolder
@@ -145,24 +144,3 @@ def _between(begin: Any, end: Any) -> float:
 def read_profile(folder: Path) -> dict | None:
     """What a stage's profile.json holds; None where it has none. Raises RelvitError where it is damaged."""
     return read(Path(folder, FILE), SHAPE)
-
-
-def profile_table(found: dict) -> Table:
-    """A profile as a table: what each part of a step takes, and what that makes of the device."""
-    times = found["milliseconds"]
-    rows = [(name, f"{ms:.2f}", f"{100 * ms / times['step']:.1f}") for name, ms in times.items()]
-    product, peak = found["product"], found["peak"]
-    rows_, inner, columns = product["shape"]
-    memory = found["peak_memory_mib"]
-    caption = [
-        f"{found['stage']}: a step of {found['images']} images on {found['device']}, {found['precision']}: medians of "
-        f"{found['steps']} steps",
-        f"{found['images_per_second']:,.0f} images/s; {found['gflop_per_image']:.3g} GFLOP an image in training, so "
-        f"{found['tflops']:.3g} TFLOP/s a device",
-        f"{100 * product['share']:.0f} % of a matrix product of {rows_:,} x {inner} by {inner} x {columns} "
-        f"({product['tflops']:.3g} TFLOP/s here)"
-        + (f"; {100 * peak['share']:.0f} % of the data sheet's {peak['tflops']:g}" if peak else ""),
-    ]
-    if memory is not None:
-        caption.append(f"peak memory {memory:,.0f} MiB")
-    return Table(("part of a step", "ms", "%"), tuple(rows), tuple(caption))

@@ -23,7 +23,7 @@ from relvit_lab.train.events import EpochDone, Event, Note, StageFinished, Stage
 from relvit_lab.train.experiment import Experiment, Stage
 from relvit_lab.train.finish import about, result, weights
 from relvit_lab.train.probes import add_probes, missing_probes
-from relvit_lab.train.profile import Profile, profile_table
+from relvit_lab.train.profile import Profile
 from relvit_lab.train.shared_folder import folder_of
 from relvit_lab.train.stage_folder import RunFolder
 from relvit_lab.train.state import Training, same_data
@@ -241,4 +241,5 @@ def _profiled(training: Training, measured: Profile, folder: RunFolder, clock: C
     began = time.perf_counter()
     found, training.profile = measured.write(folder, training.stage, training.model), None
     clock.skip(time.perf_counter() - began)
-    return f"{profile_table(found).caption[1]}; profile.json and trace.json.gz say where the time goes"
+    speed = f"{found['images_per_second']:,.0f} images/s, {found['tflops']:.3g} TFLOP/s a device"
+    return f"{speed}; profile.json and trace.json.gz say where the time goes"

@@ -15,11 +15,12 @@ from relvit_lab.__main__ import main
 from relvit_lab.common.compute.choose_device import pick_device
 from relvit_lab.common.compute.device import Device
 from relvit_lab.common.compute.throughput import peak_tflops, product_tflops
+from relvit_lab.show.profile_table import profile_table
 from relvit_lab.train import profile as profiling
 from relvit_lab.train.build import load_data
 from relvit_lab.train.events import Note, StageFinished, StageStarted, StepDone
 from relvit_lab.train.experiment import Experiment
-from relvit_lab.train.profile import PARTS, Profile, profile_table, read_profile
+from relvit_lab.train.profile import PARTS, Profile, read_profile
 from relvit_lab.train.state import Training
 from relvit_lab.train.training import run
 
