@@ -2,7 +2,7 @@
 
 errors.py        one message that says what to do; shortages.py: what the system says of disk and memory
 options.py       the words of a command line as options; values.py: each brought to the type of its field
-paths.py         where things are; files.py: whole files, regular ones, locks
+paths.py         where things are; files.py: whole files, regular ones, locks; weights_file.py: weights in one
 sealed_json.py   JSON with a digest
 registry.py      a list of named things; randomness.py: generators without state; stats.py: means, intervals, tests
 table.py         tables of anything; words.py: times, rates, counts; document.py: the frame of an HTML page

@@ -7,9 +7,12 @@ from torch import nn
 
 from relvit_lab import data
 from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.weights_file import read_weights
 from relvit_lab.data.feed import Feed, FileFeed, SplitFeed
-from relvit_lab.method.backbones import create_backbone, load_weights, of_another_size
-from relvit_lab.method.backbones.weights import backbone_weights, read_weights
+from relvit_lab.method import backbones
+from relvit_lab.method.backbones import BACKBONES, create_backbone, load_weights, of_another_size
+from relvit_lab.method.backbones.base import check_backbone
+from relvit_lab.method.backbones.weights import backbone_weights
 from relvit_lab.method.model import RelViT
 from relvit_lab.method.pipeline import Pipeline
 from relvit_lab.method.task_check import check_task
@@ -74,6 +77,8 @@ def build_model(stage: Stage, classes: int) -> RelViT:
         e.backbone, image_size=stage.input_size, patch=e.patch_size, pos_embed=stage.pos_embed, dropout=e.dropout,
         drop_path=e.drop_path,
     )  # fmt: skip
+    if e.backbone in BACKBONES and BACKBONES.get(e.backbone) not in backbones.BUILT_IN:
+        check_backbone(e.backbone, backbone, stage.input_size)
     tasks = [get_task(name, e.drloc_form) for name in stage.tasks]
     outputs = classes if stage.classifies else None
     model = RelViT(backbone, tasks, outputs, factored=e.factored_heads, pair_head=e.pair_head)

@@ -20,6 +20,7 @@ from relvit_lab.common.errors import RelvitError, first_line
 from relvit_lab.common.files import locked, read_regular, sha256, write_whole
 from relvit_lab.common.sealed_json import NUMBER, OPTIONAL, Damaged, is_sealed, misfit, parse, read, sealed
 from relvit_lab.common.shortages import write_explained
+from relvit_lab.common.weights_file import read_weights
 
 STAGE_FILES = (
     "result.json", "checkpoint.pt", "metrics.jsonl", "model.safetensors", "experiment.json", "profile.json",
@@ -216,8 +217,6 @@ class RunFolder:
     def weights(self) -> dict[str, Tensor]:
         """model.safetensors, by name, on the CPU. Raises RelvitError where it is missing, damaged, or not what
         result.json says was written."""
-        from relvit_lab.method.backbones.weights import read_weights
-
         file, ended = self.path / "model.safetensors", self.result() or {}
         if "weights" in ended and file.is_file() and sha256(file) != ended["weights"]["sha256"]:
             raise Damaged(file, "it has changed since it was written: its sha256 is another", AGAIN)

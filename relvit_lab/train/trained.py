@@ -14,8 +14,8 @@ from relvit_lab.common.errors import RelvitError, nearest
 from relvit_lab.common.files import write_whole
 from relvit_lab.common.paths import resolve
 from relvit_lab.common.shortages import write_explained
+from relvit_lab.common.weights_file import read_weights
 from relvit_lab.data import given_image
-from relvit_lab.method.backbones.weights import read_weights
 from relvit_lab.method.model import RelViT
 from relvit_lab.method.pipeline import Pipeline
 from relvit_lab.train import assets

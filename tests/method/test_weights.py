@@ -9,8 +9,9 @@ import torch
 from safetensors.torch import save_file
 
 from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.weights_file import read_weights
 from relvit_lab.method.backbones import create_backbone
-from relvit_lab.method.backbones.weights import backbone_weights, read_weights
+from relvit_lab.method.backbones.weights import backbone_weights
 from relvit_lab.method.model import RelViT
 from relvit_lab.method.tasks import BUILT_IN
 

@@ -20,8 +20,9 @@ from torch import Tensor, nn
 
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.common.registry import Registry
+from relvit_lab.common.weights_file import read_weights
 from relvit_lab.method.backbones.base import Backbone, TokenBackbone, default_patch
-from relvit_lab.method.backbones.weights import backbone_weights, read_weights, resized_pos_embed
+from relvit_lab.method.backbones.weights import backbone_weights, resized_pos_embed
 
 
 def _late(file: str, kind: str, **options) -> TokenBackbone:
@@ -60,6 +61,8 @@ BACKBONES: Registry[Backbone] = Registry(
     {"vit": "vit_s_4", "vit_s": "vit_s_4", "vit_small": "vit_s_4", "vit_tiny": "vit_nano", "t2t": "t2t_vit_14",
      "t2t_vit": "t2t_vit_14", "swin": "swin_t"},
 )  # fmt: skip
+BUILT_IN = tuple(BACKBONES)
+"""Those of the package; a VisionTransformer of timm is none of them."""
 
 
 def get(name: str) -> Backbone:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from relvit_lab.common.errors import RelvitError
@@ -76,6 +77,26 @@ class Backbone:
                 f"take image_size {near}, or {other}"
             )
         return image_size, patch
+
+
+def check_backbone(name: str, backbone: TokenBackbone, image_size: int) -> None:
+    """Two empty images through a backbone of one's own. Raises RelvitError where it lacks a size, or gives anything but
+    a feature (2, D) and tokens (2, N, D); what it raises itself is left as it is."""
+    if not isinstance(backbone, nn.Module):
+        raise RelvitError(f"backbone '{name}': its entry builds a {type(backbone).__name__}, not a torch.nn.Module")
+    if lacking := [size for size in ("dim", "side") if not isinstance(getattr(backbone, size, None), int)]:
+        raise RelvitError(f"backbone '{name}' lacks {' and '.join(lacking)} (D, and the side of its grid of tokens)")
+    backbone.eval()
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        given = backbone(torch.zeros(2, 3, image_size, image_size))
+    backbone.train()
+    parts = given if isinstance(given, tuple) else (given,)
+    shapes = tuple(tuple(part.shape) if isinstance(part, Tensor) else type(part).__name__ for part in parts)
+    if shapes != (wanted := ((2, backbone.dim), (2, backbone.side**2, backbone.dim))):
+        raise RelvitError(
+            f"backbone '{name}': from 2 images its forward gives {' and '.join(map(str, shapes))}, not {wanted[0]} and "
+            f"{wanted[1]}: the feature (B, D), and the patches' tokens (B, N, D) without CLS, N = side * side"
+        )
 
 
 def default_patch(image_size: int) -> int:
