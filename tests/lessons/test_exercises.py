@@ -2,10 +2,13 @@
 
 import ast
 import re
+import sys
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
+import torch
 
 from relvit_lab.common.errors import RelvitError
 from relvit_lab.lessons import ask as exercises
@@ -141,6 +144,31 @@ def test_check_tells_stub_mistake_crash_and_right_apart(sides):
     assert "&lt;" in ask.Verdict("mistake", "<b>")._repr_html_()
     with pytest.raises(RelvitError, match="did you mean '99-square'"):
         check("99-sqare", 1)
+
+
+class Odd:
+    """Compares with nothing, is no number, has no length."""
+
+    def __eq__(self, other):
+        raise TypeError("do not compare me")
+
+    __hash__ = None
+
+
+ODD = [
+    Odd(), np.array([None, 1], dtype=object), torch.ones(2, dtype=torch.complex64), torch.eye(2).to_sparse(),
+    {1: Odd()}, float("nan"), "text", [], type, print,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_answer_makes_a_check_raise(name, monkeypatch, tmp_path):
+    monkeypatch.setenv("RELVIT_HOME", str(tmp_path))  # for the journal
+    for odd in ODD:
+        for answer in (odd, lambda *given, odd=odd: odd):
+            assert check(name, answer).status != "right" or not isinstance(odd, (Odd, str, float))
+            ask.answer_or_reference(name, answer)
+    assert check(name, lambda *given: sys.exit(3)).status != "right"
 
 
 def test_later_cells_go_on_with_the_reference(sides):

@@ -73,7 +73,7 @@ def call(answer: Callable, *arguments: Any, shown: str = "") -> Any:
         value = answer(*arguments)
     except NotImplementedError:
         raise NotYet from None
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise Mistake(f"{name} stopped with {type(error).__name__}: {error}") from None
     if value is None or value is ...:
         if _is_stub(answer):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.errors import RelvitError, first_line
 from relvit_lab.lessons.ask import journal
 from relvit_lab.lessons.ask.base import EXERCISES, PREDICTIONS, Exercise, Mistake, NotYet, Prediction
 from relvit_lab.lessons.ask.difference import Difference
@@ -50,7 +50,7 @@ def check(name: str, answer: Any) -> Verdict:
 
     A verdict on an answer is noted in the journal, which `progress()` shows; "not yet" is none.
     """
-    verdict = judge(_load(EXERCISES, name), answer)
+    verdict = _verdict(_load(EXERCISES, name), answer)
     if verdict.status != "not yet":
         journal.add(exercise=name, status=verdict.status, text=verdict.text, answer=journal.fingerprint(answer))
     return verdict
@@ -73,7 +73,16 @@ def judge(exercise: Exercise, answer: Any) -> Verdict:
 def answer_or_reference(name: str, answer: Any) -> Any:
     """The student's answer where it is right, else the reference, so that the cells below run on."""
     exercise = _load(EXERCISES, name)
-    return answer if judge(exercise, answer) else exercise.reference
+    return answer if _verdict(exercise, answer) else exercise.reference
+
+
+def _verdict(exercise: Exercise, answer: Any) -> Verdict:
+    """`judge`, for an answer that gives what no check foresees (complex numbers, an object of its own), too."""
+    try:
+        return judge(exercise, answer)
+    except Exception as error:
+        found = f"{type(error).__name__}: {first_line(error)}"
+        return Verdict("mistake", f"Not quite. What the answer gives cannot be compared ({found}).")
 
 
 def predict(name: str, choices: Sequence[str]) -> Any:
