@@ -422,3 +422,14 @@ def test_sums_on_mps_are_float32():
 def test_a_stage_on_mps(more):
     finished = list(run(Experiment(**SMALL | {"device": "mps", "epochs": 1} | more)))[-1]
     assert math.isfinite(finished.result["metrics"]["loss"])
+
+
+@pytest.mark.parametrize(
+    "name, said",
+    [("gpu", "did you mean 'cuda'"), ("0", "did you mean 'cuda'"), ("metal", "did you mean 'mps'"),
+     ("cdua:1", "did you mean 'cuda'"), ("xla", "known: auto, cpu, cuda, mps"), ("", "known: auto")],
+)  # fmt: skip
+def test_a_device_by_another_name(name, said):
+    with pytest.raises(RelvitError, match=f"unknown device '{name}': {said}"):
+        choose_device.pick_device(name)
+    assert choose_device.pick_device("CPU").torch.type == "cpu"

@@ -13,11 +13,13 @@ import torch
 from torch import Tensor, dtype, nn
 
 from relvit_lab.common.compute.processor import auto_precision
-from relvit_lab.common.errors import RelvitError, first_line
+from relvit_lab.common.errors import RelvitError, first_line, nearest
 from relvit_lab.common.randomness import WHOLE, Share
 
 Value = TypeVar("Value")
 NAMES = "auto, cpu, cuda, cuda:N or mps"
+KINDS = ("auto", "cpu", "cuda", "mps")
+MEANT = {"gpu": "cuda", "nvidia": "cuda", "0": "cuda", "1": "cuda", "metal": "mps", "apple": "mps"}
 
 
 @dataclass(frozen=True)
@@ -90,16 +92,17 @@ class Device:
 def one_device(name: str, precision: str) -> Device:
     """The device of that name, for this process alone; auto and precision as pick_device (choose_device.py) takes them.
     Raises RelvitError."""
-    if name == "auto":
+    kind = name.partition(":")[0].lower()
+    if kind not in KINDS:
+        raise RelvitError(f"unknown device '{name}': {nearest(kind, KINDS, MEANT)}; cuda:1 for the second of several")
+    if kind == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        device = torch.device(name)
+        device = torch.device(name.lower())
         if device.type == "cpu" and device.index:
             raise ValueError("there is one CPU: its cores work together")
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError, ValueError) as error:
         reason = first_line(error)
         raise RelvitError(f"device '{name}' cannot be used here ({reason}): take {NAMES}") from None
-    if device.type not in ("cpu", "cuda", "mps"):
-        raise RelvitError(f"device '{name}' is not supported: take {NAMES}")
     return Device(device, auto_precision(device) if precision == "auto" else precision)
