@@ -1,6 +1,7 @@
 """How a stage computes: rules for precision, attention and compiling; compiled losses; kills of compiled bf16 runs."""
 
 import copy
+import functools
 import json
 import math
 import os
@@ -396,13 +397,13 @@ def test_code_of_the_compiler_agrees_with_plain_code(tmp_path, monkeypatch, back
 
 
 def test_auto_stays_on_the_cpu_of_a_mac_and_says_that_mps_is_there(monkeypatch):
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch.backends.mps, "is_available", functools.cache(lambda: True))  # torch asks for what it wraps
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert choose_device.pick_device("auto").torch.type == "cpu"
     assert "device mps" in " ".join(passed_over("auto")) and passed_over("cpu") == ()
     started = next(run(Experiment(**SMALL, epochs=1)))
     assert any("device mps" in note for note in started.notes)
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", functools.cache(lambda: False))
     assert passed_over("auto") == ()
 
 
