@@ -397,7 +397,7 @@ def test_code_of_the_compiler_agrees_with_plain_code(tmp_path, monkeypatch, back
 
 
 def test_auto_stays_on_the_cpu_of_a_mac_and_says_that_mps_is_there(monkeypatch):
-    monkeypatch.setattr(torch.backends.mps, "is_available", functools.cache(lambda: True))  # torch asks for what it wraps
+    monkeypatch.setattr(torch.backends.mps, "is_available", functools.cache(lambda: True))  # it asks for __wrapped__
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert choose_device.pick_device("auto").torch.type == "cpu"
     assert "device mps" in " ".join(passed_over("auto")) and passed_over("cpu") == ()
