@@ -90,6 +90,14 @@ def test_with_some_records_the_numbers_are_theirs_and_the_rest_is_named():
     images = f"{0.1 * whole.EPOCHS:g} million"
     assert f"| {images} | pre-trained (SpRel + AbsPos), fine-tuned | 70.0 | 70.0 | 40.0 | 9.0 |" in report.rows()
     assert "# PE on, no shuffle, seed 0" in report.not_run()
+
+
+@pytest.mark.parametrize("gap", [0.04, -0.04, 0.0])
+def test_a_difference_that_rounds_to_nothing_is_neither_ahead_nor_behind(gap):
+    report = WholeReport(LAPTOP | made("finetuned", 0, 70.0 + gap) | made("twice", 0, 70.0))
+    said = report.answer().split(". ", 1)[0]
+    assert "stands level (0.0 points) with training" in said and "ahead" not in said and "behind" not in said
+    assert "-0.0" not in report.differences()
     assert "# pre-trained (SpRel + AbsPos), fine-tuned, seed 0" not in report.not_run()
     assert "# pre-trained (SpRel + AbsPos), fine-tuned, seed 1" in report.not_run()
 

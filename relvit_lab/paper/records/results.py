@@ -92,7 +92,7 @@ class Results:
 def plus_minus(values: Sequence[float], sign: bool = False) -> str:
     """ "41.3 ± 0.9", a single value without spread; with `sign` "+1.2 ± 0.4"."""
     mean, sd = mean_sd(values)
-    text = f"{mean:+.1f}" if sign else f"{mean:.1f}"
+    text = f"{mean:+z.1f}" if sign else f"{mean:z.1f}"  # z: no -0.0
     return text if sd is None else f"{text} ± {sd:.1f}"
 
 

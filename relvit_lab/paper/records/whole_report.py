@@ -90,10 +90,11 @@ class WholeReport(Results):
         }[one]
         ahead, sign = ("ahead of", 1) if sum(gaps) > 0 else ("behind", -1)
         points = plus_minus([sign * gap for gap in gaps])
+        where = f"level ({points} points) with" if points.split()[0] == "0.0" else f"{points} points {ahead}"
         verdict = VERDICTS[told_apart(gaps)]
         seeds = verdict if len(gaps) == 1 else f"{len(gaps)} seeds: {verdict}"
         alone = "training on the classes alone"
-        return f"With {budget} each, {at}, {what} stands {points} points {ahead} {alone} ({seeds})."
+        return f"With {budget} each, {at}, {what} stands {where} {alone} ({seeds})."
 
     # -- tables --------------------------------------------------------------------------------------------------------
 
