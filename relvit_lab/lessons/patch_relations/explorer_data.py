@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from relvit_lab.common.errors import RelvitError
+from relvit_lab.common.values import coerce
 from relvit_lab.data import given_image
 from relvit_lab.method.patches import permute
 from relvit_lab.show import own_image
@@ -69,7 +70,7 @@ def relations_data(
         low, high = -(-pixels.shape[-1] // MOST), pixels.shape[-1] // 2
         advice = "" if trained is not None else f": try a patch of {low} to {high} pixels"
         raise RelvitError(f"the explorer shows grids of 2 x 2 to {MOST} x {MOST} patches, not {side} x {side}{advice}")
-    shown, left_out = views(side, tasks)
+    shown, left_out = views(side, None if tasks is None else coerce("tasks", tasks, tuple[str, ...]))
     if not shown:
         raise RelvitError("no task to show: leave tasks out for all, or name some, such as tasks=['sprel']")
     n = side * side

@@ -132,7 +132,7 @@ def guess_relation(
     each level. seed: of the pairs. level: "any" two patches, or "near": neighbours; it can be changed in the game.
     side: patches a side; a model has its own. Raises RelvitError for what cannot be played.
     """
-    if level not in LEVELS:
+    if str(level) not in LEVELS:
         raise RelvitError(f"level is {' or '.join(LEVELS)}, not {level!r}")
     return Guess(guess_data(image, model, rounds=rounds, seed=seed, side=side), level)
 
