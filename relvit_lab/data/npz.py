@@ -27,7 +27,7 @@ FORM = "images as (n, H, W), (n, H, W, 1 or 3) or (n, 1 or 3, H, W)"
 def describe(path: Path, name: str) -> Info:
     """From the header of x_train alone. Grey images are not flipped: they are mostly signs. RelvitError as `read`."""
     with _opened(path) as archive:
-        shape, _ = _header(archive, _required(archive, "x_train", path), path)
+        shape, _ = _header(archive, _members(archive, path, _of_test(archive))["x_train"], path)
         _, channels, side = _layout(shape, f"{path}: x_train")
     return Info(name, side, paper=False, backbone="vit_nano", flip=channels == 3)
 
@@ -39,14 +39,15 @@ def read(path: Path, name: str) -> Dataset:
     Images are uint8, or floats in [0, 1]; labels whole numbers or strings. Nothing is unpickled and every byte is
     checked against the file's checksums. Raises RelvitError, with the path, where anything is not so.
     """
-    images, labels = read_arrays(path)
+    with _opened(path) as archive:
+        of_test = _of_test(archive)
+    images, labels = read_arrays(path, of_test)
     values, train, test = _number(labels, path)
     splits = Split(images["x_train"], train), Split(images["x_test"], test)
     grey = images["x_train"].shape[1] == 1
     notes: tuple[str, ...] = (f"{path.name}: grey images, so none is flipped",) if grey else ()
     with _opened(path) as archive:
-        there, of_test = _arrays(archive), _test_split(archive)
-        used = {_member(archive, key) for key in KEYS}
+        there, used = _arrays(archive), {*_members(archive, path, of_test).values()}
         names, found = _class_names(archive, values, path)
         held_out = {kind: [_named(archive, kind, split) for split in VALIDATION if split != of_test] for kind in "xy"}
         used |= {*held_out["x"], *held_out["y"], found}
@@ -59,10 +60,11 @@ def read(path: Path, name: str) -> Dataset:
     return make_dataset(name, *splits, names or map(str, values), test_split=test_split, notes=notes)
 
 
-def read_arrays(path: Path) -> tuple[dict[str, Tensor], dict[str, np.ndarray]]:
-    """{x_train, x_test}: uint8 (n, C, H, W); {y_train, y_test}: (n,) as they stand in the file. Errors as `read`."""
+def read_arrays(path: Path, of_test: str = "test") -> tuple[dict[str, Tensor], dict[str, np.ndarray]]:
+    """{x_train, x_test}: uint8 (n, C, H, W); {y_train, y_test}: (n,) as they stand in the file. of_test: the split that
+    is taken for the test images. Errors as `read`."""
     with _opened(path) as archive:
-        arrays = {key: _array(archive, _required(archive, key, path), path) for key in KEYS}
+        arrays = {key: _array(archive, name, path) for key, name in _members(archive, path, of_test).items()}
     images = {key: _images(arrays[key], f"{path}: {key}") for key in ("x_train", "x_test")}
     labels = {key: _labels(arrays[key], f"{path}: {key}") for key in ("y_train", "y_test")}
     for split in ("train", "test"):
@@ -132,23 +134,22 @@ def _named(archive: zipfile.ZipFile, kind: str, split: str) -> str | None:
     return next((name for form in forms for name in there if name.lower() == form), None)
 
 
-def _test_split(archive: zipfile.ZipFile) -> str:
+def _of_test(archive: zipfile.ZipFile) -> str:
     """ "test", or where there are no such images one of VALIDATION."""
     return next((split for split in ("test", *VALIDATION) if _named(archive, "x", split)), "test")
 
 
-def _member(archive: zipfile.ZipFile, key: str) -> str | None:
-    """The name in the file of x_train, say, by any of its usual names; None where there is none."""
-    kind, split = key.split("_")
-    return _named(archive, kind, _test_split(archive) if split == "test" else split)
-
-
-def _required(archive: zipfile.ZipFile, key: str, path: Path) -> str:
-    name = _member(archive, key)
-    if name is None:
-        present = ", ".join(name.removesuffix(".npy") for name in archive.namelist()) or "nothing"
-        raise RelvitError(f"{path} has no {key}: it needs {', '.join(KEYS)}, and has {present}")
-    return name
+def _members(archive: zipfile.ZipFile, path: Path, of_test: str = "test") -> dict[str, str]:
+    """What KEYS are called in the file, by any of their usual names."""
+    found = {}
+    for key in KEYS:
+        kind, split = key.split("_")
+        name = _named(archive, kind, of_test if split == "test" else split)
+        if name is None:
+            present = ", ".join(name.removesuffix(".npy") for name in archive.namelist()) or "nothing"
+            raise RelvitError(f"{path} has no {key}: it needs {', '.join(KEYS)}, and has {present}")
+        found[key] = name
+    return found
 
 
 def _class_names(archive: zipfile.ZipFile, values: list, path: Path) -> tuple[list[str], str | None]:

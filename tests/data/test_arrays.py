@@ -100,3 +100,12 @@ def test_truncated_npz(name, tmp_path):
     for call in (data.load, data.fetch):
         with pytest.raises(RelvitError, match=rf"{name}\.npz cannot be read"):
             call(name, tmp_path)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_npz_without_test_images_is_not_the_set_though_it_has_others(name, tmp_path):
+    images, labels = pixels(name)
+    images, labels = images.transpose(0, 2, 3, 1), labels.astype(np.uint8)
+    np.savez(tmp_path / f"{name}.npz", x_train=images, y_train=labels, x_val=images, y_val=labels)
+    with pytest.raises(RelvitError, match="has no x_test"):
+        data.load(name, tmp_path)
