@@ -50,10 +50,10 @@ def read(path: Path, name: str) -> Dataset:
         there, used = _arrays(archive), {*_members(archive, path, of_test).values()}
         names, found = _class_names(archive, values, path)
         held_out = {kind: [_named(archive, kind, split) for split in VALIDATION if split != of_test] for kind in "xy"}
-        used |= {*held_out["x"], *held_out["y"], found}
+        known = {*used, *held_out["x"], *held_out["y"], found}
     if val := [*filter(None, held_out["x"])]:
         notes += (f"{path.name}: the numbers are on the {of_test} images; {some(val)} is left aside",)
-    if others := [array for array in there if array not in used]:
+    if others := [array for array in there if array not in known]:
         reason = f"beside {', '.join(KEYS)} only the names of all classes are read"
         notes += (f"{path.name}: {some(others)} left aside: {reason}",)
     test_split = "test" if of_test == "test" else "val"
