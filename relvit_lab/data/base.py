@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from relvit_lab.common.errors import RelvitError
+
 Normalisation = tuple[tuple[float, float, float], tuple[float, float, float]]
 """The mean and the standard deviation of images in [0, 1], by channel."""
 
@@ -135,11 +137,27 @@ def make_dataset(
     name: str, train: Split, test: Split, classes: Iterable[str], normalisation: Normalisation | None = None,
     test_split: str = "test", notes: tuple[str, ...] = (),
 ) -> Dataset:  # fmt: skip
-    """A Dataset with its digest and, where `normalisation` is None, the mean and std of its training images."""
-    mean, std = normalisation or mean_std(train.images)
+    """A Dataset with its digest and, where `normalisation` is None, the mean and std of its training images. Raises
+    RelvitError where a split is not as Split says, or a label is none of the classes."""
     classes = tuple(classes)
+    for what, split in (("training", train), (test_split, test)):
+        _check_split(f"{name}: the {what}", split, len(classes))
+    mean, std = normalisation or mean_std(train.images)
     notes += class_note(name, classes) + (blank_note(name, train.images) or blank_note(name, test.images))
     return Dataset(name, train, test, classes, mean, std, test_split, digest(train, test), notes)
+
+
+def _check_split(which: str, split: Split, classes: int) -> None:
+    images, labels = split.images, split.labels
+    shape = tuple(images.shape)
+    if images.dtype != torch.uint8 or len(shape) != 4 or shape[1] not in (1, 3) or shape[2] != shape[3]:
+        raise RelvitError(f"{which} images are {images.dtype} {shape}, not uint8 (n, C, H, H) with 1 or 3 channels")
+    if labels.dtype != torch.int64 or labels.shape != shape[:1] or not len(labels):
+        found = f"{labels.dtype} {tuple(labels.shape)}"
+        raise RelvitError(f"{which} labels are {found}, not int64 (n,) for n = {shape[0]} images, at least 1")
+    if labels.min() < 0 or labels.max() >= classes:
+        found = f"{labels.min()} to {labels.max()}"
+        raise RelvitError(f"{which} labels are {found}, not 0 to {classes - 1}: there are {classes} classes")
 
 
 def count_note(name: str, found: Mapping[str, int], published: Mapping[str, int]) -> tuple[str, ...]:

@@ -190,6 +190,30 @@ def test_one_entry_adds_a_set(monkeypatch):
         data.load("mime")
 
 
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (lambda x, y: (x.permute(0, 2, 3, 1), y), r"images are torch.uint8 \(200, 4, 4, 3\), not uint8 \(n, C, H, H\)"),
+        (lambda x, y: (x / 255, y), "images are torch.float32"),
+        (lambda x, y: (x[:, 0], y), r"\(200, 4, 4\), not"),
+        (lambda x, y: (x[..., :3], y), r"\(200, 3, 4, 3\), not"),
+        (lambda x, y: (x, y.int()), r"labels are torch.int32 \(200,\), not int64"),
+        (lambda x, y: (x, y[:, None]), r"labels are torch.int64 \(200, 1\), not"),
+        (lambda x, y: (x, y[:7]), r"\(7,\), not int64 \(n,\) for n = 200"),
+        (lambda x, y: (x[:0], y[:0]), "at least 1"),
+        (lambda x, y: (x, y + 1), "labels are 1 to 5, not 0 to 4: there are 5 classes"),
+        (lambda x, y: (x, y - 1), "labels are -1 to 3"),
+    ],
+)
+@pytest.mark.parametrize("where", ["training", "test"])
+def test_a_split_that_is_none_is_named(change, words, where):
+    good = split()
+    odd = data.Split(*change(good.images, good.labels))
+    pair = (odd, good) if where == "training" else (good, odd)
+    with pytest.raises(RelvitError, match=f"mine: the {where} {words}" if words.startswith("images") else words):
+        data.make_dataset("mine", *pair, "abcde")
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_mean_and_std_against_numpy(channels):
     images = split(2500, channels=channels).images  # three chunks
