@@ -16,7 +16,7 @@ def check_task(task: Task, head: nn.Module, dim: int, side: int) -> None:
     itself is left as it is. torch's global generator stays as it was.
     """
     n, target = side**2, task.target(side)
-    if len(target) != n or (target.dim() > 1 and target.shape[1] != n and target.dim() != 2):
+    if target.dim() == 0 or len(target) != n or (target.dim() > 1 and target.shape[1] != n and target.dim() != 2):
         _refuse(task, f"target({side}) has {_shown(target)}, not ({n},) or ({n}, {n}): one for each patch, or pair")
     if target.dtype != torch.int64 and not target.is_floating_point():
         _refuse(task, f"target is {target.dtype}: classes are int64 (target.long()), values float")

@@ -72,7 +72,10 @@ def predict_and_compare(
     return compare(head(tokens), targets)
 
 
-TAKEN = ("loss", "classification", "accuracy", "best_accuracy", "best_epoch", "val_accuracy")  # metrics of every run
+TAKEN = (  # metrics of every run
+    "loss", "classification", "accuracy", "best_accuracy", "best_epoch", "val_accuracy", "best_val_accuracy",
+    "best_val_epoch", "linear_probe",
+)  # fmt: skip
 BY_TARGET: Any = None  # the default of a field that Task.__post_init__ fills in, by the kind of the target
 
 

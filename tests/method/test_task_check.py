@@ -63,6 +63,7 @@ def test_tasks_that_fit(fields):
         ({"target": lambda grid: rows(grid).float()}, r"a value for each pair.*PairScores\(dim, 1\)"),
         ({"target": lambda grid: torch.arange(5)}, r"target\(3\) has the shape \(5,\), not \(9,\) or \(9, 9\)"),
         ({"target": lambda grid: torch.zeros(grid**2, 4, 2)}, r"not \(9,\) or \(9, 9\)"),
+        ({"target": lambda grid: torch.tensor(1)}, r"has the shape \(\), not \(9,\)"),
         ({"target": lambda grid: quarter(grid).int()}, "classes are int64"),
         ({"target": lambda grid: quarter(grid) > 1}, "classes are int64"),
         ({"target": lambda grid: quarter(grid) - 1}, "class -1: classes are counted from 0"),
