@@ -243,12 +243,30 @@ def test_students_are_told_by_folder_or_by_name(tmp_path):
         (tmp_path / name).write_text("")
     assert sorted(s.student for s in submissions.find([tmp_path])) == ["ada", "bob", "cy", "dee", "eve"]
     assert submissions.find([tmp_path / "ada" / "01_patch_relations.ipynb"])[0].student == "ada"
-    for place, said in ((tmp_path / "none", "neither a folder"), (tmp_path / "notes.txt", "neither a folder")):
+    (tmp_path / "all.ZIP").write_text("")
+    for place, said in (
+        (tmp_path / "none", "neither a folder"), (tmp_path / "notes.txt", "neither a folder"),
+        (tmp_path / "all.ZIP", "unpack it"),
+    ):  # fmt: skip
         with pytest.raises(RelvitError, match=said):
             submissions.find([place])
     (tmp_path / "empty").mkdir()
     with pytest.raises(RelvitError, match="nothing was handed in"):
         submissions.find([tmp_path / "empty"])
+
+
+def test_names_as_moodle_writes_them(tmp_path):
+    for name in (
+        "Ada Lovelace_1234_assignsubmission_file_/01_patch_relations.ipynb",
+        "Bo_de_Vries_77_assignsubmission_file/x.ipynb", "Cy Ng_9_assignsubmission_file_01_patch_relations.ipynb",
+        "Dee_5_assignsubmission_onlinetext_02_mega_patches.ipynb", "e_12/03_attention_scores.ipynb",
+    ):  # fmt: skip
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+    expected = ["Ada Lovelace", "Bo_de_Vries", "Cy Ng", "Dee", "e_12"]
+    assert sorted(s.student for s in submissions.find([tmp_path])) == expected
+    alone = tmp_path / "Ada Lovelace_1234_assignsubmission_file_" / "01_patch_relations.ipynb"
+    assert submissions.find([alone])[0].student == "Ada Lovelace"
 
 
 def test_a_file_that_cannot_be_read_is_named_and_the_others_are_graded(tmp_path, capsys):

@@ -18,6 +18,8 @@ from relvit_lab.lessons.ask.progress_view import FORMAT
 from relvit_lab.publish.classroom.copies import EXERCISE, choose
 
 LARGEST = 50_000_000  # bytes; a notebook takes ten times that when it is read
+MOODLE = r"_\d+_assignsubmission_\w*?_*$"  # what Moodle puts after a student's name
+ARCHIVES = (".zip", ".gz", ".tgz", ".tar", ".7z", ".rar")
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,8 @@ def find(places: Sequence[str | Path]) -> list[Submission]:
     """The files of folders, and files. Raises RelvitError for a place that is not there, or has none.
 
     In a folder the name of the first folder within it is the student's (class/ada/01_patch_relations.ipynb), or, of a
-    file that lies directly in it, what its name has beside the notebook's (ada_01_patch_relations.ipynb).
+    file that lies directly in it, what its name has beside the notebook's (ada_01_patch_relations.ipynb). What
+    Moodle puts after a name is left out.
     """
     found = []
     for place in map(Path, places):
@@ -42,6 +45,8 @@ def find(places: Sequence[str | Path]) -> list[Submission]:
             found += [Submission(_student(path, place), path) for path in files]
         elif place.is_file() and place.suffix in (".ipynb", ".json"):
             found.append(Submission(_student(place, place.parent), place))
+        elif place.is_file() and place.suffix.lower() in ARCHIVES:
+            raise RelvitError(f"{place} is an archive: unpack it, and give the folder")
         else:
             raise RelvitError(f"{place} is neither a folder nor an .ipynb or .json that was handed in")
     if not found:
@@ -124,8 +129,8 @@ def _is_work(path: Path) -> bool:
 def _student(path: Path, folder: Path) -> str:
     inside = path.relative_to(folder).parts
     if len(inside) > 1:
-        return inside[0]
+        return re.sub(MOODLE, "", inside[0])
     name = path.stem
     for stem in (path.stem for path in choose(())):
         name = name.replace(stem, "")
-    return name.strip(" _-.()") or folder.name
+    return re.sub(MOODLE, "", name).strip(" _-.()") or re.sub(MOODLE, "", folder.name)
